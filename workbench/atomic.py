@@ -1,0 +1,76 @@
+"""Writes that are all or nothing: temp file, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import StorageFull, UnsafePath
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Raises
+    ------
+    StorageFull
+        If the device is full; the old file is untouched.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with disk_guard(path), os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), mode)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames inside a folder durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def disk_guard(where: Path) -> Iterator[None]:
+    """Turn ``ENOSPC`` and ``EDQUOT`` into :class:`StorageFull`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                "no space left on the device; nothing was changed",
+                where=str(where),
+                fix="free some space (%mlops gc removes what nothing refers to) and run it again",
+            ) from error
+        raise
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """Return ``folder/relative``, refusing a path that leaves the folder.
+
+    Raises
+    ------
+    UnsafePath
+        If `relative` is absolute, has ``..`` or a NUL, or passes through a link that leaves `folder`.
+    """
+    parts = Path(relative).parts
+    if not parts or Path(relative).is_absolute() or ".." in parts or "\0" in relative:
+        raise UnsafePath(f"{relative!r} leaves its folder", where=str(folder))
+    target = folder / relative
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise UnsafePath(f"{relative!r} leaves its folder", where=str(folder))
+    return target

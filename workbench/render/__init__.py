@@ -1,0 +1,1 @@
+"""Tables and small pictures as text, HTML and SVG, without scripts: they survive save, nbconvert and GitHub."""

@@ -1,0 +1,144 @@
+"""A loaded model you can call: the seam between compiled artifacts and everything that runs them.
+
+A backend implements :class:`Runner` (named arrays in, named arrays out, no checks). :class:`Session` wraps
+it with validation against the signature and with the calling convention of the original module.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import BadTensor
+from .types import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class Runner(Protocol):
+    """What a backend provides: one forward pass over named arrays that are known to fit."""
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name."""
+
+
+class Session:
+    """A model ready to run, whatever compiled it.
+
+    Parameters
+    ----------
+    signature
+        What it takes and gives.
+    runner
+        The backend's forward pass.
+    name
+        Shown in errors and tables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from workbench.types import Signature, TensorSpec
+    >>> class Double:
+    ...     def run(self, feeds):
+    ...         return {"y": feeds["x"] * 2}
+    >>> s = Signature((TensorSpec("x", "float32", ("batch", 2)),), (TensorSpec("y", "float32", ("batch", 2)),))
+    >>> Session(s, Double())(np.ones((1, 2), np.float32)).tolist()
+    [[2.0, 2.0]]
+    """
+
+    def __init__(self, signature: Signature, runner: Runner, name: str = "model") -> None:
+        self.signature = signature
+        self.runner = runner
+        self.name = name
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Check the named arrays against the signature and run one forward pass.
+
+        Raises
+        ------
+        BadTensor
+            If a name, dtype, rank or fixed size does not fit, or two tensors disagree on a dynamic size.
+        """
+        check_feeds(self.signature, feeds, where=self.name)
+        return self.runner.run(feeds)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it like the captured module: tensors, one tuple or list of them, or a mapping by name.
+
+        Torch tensors in give torch tensors out, numpy arrays give numpy arrays.
+        """
+        values = bind(self.signature, args, kwargs, where=self.name)
+        torch = sys.modules.get("torch")
+        from_torch = torch is not None and any(isinstance(v, torch.Tensor) for v in values.values())
+        outputs = self.run({k: _to_numpy(v) for k, v in values.items()})
+        ordered = {s.name: outputs[s.name] for s in self.signature.outputs}
+        if from_torch and torch is not None:
+            ordered = {k: torch.from_numpy(v) for k, v in ordered.items()}
+        if self.signature.output_structure == "dict":
+            return ordered
+        if self.signature.output_structure == "tuple":
+            return tuple(ordered.values())
+        return next(iter(ordered.values()))
+
+
+def bind(
+    signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, where: str
+) -> dict[str, Any]:
+    """Return the arguments of a call by input name."""
+    if len(args) == 1 and not kwargs:
+        if isinstance(args[0], Mapping):
+            args, kwargs = (), args[0]
+        elif isinstance(args[0], list | tuple):
+            args = tuple(args[0])
+    names = [s.name for s in signature.inputs]
+    if len(args) > len(names):
+        raise BadTensor(
+            f"{len(args)} inputs given, the model takes {len(names)}", where=where, fix=describe(signature)
+        )
+    values: dict[str, Any] = dict(zip(names, args, strict=False))
+    values.update(kwargs)
+    return values
+
+
+def check_feeds(signature: Signature, feeds: Mapping[str, Array], *, where: str) -> None:
+    """Raise :class:`BadTensor` unless the named arrays fit the signature."""
+    expected = {s.name: s for s in signature.inputs}
+    if set(feeds) != set(expected):
+        absent, extra = sorted(set(expected) - set(feeds)), sorted(set(feeds) - set(expected))
+        what = "; ".join(
+            f"{label} {', '.join(names)}" for label, names in (("missing", absent), ("unknown", extra)) if names
+        )
+        raise BadTensor(f"inputs do not fit: {what}", where=where, fix=describe(signature))
+    sizes: dict[str, int] = {}
+    for name, spec in expected.items():
+        _check_one(spec, feeds[name], sizes, where=f"{where}, input {name!r}")
+
+
+def _check_one(spec: TensorSpec, array: Array, sizes: dict[str, int], *, where: str) -> None:
+    shape = "[" + ", ".join(map(str, spec.shape)) + "]"
+    if str(array.dtype) != spec.dtype:
+        raise BadTensor(f"dtype is {array.dtype}, expected {spec.dtype}", where=where)
+    if array.ndim != len(spec.shape):
+        raise BadTensor(f"shape is {list(array.shape)}, expected {shape}", where=where)
+    for size, want in zip(array.shape, spec.shape, strict=True):
+        if (want if isinstance(want, int) else sizes.setdefault(want, size)) != size:
+            raise BadTensor(f"shape is {list(array.shape)}, expected {shape}", where=where)
+
+
+def describe(signature: Signature) -> str:
+    """Return the inputs as ``name: dtype[shape]``, for messages."""
+    return ", ".join(f"{s.name}: {s.dtype}[{', '.join(map(str, s.shape))}]" for s in signature.inputs)
+
+
+def _to_numpy(value: Any) -> np.ndarray[Any, Any]:
+    import numpy
+
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy()  # type: ignore[no-any-return]
+    return numpy.asarray(value)
