@@ -111,7 +111,9 @@ def check_feeds(signature: Signature, feeds: Mapping[str, Array], *, where: str)
     if set(feeds) != set(expected):
         absent, extra = sorted(set(expected) - set(feeds)), sorted(set(feeds) - set(expected))
         what = "; ".join(
-            f"{label} {', '.join(names)}" for label, names in (("missing", absent), ("unknown", extra)) if names
+            f"{label} {', '.join(names)}"
+            for label, names in (("missing", absent), ("unknown", extra))
+            if names
         )
         raise BadTensor(f"inputs do not fit: {what}", where=where, fix=describe(signature))
     sizes: dict[str, int] = {}

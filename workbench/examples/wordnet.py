@@ -49,7 +49,9 @@ def pairs(count: int, *, skip: int = 0, seed: int = 0, folder: Path = FOLDER) ->
     random.Random(seed).shuffle(everything)  # noqa: S311  an order, not a secret
     chosen = everything[skip : skip + count]
     if len(chosen) < count:
-        raise MissingInput(f"WordNet has {len(everything)} pairs, {skip + count} asked for", where=str(folder))
+        raise MissingInput(
+            f"WordNet has {len(everything)} pairs, {skip + count} asked for", where=str(folder)
+        )
     return [query for query, _ in chosen], [document for _, document in chosen]
 
 
@@ -57,7 +59,9 @@ def _read(path: Path) -> Iterator[tuple[str, str]]:
     try:
         lines = path.read_text(encoding="latin-1").splitlines()
     except FileNotFoundError as error:
-        raise MissingInput("WordNet is not installed", where=str(path), fix="apt install wordnet-base") from error
+        raise MissingInput(
+            "WordNet is not installed", where=str(path), fix="apt install wordnet-base"
+        ) from error
     for line in lines:
         if line.startswith("  ") or "|" not in line:  # the licence's header lines begin with blanks
             continue

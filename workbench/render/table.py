@@ -41,7 +41,9 @@ class Table:
         widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
         right = [self._is_number(i) for i in range(len(self.columns))]
         lines = [
-            " ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip()
+            " ".join(
+                c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
+            ).rstrip()
             for row in cells
         ]
         return "\n".join([*([self.title] if self.title else []), *lines, *([self.note] if self.note else [])])
@@ -49,14 +51,24 @@ class Table:
     def html(self) -> str:
         """Return an HTML table with no script and no style sheet of its own."""
         align = ["right" if self._is_number(i) else "left" for i in range(len(self.columns))]
-        head = "".join(f'<th style="text-align:{a}">{html.escape(c)}</th>' for c, a in zip(self.columns, align, strict=True))
+        head = "".join(
+            f'<th style="text-align:{a}">{html.escape(c)}</th>'
+            for c, a in zip(self.columns, align, strict=True)
+        )
         body = "".join(
             "<tr>"
-            + "".join(f'<td style="text-align:{a}">{html.escape(show(c))}</td>' for c, a in zip(row, align, strict=True))
+            + "".join(
+                f'<td style="text-align:{a}">{html.escape(show(c))}</td>'
+                for c, a in zip(row, align, strict=True)
+            )
             + "</tr>"
             for row in self.rows
         )
-        caption = f"<caption style='text-align:left'><b>{html.escape(self.title)}</b></caption>" if self.title else ""
+        caption = (
+            f"<caption style='text-align:left'><b>{html.escape(self.title)}</b></caption>"
+            if self.title
+            else ""
+        )
         note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
