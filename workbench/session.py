@@ -7,7 +7,7 @@ it with validation against the signature and with the calling convention of the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import BadTensor
@@ -90,19 +90,21 @@ def bind(
     signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, where: str
 ) -> dict[str, Any]:
     """Return the arguments of a call by input name."""
+    positional: Sequence[Any] = args
     if len(args) == 1 and not kwargs:
-        if isinstance(args[0], Mapping):
-            args, kwargs = (), args[0]
-        elif isinstance(args[0], list | tuple):
-            args = tuple(args[0])
+        (only,) = args
+        if isinstance(only, Mapping):
+            return dict(only)
+        if isinstance(only, list | tuple):
+            positional = only
     names = [s.name for s in signature.inputs]
-    if len(args) > len(names):
+    if len(positional) > len(names):
         raise BadTensor(
-            f"{len(args)} inputs given, the model takes {len(names)}", where=where, fix=describe(signature)
+            f"{len(positional)} inputs given, the model takes {len(names)}",
+            where=where,
+            fix=describe(signature),
         )
-    values: dict[str, Any] = dict(zip(names, args, strict=False))
-    values.update(kwargs)
-    return values
+    return {**dict(zip(names, positional, strict=False)), **kwargs}
 
 
 def check_feeds(signature: Signature, feeds: Mapping[str, Array], *, where: str) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 TRAIN_SHARE = 0.7
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Digits:
 
 def load() -> Digits:
     """Return the data set, split 70/30 in file order."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     raw: Any = load_digits()
     images = torch.tensor(raw.images, dtype=torch.float32)[:, None] / 16
@@ -61,17 +62,19 @@ def train(model: DigitsNet, data: Digits, epochs: int = 6, seed: int = 0) -> Dig
     Seconds on one core. Returns the model in evaluation mode.
     """
     generator = torch.Generator().manual_seed(seed)
-    batches = (len(data.train_images) + 63) // 64
+    batches = -(-len(data.train_images) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=epochs * batches)
     model.train()
     for _ in range(epochs):
-        for chosen in torch.randperm(len(data.train_images), generator=generator).split(64):
+        order = torch.randperm(len(data.train_images), generator=generator)
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
             shift = torch.randint(-1, 2, (2,), generator=generator).tolist()
             images = torch.roll(data.train_images[chosen], shift, (2, 3))
             loss = functional.cross_entropy(model(images), data.train_labels[chosen], label_smoothing=0.05)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     return model.eval()

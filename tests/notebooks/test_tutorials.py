@@ -1,0 +1,90 @@
+"""Every tutorial runs from top to bottom in a real kernel, and its saved copy has outputs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from workbench.examples import demo, notebook
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+TUTORIALS = sorted(FOLDER.glob("[0-9]*.ipynb"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Give a store of its own; processes a failed notebook left behind are ended."""
+    yield tmp_path / "store"
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = status.read_bytes()
+        except OSError:
+            continue
+        if str(tmp_path).encode() in command:
+            os.kill(int(status.parent.name), signal.SIGKILL)
+
+
+def shown(executed: nbformat.NotebookNode) -> str:
+    return "\n".join(notebook.text_of(cell) for cell in executed.cells)
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda p: p.stem)
+@pytest.mark.filterwarnings("ignore")  # the client's loop and zmq, not ours; the kernel keeps its own
+def test_it_runs_and_tells_its_story(path: Path, home: Path) -> None:
+    text = shown(notebook.execute(path, home=home))
+    assert "GateRefused" not in text
+    states = sqlite3.connect(home / "workbench.db").execute("select distinct state from runs").fetchall()
+    assert ("running",) not in states
+    if path.stem == "01-quickstart":
+        right = re.search(r"(\d+) of 200 right; answered by \{(.*)\}", text)
+        assert right, text
+        assert int(right[1]) > 185
+        assert "stable" in right[2]
+        assert "canary" in right[2]
+    if path.stem == "02-real-model":
+        recall = re.search(r"100 queries: recall@1 (0\.\d+)", text)
+        assert recall, text
+        assert float(recall[1]) > 0.3
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda p: p.stem)
+def test_the_saved_copy_has_outputs_and_no_errors(path: Path) -> None:
+    saved = nbformat.read(path, as_version=4)
+    code = [cell for cell in saved.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "error"]
+    pages = [o.data["text/html"] for o in outputs if "data" in o and "text/html" in o.data]
+    assert pages
+    assert not [page for page in pages if "<script" in page]
+    assert all("text/plain" in o.data for o in outputs if "data" in o)
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells]), path)
+    return path
+
+
+def test_the_demo_prints_cells_and_leaves_the_notebook(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_notebook(tmp_path / "n.ipynb", "print(6 * 7)")
+    assert demo.main(["--notebook", str(source), "--out", str(tmp_path / "build")]) == 0
+    text = capsys.readouterr().out
+    assert "    print(6 * 7)\n42" in text
+    executed = nbformat.read(tmp_path / "build" / "n.executed.ipynb", as_version=4)
+    assert executed.cells[0].outputs[0].text == "42\n"
+
+
+def test_bad_syntax_of_a_magic_fails_the_notebook(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "n.ipynb", "%load_ext workbench", "%mlops quantise", "print('never')")
+    with pytest.raises(CellExecutionError):
+        notebook.execute(source, home=tmp_path / "store")
