@@ -1,1 +1,27 @@
-"""store"""
+"""The store: artifacts, names, runs, events, lineage, measurements and deployments in one folder."""
+
+from .artifacts import ArtifactDraft, ArtifactRow
+from .deployments import Deployment
+from .events import Event
+from .gc import GcReport
+from .lineage import LineageGraph, LineageNode
+from .measurements import Measurement
+from .names import ArtifactName, NameRow
+from .runs import RunRow, StepRow
+from .store import Store
+
+__all__ = [
+    "ArtifactDraft",
+    "ArtifactName",
+    "ArtifactRow",
+    "Deployment",
+    "Event",
+    "GcReport",
+    "LineageGraph",
+    "LineageNode",
+    "Measurement",
+    "NameRow",
+    "RunRow",
+    "StepRow",
+    "Store",
+]

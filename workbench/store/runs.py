@@ -1,0 +1,249 @@
+"""Runs of recipes and the steps in them.
+
+States of a run and of a step: ``pending running done failed cancelled``. A run written as running whose
+driver and step processes are both gone reads as ``interrupted``: it can be resumed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UnknownRun
+from . import owner
+from .database import Database
+
+_ENDED = ("done", "failed", "cancelled")
+
+_SUMMARY = """
+SELECT runs.*, count(steps.position) AS steps_total, total(steps.state = 'done') AS steps_done,
+       total(steps.cached) AS steps_cached,
+       group_concat(CASE steps.state WHEN 'running' THEN steps.owner END) AS owners
+FROM {source} AS runs LEFT JOIN steps ON steps.run_id = runs.id
+GROUP BY runs.id ORDER BY runs.created_s DESC, runs.id DESC
+"""
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One step of a run: its state, the process that runs it, its result or its error (JSON forms)."""
+
+    position: int
+    verb: str
+    state: str
+    owner: str
+    attempt: int
+    cached: bool
+    started_s: float | None
+    finished_s: float | None
+    result: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run.
+
+    Parameters
+    ----------
+    id, title
+        Its id and what the user typed.
+    recipe
+        Canonical text of the recipe.
+    executor, origin
+        Which executor runs it; who asked (kernel or session), for filters.
+    state
+        As in the module's text, with ``interrupted`` for a run whose processes are gone.
+    driver
+        Owner text of the driving process.
+    cancelling
+        Whether somebody asked to cancel it.
+    steps_total, steps_done, steps_cached
+        Counts over its steps.
+    steps
+        The steps themselves; only :meth:`Runs.get` fills them.
+    """
+
+    id: str
+    title: str
+    recipe: str
+    executor: str
+    origin: str
+    state: str
+    driver: str
+    cancelling: bool
+    created_s: float
+    finished_s: float | None
+    steps_total: int
+    steps_done: int
+    steps_cached: int
+    steps: tuple[StepRow, ...] = ()
+
+
+class Runs:
+    """The runs of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self,
+        recipe_json: str,
+        verbs: Iterable[str],
+        *,
+        title: str = "",
+        executor: str = "local",
+        origin: str = "",
+    ) -> str:
+        """Record a pending run with one pending step a verb, driven by this process; return its id."""
+        run_id = "r" + secrets.token_hex(5)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO runs (id, title, recipe, executor, origin, state, driver, created_s)"
+                " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?)",
+                (run_id, title, recipe_json, executor, origin, owner.current(), time.time()),
+            )
+            connection.executemany(
+                "INSERT INTO steps (run_id, position, verb, state) VALUES (?, ?, ?, 'pending')",
+                [(run_id, position, verb) for position, verb in enumerate(verbs)],
+            )
+        return run_id
+
+    def get(self, run_id: str) -> RunRow:
+        """Return one run with its steps.
+
+        Raises
+        ------
+        UnknownRun
+            If no run has this id.
+        """
+        summary = _SUMMARY.format(source="(SELECT * FROM runs WHERE id = ?)")
+        rows = self._database.query(summary, (run_id,))
+        if not rows:
+            raise UnknownRun(f"no run has the id {run_id!r}", where=run_id, fix="%mlops runs lists them")
+        steps = self._database.query("SELECT * FROM steps WHERE run_id = ? ORDER BY position", (run_id,))
+        return _run(rows[0], tuple(_step(row) for row in steps))
+
+    def list(self, limit: int = 100) -> builtins.list[RunRow]:
+        """Return the newest runs, newest first, without their steps."""
+        newest = "(SELECT * FROM runs ORDER BY created_s DESC LIMIT ?)"
+        return [_run(row) for row in self._database.query(_SUMMARY.format(source=newest), (limit,))]
+
+    def set_state(self, run_id: str, state: str) -> None:
+        """Move a run to a state; an ended state also stamps the time."""
+        finished = time.time() if state in _ENDED else None
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET state = ?, finished_s = ? WHERE id = ?", (state, finished, run_id)
+            )
+
+    def drive(self, run_id: str, driver: str) -> None:
+        """Record who drives a run from now on, and that it runs."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET driver = ?, state = 'running', cancelling = 0, finished_s = NULL"
+                " WHERE id = ?",
+                (driver, run_id),
+            )
+
+    def ask_cancel(self, run_id: str) -> None:
+        """Ask whoever drives the run to cancel it."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE runs SET cancelling = 1 WHERE id = ?", (run_id,))
+
+    def cancelling(self, run_id: str) -> bool:
+        """Return whether somebody asked to cancel the run."""
+        rows = self._database.query("SELECT cancelling FROM runs WHERE id = ?", (run_id,))
+        return bool(rows and rows[0]["cancelling"])
+
+    def start_step(self, run_id: str, position: int, step_owner: str) -> None:
+        """Record that a process runs the step; counts one attempt."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE steps SET state = 'running', owner = ?, attempt = attempt + 1, cached = 0,"
+                " started_s = ?, finished_s = NULL, result = NULL, error = NULL"
+                " WHERE run_id = ? AND position = ?",
+                (step_owner, time.time(), run_id, position),
+            )
+
+    def finish_step(
+        self,
+        run_id: str,
+        position: int,
+        state: str,
+        *,
+        result: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+        cached: bool = False,
+    ) -> None:
+        """Record how a step ended, with its result or its error (JSON-able)."""
+        now = time.time()
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE steps SET state = ?, finished_s = ?, started_s = coalesce(started_s, ?), result = ?,"
+                " error = ?, cached = ? WHERE run_id = ? AND position = ?",
+                (state, now, now, _text(result), _text(error), cached, run_id, position),
+            )
+
+    def refer(self, run_id: str, position: int, role: str, digest: str) -> None:
+        """Record that a step used (``input``) or made (``output``) an artifact; gc then keeps it."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO run_artifacts VALUES (?, ?, ?, ?)", (run_id, position, role, digest)
+            )
+
+    def remove(self, run_id: str) -> None:
+        """Forget a run that no longer runs, with its steps and events; gc then frees what only it kept."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+            for table in ("steps", "run_artifacts", "events"):
+                connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608
+
+
+def _run(row: sqlite3.Row, steps: tuple[StepRow, ...] = ()) -> RunRow:
+    state = row["state"]
+    if state not in _ENDED:
+        holders = [row["driver"], *(row["owners"] or "").split(",")]
+        state = state if any(owner.alive(holder) for holder in holders) else "interrupted"
+    return RunRow(
+        row["id"],
+        row["title"],
+        row["recipe"],
+        row["executor"],
+        row["origin"],
+        state,
+        row["driver"],
+        bool(row["cancelling"]),
+        row["created_s"],
+        row["finished_s"],
+        int(row["steps_total"]),
+        int(row["steps_done"]),
+        int(row["steps_cached"]),
+        steps,
+    )
+
+
+def _step(row: sqlite3.Row) -> StepRow:
+    result, error = (json.loads(row[key]) if row[key] else None for key in ("result", "error"))
+    return StepRow(
+        row["position"],
+        row["verb"],
+        row["state"],
+        row["owner"],
+        row["attempt"],
+        bool(row["cached"]),
+        row["started_s"],
+        row["finished_s"],
+        result,
+        error,
+    )
+
+
+def _text(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
