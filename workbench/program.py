@@ -1,0 +1,155 @@
+"""The folder that verbs exchange: a program, its signature, its examples.
+
+::
+
+    program.pt2 | program.onnx    the model
+    signature.json                what it takes and gives
+    examples.safetensors          "in.<input>" and "out.<output>": captured inputs and their eager outputs
+
+Capture writes it, quantize rewrites it, compile reads it; siblings never import one another, so the reading
+and writing live here. Only functions that touch the program itself import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import archive, codec
+from .atomic import disk_guard, write_bytes
+from .errors import CorruptArtifact, WorkbenchError
+from .types import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from torch.export import ExportedProgram
+
+    Array = NDArray[Any]
+
+PROGRAM_FILE = "program.pt2"
+ONNX_FILE = "program.onnx"
+SIGNATURE_FILE = "signature.json"
+EXAMPLES_FILE = "examples.safetensors"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Captured inputs and the outputs the program gives for them, by name."""
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+
+
+def write_program(folder: Path, program: ExportedProgram, signature: Signature, examples: Examples) -> None:
+    """Fill a program folder: archive, signature and examples.
+
+    Raises
+    ------
+    StorageFull
+        If the device is full.
+    """
+    archive.save(program, folder / PROGRAM_FILE)
+    write_signature(folder, signature)
+    write_examples(folder, examples)
+
+
+def read_program(folder: Path) -> ExportedProgram:
+    """Return the program of a folder; the modules that define its custom operators are imported first.
+
+    Raises
+    ------
+    CorruptArtifact
+        If the file is missing, damaged, or could run code while it is loaded.
+    """
+    return archive.load(folder / PROGRAM_FILE)
+
+
+def write_signature(folder: Path, signature: Signature) -> None:
+    """Write a folder's signature."""
+    write_bytes(folder / SIGNATURE_FILE, codec.dumps(signature).encode())
+
+
+def read_signature(folder: Path) -> Signature:
+    """Return a folder's signature.
+
+    Raises
+    ------
+    CorruptArtifact
+        If the file is missing or is not a signature.
+    """
+    path = folder / SIGNATURE_FILE
+    try:
+        signature = codec.loads(path.read_bytes())
+    except (OSError, ValueError, WorkbenchError) as error:
+        raise CorruptArtifact(f"the signature cannot be read: {error}", where=str(path)) from error
+    if not isinstance(signature, Signature):
+        raise CorruptArtifact("the file holds no signature", where=str(path))
+    return signature
+
+
+def write_examples(folder: Path, examples: Examples) -> None:
+    """Write a folder's captured inputs and outputs."""
+    import numpy
+    from safetensors.numpy import save
+
+    arrays = {f"in.{k}": v for k, v in examples.inputs.items()}
+    arrays |= {f"out.{k}": v for k, v in examples.outputs.items()}
+    with disk_guard(folder):
+        write_bytes(folder / EXAMPLES_FILE, save({k: numpy.ascontiguousarray(v) for k, v in arrays.items()}))
+
+
+def read_examples(folder: Path) -> Examples:
+    """Return a folder's captured inputs and outputs.
+
+    Raises
+    ------
+    CorruptArtifact
+        If the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / EXAMPLES_FILE
+    try:
+        arrays = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CorruptArtifact(f"the examples cannot be read: {error}", where=str(path)) from error
+    return Examples(_part(arrays, "in."), _part(arrays, "out."))
+
+
+def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def runner(
+    program: ExportedProgram, signature: Signature
+) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    """Return a function that runs the program in torch: tensors by input name to tensors by output name.
+
+    The inputs go in as the captured module took them (positions, keywords, nested tuples).
+    """
+    import torch
+    from torch.utils import _pytree as pytree
+
+    module = program.module(check_guards=False)
+    in_spec = program.call_spec.in_spec
+    if in_spec is None:
+        raise CorruptArtifact("the program does not say how it is called", where=PROGRAM_FILE)
+    takes = [s.name for s in signature.inputs]
+    gives = [s.name for s in signature.outputs]
+
+    def run(feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        args, kwargs = pytree.tree_unflatten([feeds[name] for name in takes], in_spec)
+        with torch.no_grad():
+            return dict(zip(gives, pytree.tree_leaves(module(*args, **kwargs)), strict=True))
+
+    return run
+
+
+def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return tensors as numpy arrays, by the same names."""
+    return {k: v.detach().cpu().numpy() for k, v in tensors.items()}
