@@ -1,0 +1,50 @@
+"""Loaders that a replica under test imports by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from workbench import codec
+from workbench.session import Session
+
+
+class OrtRunner:
+    """The least an onnxruntime backend can be."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.names = [output.name for output in self.session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return dict(zip(self.names, self.session.run(self.names, dict(feeds)), strict=True))
+
+
+class MoodyRunner(OrtRunner):
+    """Sleeps as many seconds as the first value says when it is positive; fails when it is below -1000."""
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        mood = float(feeds["x"].reshape(-1)[0])
+        if mood < -1000:
+            raise RuntimeError("the model is in a bad mood")
+        time.sleep(max(0.0, mood))
+        return super().run(feeds)
+
+
+def load(folder: Path, *, threads: int = 1) -> Session:
+    return _session(folder, OrtRunner(folder / "model.onnx", threads))
+
+
+def load_moody(folder: Path, *, threads: int = 1) -> Session:
+    return _session(folder, MoodyRunner(folder / "model.onnx", threads))
+
+
+def _session(folder: Path, runner: OrtRunner) -> Session:
+    return Session(codec.loads((folder / "signature.json").read_bytes()), runner, name=folder.name)

@@ -1,0 +1,151 @@
+"""The protocol's addresses and status codes (starlette)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from .. import __version__
+from ..errors import BadRequest, InputError, WorkbenchError
+from .drain import Drain
+from .metrics import CONTENT_TYPE, Metrics
+from .model import ServedModel
+from .pool import Pool
+from .protocol import HEADER_SIZE
+
+BODY_TIMEOUT_S = 30.0
+_log = logging.getLogger(__package__)
+
+
+def build(
+    model: ServedModel, pool: Pool, drain: Drain, metrics: Metrics, *, max_body_bytes: int
+) -> Starlette:
+    """Return the application that serves one model."""
+    handlers = _Handlers(model, pool, drain, metrics, max_body_bytes)
+    routes = [
+        Route("/v2", handlers.server),
+        Route("/v2/health/live", handlers.live),
+        Route("/v2/health/ready", handlers.ready),
+        Route("/metrics", handlers.metrics_text),
+    ]
+    for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        routes += [
+            Route(base, handlers.metadata),
+            Route(f"{base}/ready", handlers.model_ready),
+            Route(f"{base}/infer", handlers.infer, methods=["POST"]),
+        ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={WorkbenchError: _refuse, HTTPException: _refuse_http, Exception: _refuse_unknown},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Handlers:
+    """What each address answers."""
+
+    def __init__(
+        self, model: ServedModel, pool: Pool, drain: Drain, metrics: Metrics, max_body_bytes: int
+    ) -> None:
+        self._model = model
+        self._pool = pool
+        self._drain = drain
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def server(self, request: Request) -> Response:
+        return JSONResponse(
+            {"name": "mlops-workbench", "version": __version__, "extensions": ["binary_tensor_data"]}
+        )
+
+    async def live(self, request: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        ready = not self._drain.active
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    async def metadata(self, request: Request) -> Response:
+        self._check_model(request)
+        return JSONResponse(self._model.metadata())
+
+    async def model_ready(self, request: Request) -> Response:
+        self._check_model(request)
+        return await self.ready(request)
+
+    async def metrics_text(self, request: Request) -> Response:
+        return PlainTextResponse(self._metrics.text(), media_type=CONTENT_TYPE)
+
+    async def infer(self, request: Request) -> Response:
+        self._check_model(request)
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise BadRequest("a compressed body is not supported", where="content-encoding", status=415)
+        body = await self._body(request)
+        answer = functools.partial(self._model.answer, body, request.headers.get(HEADER_SIZE))
+        message = await self._pool.run(answer)
+        return Response(message.body, headers=message.headers)
+
+    def _check_model(self, request: Request) -> None:
+        asked = request.path_params["model"], request.path_params.get("version", self._model.version)
+        if asked != (self._model.name, self._model.version):
+            raise BadRequest(
+                f"no model {asked[0]!r} version {asked[1]!r}",
+                where=request.url.path,
+                fix=f"this replica serves {self._model.name!r} version {self._model.version!r}",
+                status=404,
+            )
+
+    async def _body(self, request: Request) -> bytearray:
+        """Read the body into writable memory, so that tensors can lie in it without a copy."""
+        declared = request.headers.get("content-length", "0")
+        if int(declared) > self._max_body_bytes:
+            raise self._too_large(f"{declared} bytes")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self._max_body_bytes:
+                        raise self._too_large(f"more than {self._max_body_bytes} bytes")
+        except TimeoutError as error:
+            raise BadRequest(f"no whole body within {BODY_TIMEOUT_S:g} s", status=408, close=True) from error
+        return body
+
+    def _too_large(self, size: str) -> BadRequest:
+        return BadRequest(
+            f"the body has {size}",
+            fix=f"send at most {self._max_body_bytes} bytes (--max-body-mib)",
+            status=413,
+            close=True,
+        )
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Say what was wrong, with the error's own status, else 400 (the caller's fault) or 500 (ours)."""
+    assert isinstance(error, WorkbenchError)  # noqa: S101 - registered for this class only
+    default = 400 if isinstance(error, BadRequest | InputError) else 500
+    status = int(error.fields.get("status", default))
+    headers = {"connection": "close"} if error.fields.get("close") else {}
+    if "retry_after_s" in error.fields:
+        headers["retry-after"] = str(error.fields["retry_after_s"])
+    if status == 500:
+        _log.error(error.what, exc_info=error, extra={"facts": {"where": error.where}})
+    return JSONResponse({"error": str(error)}, status, headers)
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    text = f"{error.detail}: {request.method} {request.url.path}"
+    return JSONResponse({"error": text}, error.status_code, error.headers)
+
+
+async def _refuse_unknown(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"the server failed: {type(error).__name__}"}, 500)

@@ -1,0 +1,85 @@
+"""uvicorn with the stop a staging replica needs.
+
+::
+
+    SIGTERM ──> draining: not ready, every answer says "Connection: close", new connections still answered
+       LINGER_S later ──> the listener closes, idle connections close, requests in flight finish
+       the last answer is out (or `grace_s` is over) ──> return
+
+The listener stays open for a moment because the kernel resets connections that wait in the queue of a
+listener that closes: a client that connected just before the route let go would see an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from .drain import Drain
+
+LINGER_S = 0.25
+KEEP_ALIVE_S = 75  # longer than a proxy's or client's own idle limit, so that they close first, not we
+
+
+class Server(uvicorn.Server):
+    """Serve `app` on an open listener until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    app
+        What answers.
+    drain
+        Told when a signal arrives.
+    grace_s
+        Seconds that requests in flight get to finish.
+    on_started
+        Called once connections are accepted.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Drain, *, grace_s: int, on_started: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                interface="asgi3",
+                access_log=False,
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=grace_s,
+            )
+        )
+        self._drain = drain
+        self._on_started = on_started
+
+    def run_on(self, listener: socket.socket) -> None:
+        """Serve until a signal has been obeyed."""
+        asyncio.run(self.serve([listener]))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Drain on a signal; unlike uvicorn, do not die of it afterwards: a clean stop exits with 0."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self._drain.begin()
+        asyncio.get_running_loop().call_later(LINGER_S, setattr, self, "should_exit", True)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, then say so."""
+        await super().startup(sockets)
+        self._on_started()
