@@ -6,10 +6,10 @@
  */
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { IRun, IRunSource } from './tokens';
+import { IRun, IRunSource, State } from './tokens';
 
-/** States that no longer change. */
-const SETTLED = new Set(['done', 'failed', 'cancelled']);
+/** States that change without anyone's doing. */
+const ACTIVE = new Set<State>(['pending', 'running']);
 
 /** Runs of one store, and a signal each time they change. */
 export class RunsModel {
@@ -68,17 +68,14 @@ export class RunsModel {
   private _source: IRunSource;
 }
 
-/** Return whether cancelling a run still makes sense. */
+/** Return whether the run still moves, so that progress and a cancel button make sense. */
 export function isActive(run: IRun): boolean {
-  return !SETTLED.has(run.state);
+  return ACTIVE.has(run.state);
 }
 
-/** Return the share of a run's steps that have ended, from 0 to 1. */
+/** Return the share of a run's steps that are done, from 0 to 1. */
 export function progressOf(run: IRun): number {
-  if (run.steps.length === 0) {
-    return isActive(run) ? 0 : 1;
-  }
-  return run.steps.filter(step => SETTLED.has(step.state)).length / run.steps.length;
+  return run.steps_total === 0 ? 0 : run.steps_done / run.steps_total;
 }
 
 function messageOf(error: unknown): string {

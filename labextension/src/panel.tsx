@@ -54,19 +54,20 @@ function Card(props: { run: IRun; trans: TranslationBundle; cancel: () => void }
   return (
     <li className="mlops-Run" data-run={run.id} data-state={run.state}>
       <div className="mlops-Run-head">
-        <b>{run.title}</b>
-        <span>{run.state}</span>
+        <b title={run.id}>{run.title}</b>
+        <span>{run.cancelling && isActive(run) ? trans.__('cancelling') : run.state}</span>
       </div>
-      <div className="mlops-Run-steps">{run.steps.map(step => `${step.name}: ${step.state}`).join(' · ')}</div>
+      <div className="mlops-Run-steps">
+        {trans.__('%1 of %2 steps, %3 from the cache', run.steps_done, run.steps_total, run.steps_cached)}
+      </div>
       {isActive(run) && (
         <div className="mlops-Run-foot">
           <progress value={progressOf(run)} max={1} aria-label={trans.__('Steps done')} />
-          <button className="jp-Button jp-mod-styled jp-mod-warn" onClick={cancel}>
+          <button className="jp-Button jp-mod-styled jp-mod-warn" onClick={cancel} disabled={run.cancelling}>
             {trans.__('Cancel')}
           </button>
         </div>
       )}
-      {run.error && <pre className="mlops-Failure">{run.error}</pre>}
     </li>
   );
 }

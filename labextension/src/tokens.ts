@@ -1,26 +1,24 @@
 /** What crosses the wire and what one file promises another. No code lives here. */
 
-/** States a run or a step can be in, as the store spells them. */
-export type State = 'queued' | 'running' | 'done' | 'failed' | 'cancelled' | 'interrupted';
+/** States of a run, as the store spells them; `interrupted` means that its processes are gone and it can be resumed. */
+export type State = 'pending' | 'running' | 'done' | 'failed' | 'cancelled' | 'interrupted';
 
-/** One step of a run, as `GET /mlops/api/runs` sends it. */
-export interface IStep {
-  /** The step's kind: `capture`, `quantize`, ... */
-  name: string;
-  state: string;
-}
-
-/** One run, as `GET /mlops/api/runs` sends it. */
+/** One run, as `GET /mlops/api/runs` sends it; times are seconds since the epoch. */
 export interface IRun {
   id: string;
-  /** What a person would call it: the recipe's steps and the model's name. */
+  /** What the user typed. */
   title: string;
-  state: string;
-  /** Seconds since the epoch. */
-  created: number;
-  steps: IStep[];
-  /** One line for a failed run, else empty. */
-  error: string;
+  executor: string;
+  /** Who asked: a kernel or a session. */
+  origin: string;
+  state: State;
+  /** Whether somebody asked to cancel it. */
+  cancelling: boolean;
+  created_s: number;
+  finished_s: number | null;
+  steps_total: number;
+  steps_done: number;
+  steps_cached: number;
 }
 
 /** Where runs come from: the server extension, or a fake in tests. */

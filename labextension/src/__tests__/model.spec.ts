@@ -1,16 +1,21 @@
 import { describe, expect, it } from 'vitest';
 
 import { isActive, progressOf, RunsModel } from '../model';
-import { IRun, IRunSource } from '../tokens';
+import { IRun, IRunSource, State } from '../tokens';
 
-function run(id: string, state = 'running', steps = ['done', 'running']): IRun {
+function run(id: string, state: State = 'running', done = 1): IRun {
   return {
     id,
     state,
     title: `run ${id}`,
-    created: 1,
-    error: '',
-    steps: steps.map((s, i) => ({ name: `step${i}`, state: s }))
+    executor: 'local',
+    origin: '',
+    cancelling: false,
+    created_s: 1,
+    finished_s: null,
+    steps_total: 2,
+    steps_done: done,
+    steps_cached: 0
   };
 }
 
@@ -89,13 +94,13 @@ describe('RunsModel', () => {
 
 describe('what a card shows', () => {
   it('offers to cancel only what still moves', () => {
-    expect(['queued', 'running', 'interrupted'].every(s => isActive(run('a', s)))).toBe(true);
-    expect(['done', 'failed', 'cancelled'].some(s => isActive(run('a', s)))).toBe(false);
+    const active = (state: State) => isActive(run('a', state));
+    expect((['pending', 'running'] as State[]).every(active)).toBe(true);
+    expect((['done', 'failed', 'cancelled', 'interrupted'] as State[]).some(active)).toBe(false);
   });
 
-  it('counts ended steps', () => {
+  it('counts steps that are done', () => {
     expect(progressOf(run('a'))).toBe(0.5);
-    expect(progressOf(run('a', 'queued', []))).toBe(0);
-    expect(progressOf(run('a', 'done', []))).toBe(1);
+    expect(progressOf({ ...run('a', 'pending', 0), steps_total: 0 })).toBe(0);
   });
 });
