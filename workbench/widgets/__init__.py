@@ -1,1 +1,5 @@
-"""widgets"""
+"""What the notebook shows: progress while a run goes, and static views of what it left.
+
+Every view is a mimebundle of plain text and script-free HTML/SVG, so it stays readable in a saved notebook,
+on GitHub and in nbconvert. Nothing here asks the store; views are given data.
+"""

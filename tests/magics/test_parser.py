@@ -1,0 +1,134 @@
+"""Every sub-command's line, and what a wrong line says."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.magics.commands import ORDER, load_all
+from workbench.magics.magic import words
+from workbench.magics.parser import BadSyntax, HelpAsked, build, comma, number, percent, whole
+
+PARSER, SUBPARSERS = build("%mlops", load_all())
+
+
+def parse_line(line: str) -> argparse.Namespace:
+    return PARSER.parse_args(words(line))
+
+
+LINES = [
+    (
+        "capture encoder --inputs batch --name minilm",
+        {"model": "encoder", "inputs": "batch", "name": "minilm"},
+    ),
+    ("capture m.onnx", {"model": "m.onnx", "inputs": None, "state": None}),
+    ("capture m:f --state w.safetensors --dynamic none --preprocess tok", {"state": "w.safetensors"}),
+    (
+        "quantize minilm --scheme int8 --calibrate texts --eval recall_at_1 --max-drop 0.01",
+        {"artifact": "minilm", "calibrate": "texts", "eval": "recall_at_1", "max_drop": 0.01, "mode": "auto"},
+    ),
+    ("quantize minilm --skip 'head.*' emb --skip x", {"skip": ["head.*", "emb", "x"], "bg": False}),
+    ("quantize minilm --mode static --calibrator entropy --bg --dry-run", {"bg": True, "dry_run": True}),
+    ("compile minilm:int8 --backend eager --threads 2", {"backend": "eager", "threads": 2}),
+    ("profile minilm:int8 --probes cpu,sched --hz 499", {"probes": ("cpu", "sched"), "hz": 499}),
+    (
+        "push minilm:int8 --to staging --canary 10%",
+        {"canary": 0.1, "to": "staging", "port": 0, "replicas": 1},
+    ),
+    ("push minilm --port 8000 --replicas 2", {"canary": None, "port": 8000, "replicas": 2}),
+    ("status   # runs and deployments", {"deployment": None}),
+    ("status minilm", {"deployment": "minilm"}),
+    ("promote minilm", {"deployment": "minilm"}),
+    ("rollback minilm", {"deployment": "minilm"}),
+    ("unstage minilm", {"deployment": "minilm"}),
+    ("lineage minilm:int8", {"artifact": "minilm:int8"}),
+    ("show minilm:int8@sha256:ab12", {"artifact": "minilm:int8@sha256:ab12"}),
+    ("runs --limit 3", {"limit": 3}),
+    ("logs r1", {"run_id": "r1"}),
+    ("cancel r1", {"run_id": "r1"}),
+    ("resume r1 --bg", {"run_id": "r1", "bg": True}),
+    ("gc", {}),
+    ("doctor", {}),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), LINES, ids=[line for line, _ in LINES])
+def test_a_line_is_read(line: str, expected: dict[str, object]) -> None:
+    args = parse_line(line)
+    assert {key: getattr(args, key) for key in expected} == expected
+    assert args.run.name == line.split()[0]
+
+
+def test_every_command_has_a_line_here() -> None:
+    assert {line.split()[0] for line, _ in LINES} == set(ORDER)
+
+
+BAD = [
+    ("", "the following arguments are required: COMMAND"),
+    ("quantise minilm", "no choice 'quantise': did you mean quantize?"),
+    ("quantize", "the following arguments are required: artifact"),
+    ("quantize minilm --scheme int9", "argument --scheme: no choice 'int9': did you mean int8?"),
+    ("quantize minilm --mode zzz", "no choice 'zzz': choose from auto, static, dynamic"),
+    ("quantize minilm --max-drop much", "'much' is not a number"),
+    ("quantize minilm --max-drop -1", "-1 is not between 0 and"),
+    ("quantize minilm --sch int8", "unrecognized arguments: --sch int8"),
+    ("push minilm --canary 110%", "110 is not between 0 and 100"),
+    ("push minilm --replicas 0", "0 is below 1"),
+    ("push minilm --port 1.5", "'1.5' is not a whole number"),
+    ("runs --limit few", "'few' is not a whole number"),
+    ("show 'minilm", "No closing quotation: show 'minilm"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
+def test_a_wrong_line_says_what_and_how(line: str, message: str) -> None:
+    with pytest.raises(BadSyntax) as caught:
+        parse_line(line)
+    what, usage = str(caught.value).split("\n")
+    assert message in what
+    assert usage.startswith("usage: %mlops")
+
+
+def test_help_lists_every_command_with_its_summary() -> None:
+    with pytest.raises(HelpAsked) as caught:
+        parse_line("--help")
+    page = " ".join(str(caught.value).split())  # argparse wraps at the terminal's width
+    for command in load_all():
+        assert f"{command.name} {command.summary}" in page
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_the_help_of_a_command_shows_examples_that_parse(name: str) -> None:
+    with pytest.raises(HelpAsked, match="examples:"):
+        parse_line(f"{name} --help")
+    command = next(c for c in load_all() if c.name == name)
+    for example in command.examples:
+        assert parse_line(f"{name} {example}").run is command
+
+
+def test_only_profile_takes_a_cell() -> None:
+    assert [c.name for c in load_all() if c.takes_cell] == ["profile"]
+
+
+@given(st.integers(0, 100))
+def test_a_share_reads_the_same_as_percent_and_as_fraction(share: int) -> None:
+    assert percent(f"{share}%") == pytest.approx(percent(str(share / 100)))
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True)))
+def test_a_comma_list_keeps_its_words(names: list[str]) -> None:
+    assert comma(", ".join(names)) == tuple(names)
+
+
+@given(st.floats(0, 1))
+def test_a_number_in_its_range_is_read(value: float) -> None:
+    assert number(0, 1)(repr(value)) == value
+
+
+@given(st.integers(max_value=-1))
+def test_a_number_below_its_range_is_refused(value: int) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        whole(0)(str(value))

@@ -1,0 +1,90 @@
+"""The shell command ``mlops``: the same parser, the same api, text or JSON on stdout.
+
+Exit codes: 0 done, 1 it failed (what, where, next on stderr), 2 the command line is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import WorkbenchError
+from .magics.command import CellBody
+from .magics.commands import load_all
+from .magics.parser import BadSyntax, HelpAsked, build
+from .magics.references import resolve
+from .widgets.progress import TerminalProgress
+
+PROG = "mlops"
+
+
+class ShellContext:
+    """What a shell lends a command: importable names and a line for progress."""
+
+    cell: CellBody | None = None
+
+    def __init__(self, progress: TerminalProgress) -> None:
+        self.on_event = progress
+
+    def value(self, name: str, what: str) -> Any:
+        """Return what ``module:attribute`` or ``file.py:attribute`` names."""
+        return resolve(name, None, what)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        The words after ``mlops``; the process's own when ``None``.
+    """
+    try:
+        args = parse(argv)
+    except HelpAsked as page:
+        print(page)
+        return 0
+    except BadSyntax as error:
+        return _complain(f"{PROG}: {error}", 2)
+    try:
+        _show(_call(args), as_json=args.json)
+    except WorkbenchError as error:
+        return _complain(f"{type(error).__name__}: {error}".replace("%mlops", PROG), 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line; ``--json`` goes with every command."""
+    parser, subparsers = build(PROG, load_all())
+    for sub in subparsers.values():
+        sub.argument("--json", action="store_true", help="print the result as JSON")
+    return parser.parse_args(argv)
+
+
+def _call(args: argparse.Namespace) -> Any:
+    progress = TerminalProgress(args.run.title(args))
+    try:
+        return args.run.call(args, ShellContext(progress))
+    finally:
+        progress.close()
+
+
+def _show(result: Any, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2, sort_keys=True))
+    elif result is not None:
+        print(result)
+    sys.stdout.flush()
+
+
+def _complain(text: str, code: int) -> int:
+    print(text, file=sys.stderr)
+    return code

@@ -1,0 +1,33 @@
+"""The sub-commands, one file each: arguments, and the api call they mean. No logic."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ..command import Command
+
+ORDER = (
+    "capture",
+    "quantize",
+    "compile",
+    "profile",
+    "push",
+    "status",
+    "promote",
+    "rollback",
+    "unstage",
+    "lineage",
+    "show",
+    "runs",
+    "logs",
+    "cancel",
+    "resume",
+    "gc",
+    "doctor",
+)
+"""The order of the help page: the way of a model, then upkeep."""
+
+
+def load_all() -> tuple[Command, ...]:
+    """Return every sub-command, in :data:`ORDER`."""
+    return tuple(import_module(f".{name}", __name__).COMMAND for name in ORDER)

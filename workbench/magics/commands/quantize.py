@@ -1,0 +1,60 @@
+"""``quantize``: a program becomes a smaller variant, behind the audit gate."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..command import Command, Context
+from ..parser import Parser, number
+from . import _running
+
+
+def add(parser: Parser) -> None:
+    """Declare the arguments."""
+    parser.argument("artifact", takes=("artifact",), help="a captured program")
+    parser.argument(
+        "--scheme", choices=("int8",), default="int8", help="number format (default: %(default)s)"
+    )
+    parser.argument(
+        "--mode", choices=("auto", "static", "dynamic"), default="auto", help="how activations are quantized"
+    )
+    parser.argument(
+        "--calibrator",
+        choices=("minmax", "percentile", "entropy"),
+        default="minmax",
+        help="how ranges are chosen",
+    )
+    parser.argument("--calibrate", metavar="DATA", takes=("variable",), help="calibration data")
+    parser.argument(
+        "--preprocess", metavar="FN", takes=("variable",), help="turns calibration data into inputs"
+    )
+    parser.argument(
+        "--eval", metavar="FN", takes=("variable",), help="called with a session, returns a number"
+    )
+    parser.argument(
+        "--max-drop", metavar="X", type=number(0, 1e9), help="refuse a larger drop of that number"
+    )
+    parser.argument(
+        "--skip", metavar="GLOB", nargs="+", action="extend", default=[], help="layers to leave alone"
+    )
+    _running.add(parser)
+
+
+def call(args: argparse.Namespace, context: Context) -> Any:
+    """Ask :func:`workbench.api.quantize`."""
+    from ... import api
+
+    return api.quantize(
+        args.artifact,
+        **_running.options(args, context),
+    )
+
+
+COMMAND = Command(
+    "quantize",
+    "quantize a program and audit the result",
+    add,
+    call,
+    examples=("minilm --scheme int8 --calibrate texts --eval recall_at_1 --max-drop 0.01",),
+)

@@ -1,0 +1,162 @@
+"""One argparse parser for every face: the magic, the shell command, completion and the docs.
+
+It never prints and never exits: bad syntax raises :class:`BadSyntax`, ``--help`` raises :class:`HelpAsked`,
+and each face decides what that means (a ``UsageError``, an exit code, a page of help).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from .command import Command
+
+EPILOG = """\
+names: minilm (program), minilm:int8 (variant), minilm:int8/onnxruntime (compiled),
+       minilm@staging (alias), minilm:int8@sha256:ab12 (exact)"""
+
+
+class BadSyntax(Exception):
+    """Raised when a command line does not fit the parser: one line of what, one of how."""
+
+    def __init__(self, what: str, usage: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.usage = usage
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.usage}"
+
+
+class HelpAsked(Exception):
+    """Raised by ``--help``; carries the text."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises, suggests near names, and knows what its arguments take."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
+        self.kinds: dict[str, tuple[str, ...]] = {}
+
+    def argument(self, *flags: str, takes: Sequence[str] = (), **options: Any) -> None:
+        """Add an argument and note what it `takes`: ``artifact variable file run deployment``."""
+        action = self.add_argument(*flags, **options)
+        self.kinds[action.dest] = tuple(takes)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise :class:`BadSyntax` with this sub-command's usage on one line."""
+        raise BadSyntax(message, " ".join(self.format_usage().split()))
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        """Raise :class:`HelpAsked` instead of printing: argparse calls this for ``--help``."""
+        raise HelpAsked(self.format_help())
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(c) for c in action.choices]
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(choices)}"
+        raise argparse.ArgumentError(action, f"no choice {value!r}: {hint}")
+
+
+def build(prog: str, commands: Iterable[Command]) -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser and its sub-parsers by name.
+
+    Parameters
+    ----------
+    prog
+        How the user calls it: ``%mlops`` or ``mlops``.
+    commands
+        What it offers, in the order of the help page.
+
+    Examples
+    --------
+    >>> from workbench.magics.commands import load_all
+    >>> parser, subs = build("%mlops", load_all())
+    >>> parser.parse_args(["runs", "--limit", "5"]).limit
+    5
+    """
+    parser = Parser(
+        prog=prog,
+        description="Take a model from a notebook cell to a guarded staging endpoint.",
+        epilog=EPILOG,
+    )
+    group = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, parser_class=Parser)
+    subs: dict[str, Parser] = {}
+    for command in commands:
+        sub = group.add_parser(command.name, help=command.summary, description=_describe(command, prog))
+        command.add(sub)
+        sub.set_defaults(run=command)
+        subs[command.name] = sub
+    return parser, subs
+
+
+def _describe(command: Command, prog: str) -> str:
+    sigil = "%" if command.takes_cell and prog.startswith("%") else ""
+    examples = "\n".join(f"  {sigil}{prog} {command.name} {line}".rstrip() for line in command.examples)
+    return f"{command.summary[0].upper()}{command.summary[1:]}.\n\nexamples:\n{examples}"
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Return an argument type: a number from `low` to `high`, both included.
+
+    Examples
+    --------
+    >>> number(0, 1)("0.25")
+    0.25
+    """
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    return parse
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """Return an argument type: a whole number of at least `low`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{value} is below {low}")
+        return value
+
+    return parse
+
+
+def percent(text: str) -> float:
+    """Return a share from 0 to 1 written as ``10%`` or ``0.1``.
+
+    Examples
+    --------
+    >>> percent("10%"), percent("0.1")
+    (0.1, 0.1)
+    """
+    scale = 100.0 if text.endswith("%") else 1.0
+    return number(0, scale)(text.removesuffix("%")) / scale
+
+
+def comma(text: str) -> tuple[str, ...]:
+    """Return the words of a comma separated list.
+
+    Examples
+    --------
+    >>> comma("cpu, sched,faults")
+    ('cpu', 'sched', 'faults')
+    """
+    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -1,0 +1,114 @@
+"""What a run has done so far, folded from its events: pure data with a text and an HTML face."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+BAR_CELLS = 24
+ENDS = ("done", "failed", "cancelled")
+
+
+class RunEvent(Protocol):
+    """One event of a run, as the store writes it."""
+
+    @property
+    def step(self) -> int:
+        """Position of the step; -1 for the run itself."""
+
+    @property
+    def kind(self) -> str:
+        """``run.started``, ``step.progress``, ``step.done`` and so on."""
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """JSON-able facts: ``message`` and ``fraction`` of a ``step.progress``."""
+
+    @property
+    def created_s(self) -> float:
+        """Unix seconds."""
+
+
+@dataclass
+class ProgressState:
+    """The state one progress line shows.
+
+    Parameters
+    ----------
+    title
+        What the user asked for: ``quantize minilm``.
+
+    Examples
+    --------
+    >>> from workbench.store import Event
+    >>> state = ProgressState("quantize minilm")
+    >>> state.fold(Event(1, "r1", 0, "step.started", {}, 10.0))
+    >>> state.fold(Event(2, "r1", 0, "step.progress", {"message": "calibrate", "fraction": 0.5}, 12.0))
+    >>> print(state.text())
+    quantize minilm  ████████████░░░░░░░░░░░░  50 %  calibrate
+    >>> state.fold(Event(3, "r1", 0, "step.done", {}, 13.0))
+    >>> state.fold(Event(4, "r1", -1, "run.done", {}, 13.0))
+    >>> print(state.text())
+    quantize minilm  done in 3.0 s
+    """
+
+    title: str
+    outcome: str = ""
+    message: str = ""
+    fraction: float | None = None
+    cached: bool = False
+    run_id: str = ""
+    _times_s: list[float] = field(default_factory=list)
+
+    def fold(self, event: RunEvent) -> None:
+        """Take one event in."""
+        subject, _, verb = event.kind.partition(".")
+        self._times_s.append(event.created_s)
+        self.run_id = getattr(event, "run_id", self.run_id)
+        if subject == "run" and verb in ENDS:
+            self.outcome = verb
+        elif event.kind == "step.started":
+            self.message, self.fraction = str(event.payload.get("message", "")), None
+        elif event.kind == "step.progress":
+            self.message = str(event.payload.get("message", self.message))
+            self.fraction = event.payload.get("fraction")
+        elif event.kind == "step.done":
+            self.cached = bool(event.payload.get("cached", False))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return bool(self.outcome)
+
+    def text(self) -> str:
+        """Return one line."""
+        return "  ".join(part for part in (self.title, self._bar(), self._words()) if part)
+
+    def html(self) -> str:
+        """Return the same without a script: a bar while it runs, one line when it has ended."""
+        words = f"<code>{html.escape(self.title)}</code> {html.escape(self._words())}"
+        if self.ended or self.fraction is None:
+            return f"<div>{words}</div>"
+        width = 100 * min(max(self.fraction, 0.0), 1.0)
+        track = "display:inline-block;width:12em;height:.7em;background:rgba(127,127,127,.3)"
+        fill = f"display:block;width:{width:.0f}%;height:100%;background:#4c8bf5"
+        return f'<div>{words} <span style="{track}"><span style="{fill}"></span></span></div>'
+
+    def mimebundle(self) -> dict[str, str]:
+        """Return both faces."""
+        return {"text/plain": self.text(), "text/html": self.html()}
+
+    def _bar(self) -> str:
+        if self.ended or self.fraction is None:
+            return ""
+        filled = round(BAR_CELLS * min(max(self.fraction, 0.0), 1.0))
+        return "█" * filled + "░" * (BAR_CELLS - filled)
+
+    def _words(self) -> str:
+        if self.ended:
+            note = " (cached)" if self.cached and self.outcome == "done" else ""
+            return f"{self.outcome} in {self._times_s[-1] - self._times_s[0]:.1f} s{note}"
+        share = "" if self.fraction is None else f"{100 * self.fraction:.0f} %"
+        return "  ".join(part for part in (share, self.message or ("" if share else "running")) if part)
