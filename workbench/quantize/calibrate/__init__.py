@@ -1,0 +1,1 @@
+"""Calibration: run the float program over the user's data and find a grid for each activation."""

@@ -1,0 +1,27 @@
+"""Custom torch ops that a quantized program is made of, one family a file.
+
+Importing this package registers them in the namespace ``workbench``, so that a variant can be read back.
+Each op has an eager reference (the semantics), a fake implementation (shapes for export) and an ONNX
+translation built from standard operators that onnxruntime fuses into integer kernels.
+
+==========================  ======================================================================
+``dequantize``              int8 weight (or int32 bias) to float, one scale per slice of an axis
+``quantize_dequantize``     a float activation rounded to the uint8 grid found by calibration
+``linear_dynamic``          linear layer, activations quantized per call
+``linear_static``           linear layer, activations on a calibrated grid
+``embedding_int8``          rows of an int8 table, one scale a row
+==========================  ======================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import dequantize, embedding, linear, quantize_dequantize
+
+
+def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Return torch op -> onnxscript translation, as ``torch.onnx.export(custom_translation_table=)`` takes it."""
+    families = (dequantize, quantize_dequantize, linear, embedding)
+    return {op: translate for family in families for op, translate in family.TRANSLATIONS.items()}

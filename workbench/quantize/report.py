@@ -1,0 +1,127 @@
+"""What a quantization did, layer by layer: the record written as ``quantization.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.codec import register
+from workbench.render.table import Table
+
+from .config import QuantizeConfig
+
+QUANTIZATION_FILE = "quantization.json"
+
+
+@register("quantized_layer")
+@dataclass(frozen=True)
+class LayerRow:
+    """One quantized layer.
+
+    Parameters
+    ----------
+    layer, kind
+        Its name in the module and its kind (``linear``, ``conv2d``, ``recurrent``, ...).
+    how
+        ``static``, ``dynamic`` or ``weights`` (int8 storage, float arithmetic).
+    parameters
+        Weight elements kept as int8; 0 where another row counted them (tied weights).
+    weight_sqnr_db
+        Signal to quantization noise of the weight; each 6 dB is one bit.
+    output_sqnr_db
+        The same for the layer's output given its true input; None without calibration data.
+    """
+
+    layer: str
+    kind: str
+    how: str
+    parameters: int
+    weight_sqnr_db: float
+    output_sqnr_db: float | None = None
+
+    @property
+    def sqnr_db(self) -> float:
+        """The figure to rank by: the output's where measured, else the weight's."""
+        return self.weight_sqnr_db if self.output_sqnr_db is None else self.output_sqnr_db
+
+
+@register("skipped_layer")
+@dataclass(frozen=True)
+class SkippedLayer:
+    """A layer left in float, and why."""
+
+    layer: str
+    kind: str
+    parameters: int
+    why: str
+
+
+@register("quantize_report")
+@dataclass(frozen=True)
+class QuantizeReport:
+    """What became of a program.
+
+    Parameters
+    ----------
+    config
+        What was asked for.
+    layers
+        The quantized layers, worst first.
+    skipped
+        The layers left in float.
+    total_parameters
+        Parameters of the program before.
+    bytes_before, bytes_after
+        Size of all weights and buffers.
+    calibration_batches
+        How many batches were seen; 0 without data.
+
+    Examples
+    --------
+    >>> row = LayerRow("fc", "linear", "dynamic", 90, 40.0)
+    >>> report = QuantizeReport(QuantizeConfig(), (row,), (), 100, 400, 130)
+    >>> report.share, round(report.size_ratio, 3)
+    (0.9, 0.325)
+    """
+
+    config: QuantizeConfig
+    layers: tuple[LayerRow, ...]
+    skipped: tuple[SkippedLayer, ...]
+    total_parameters: int
+    bytes_before: int
+    bytes_after: int
+    calibration_batches: int = 0
+
+    @property
+    def share(self) -> float:
+        """Share of the parameters that is really kept as integers."""
+        return sum(row.parameters for row in self.layers) / max(self.total_parameters, 1)
+
+    @property
+    def size_ratio(self) -> float:
+        """Size after over size before."""
+        return self.bytes_after / max(self.bytes_before, 1)
+
+    def worst(self, count: int = 3) -> tuple[LayerRow, ...]:
+        """Return the layers that lose most."""
+        return self.layers[:count]
+
+    def table(self, limit: int | None = None) -> Table:
+        """Return the layers as a table, worst first, the skipped ones below."""
+        rows: list[tuple[str | int | float | None, ...]] = [
+            (r.layer, r.kind, r.how, r.parameters, r.weight_sqnr_db, r.output_sqnr_db, "")
+            for r in self.layers
+        ]
+        rows += [(s.layer, s.kind, "float", s.parameters, None, None, s.why) for s in self.skipped]
+        hidden = len(rows) - limit if limit is not None and len(rows) > limit else 0
+        return Table(
+            ("layer", "kind", "how", "parameters", "weight dB", "output dB", "why"),
+            rows[:limit],
+            title=f"{self.config.scheme}: {self.share:.1%} of {self.total_parameters:,} parameters quantized, "
+            f"weights {self.bytes_before:,} -> {self.bytes_after:,} bytes ({self.size_ratio:.2f}x)",
+            note=f"and {hidden} more layers" if hidden else "",
+        )
+
+
+def worst_first(rows: list[LayerRow]) -> tuple[LayerRow, ...]:
+    """Return rows by falling loss; equal ones by name, so that the order never varies."""
+    return tuple(sorted(rows, key=lambda r: (r.sqnr_db, r.layer)))
