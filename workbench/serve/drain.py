@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-DRAINING = "draining"
+DRAINING = b"draining"
 
 
 class Drain:
@@ -42,8 +42,10 @@ class Drain:
             stat = self._file.stat()
             mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             if mark != self._seen:
-                self._told = self._file.read_text().strip() == DRAINING
+                self._told = self._file.read_bytes().strip() == DRAINING
                 self._seen = mark
         except FileNotFoundError:
             self._seen, self._told = None, False
+        except OSError:
+            pass  # no word that can be read: what was last known holds, and the answer goes out
         return self._told

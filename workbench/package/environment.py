@@ -1,0 +1,80 @@
+"""What is installed, as sorted ``name==version`` lines with one digest.
+
+Read from the names of the ``*.dist-info`` folders on the path: a few milliseconds, where asking
+:mod:`importlib.metadata` for each version parses hundreds of files. Every step's cache key needs it.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import codec
+
+_FOLDER = re.compile(r"(?P<name>\w[\w.]*)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
+
+
+@codec.register("environment_lock")
+@dataclass(frozen=True)
+class EnvironmentLock:
+    """An environment, exactly enough to build it again.
+
+    Parameters
+    ----------
+    python
+        Implementation and version, e.g. ``cpython 3.11.2``.
+    platform
+        Operating system and machine, e.g. ``linux x86_64``.
+    packages
+        ``name==version``, names normalised (lower case, ``-``), sorted.
+    """
+
+    python: str
+    platform: str
+    packages: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` of the canonical text."""
+        return codec.digest(self)
+
+
+def lock(path: Iterable[str] | None = None) -> EnvironmentLock:
+    """Return the lock of this interpreter's environment.
+
+    Parameters
+    ----------
+    path
+        Folders to look in; ``sys.path`` by default. The first of two versions counts, as for imports.
+
+    Examples
+    --------
+    >>> "numpy" in {line.split("==")[0] for line in lock().packages}
+    True
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path if path is None else path:
+        for name, version in _installed(folder):
+            found.setdefault(name, version)
+    return EnvironmentLock(
+        python=f"{sys.implementation.name} {platform.python_version()}",
+        platform=f"{sys.platform} {platform.machine()}",
+        packages=tuple(sorted(f"{name}=={version}" for name, version in found.items())),
+    )
+
+
+def _installed(folder: str) -> list[tuple[str, str]]:
+    try:
+        names = [entry.name for entry in Path(folder).iterdir()]
+    except OSError:  # sys.path may name zip files and folders that are not there
+        return []
+    matches = [_FOLDER.fullmatch(name) for name in names]
+    return [(_normal(match["name"]), match["version"]) for match in matches if match]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
