@@ -1,0 +1,45 @@
+"""What every test gets: one thread a process, a store of its own, and honest skips."""
+
+import ctypes.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Set before torch loads: OpenMP threads that wait for one another on two busy cores cost up to twenty times.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory):
+    """Keep every test, and every process it starts, out of the checkout's own store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_HOME", str(tmp_path_factory.mktemp("mlops-home")))
+        yield
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what this machine cannot do, and say why."""
+    reasons = {"bpf": _no_bpf(), "browser": _no_browser()}
+    for item in items:
+        for marker, reason in reasons.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_bpf():
+    status = Path("/proc/self/status").read_text()
+    effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff")), 16)
+    cap_bpf, cap_sys_admin = 1 << 39, 1 << 21
+    if not effective & (cap_bpf | cap_sys_admin):
+        return "loading BPF programs needs root or CAP_BPF"
+    if not ctypes.util.find_library("bpf"):
+        return "libbpf is not installed (system-packages.txt)"
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return "this kernel carries no type information (BTF)"
+    return ""
+
+
+def _no_browser():
+    return "" if shutil.which("chromium") else "chromium is not installed"
