@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from workbench.route.state import Endpoint, RouteState, Track, swap
+from workbench.route.user_space import UserSpaceRoute
+from workbench.store import owner
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Rig:
+    """A proxy and the small replicas behind it, all real processes."""
+
+    folder: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    by_id: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.route = UserSpaceRoute(self.folder / "route")
+
+    def launch(self, command: list[str], log: Path) -> str:
+        with log.open("ab") as file:
+            self.processes.append(subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file))  # noqa: S603
+        return owner.of(self.processes[-1].pid)
+
+    def replica(self, version: int, number: int = 0) -> Endpoint:
+        name = f"{version}-{number}"
+        ready = self.folder / f"{name}-{len(self.processes)}.json"
+        command = [sys.executable, "-m", "tests.route.small_replica", str(ready), str(version)]
+        self.launch(command, self.folder / f"{name}.log")
+        self.by_id[name] = self.processes[-1]
+        until = time.monotonic() + 30
+        while not ready.exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return Endpoint(name, "127.0.0.1", json.loads(ready.read_text())["port"])
+
+    def track(self, version: int, replicas: int = 1) -> Track:
+        return Track(version, tuple(self.replica(version, n) for n in range(replicas)))
+
+    def serve(self, track: Track, *extra: str, state: RouteState | None = None) -> str:
+        """Start the proxy with this stable track; return its URL."""
+        self.route.start(lambda command, log: self.launch([*command, *extra], log))
+        self.route.update(lambda now: swap(state or now, track))
+        return self.route.wait_ready(30)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    try:
+        yield rig
+    finally:
+        for process in rig.processes:
+            process.kill()
+        for process in rig.processes:
+            process.wait(10)

@@ -1,0 +1,81 @@
+"""A replica in miniature: a real HTTP/1.1 server process that says who it is, for tests of the route.
+
+``python -m tests.route.small_replica READY_FILE VERSION`` answers every request with its version; a path asks for
+something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (bytes, streamed), ``/chunked``,
+``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    version = "0"
+
+    def do_GET(self) -> None:
+        path, _, argument = self.path.partition("?")
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if path == "/slow":
+            time.sleep(float(argument))
+        if path == "/early":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-le")
+            self.wfile.flush()
+            os._exit(1)
+        if path == "/chunked":
+            self.chunked(int(argument or 3))
+            return
+        status = {"/fail": 500, "/full": 503}.get(path, 200)
+        if path == "/large":
+            body = b"x" * int(argument)
+        elif path != "/echo":
+            seen = {name.lower(): value for name, value in self.headers.items()}
+            body = json.dumps({"version": self.version, "method": self.command, "headers": seen}).encode()
+        self.head(status, ("content-length", str(len(body))))
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_POST = do_HEAD = do_PUT = do_GET
+
+    def head(self, status: int, framing: tuple[str, str]) -> None:
+        self.send_response(status)
+        self.send_header(*framing)
+        self.send_header("x-mlops-version", self.version)
+        self.send_header("x-mlops-track", "stable")
+        self.end_headers()
+
+    def chunked(self, pieces: int) -> None:
+        self.head(200, ("transfer-encoding", "chunked"))
+        for number in range(pieces):
+            data = f"piece {number};".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 512
+    daemon_threads = True
+
+
+def main() -> None:
+    ready, Handler.version = Path(sys.argv[1]), sys.argv[2]
+    # Head and body are two writes; without this the second waits for the first one's acknowledgement.
+    Handler.wbufsize = 65536
+    server = Server(("127.0.0.1", 0), Handler)
+    part = ready.with_suffix(".part")
+    part.write_text(json.dumps({"pid": os.getpid(), "port": server.server_address[1]}))
+    part.rename(ready)
+    server.serve_forever(poll_interval=0.05)
+
+
+if __name__ == "__main__":
+    main()

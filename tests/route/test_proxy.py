@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.route.conftest import Rig
+from tests.route.traffic import ask_get, traffic
+from workbench.errors import PortInUse
+from workbench.route.policy import Budget
+from workbench.route.state import RouteState, promote, roll_back, settle, start_canary, swap
+from workbench.route.user_space import UserSpaceRoute
+
+
+def send_raw(url: str, data: bytes, *, wait_s: float = 10.0) -> bytes:
+    """Send bytes as they are and return all that comes back until the proxy closes."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=wait_s) as connection:
+        connection.sendall(data)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def get(url: str, path: str = "/", method: str = "GET", body: bytes | None = None, **headers: str):
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, path, body=body, headers=headers)
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+
+def wait_until(condition, timeout_s: float = 20.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_answers_through_one_replica(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    answer, body = get(url, "/", "POST", b"hello")
+    assert answer.status == 200
+    assert answer.headers["x-mlops-version"] == "1"
+    assert answer.headers["x-mlops-track"] == "stable"
+    assert json.loads(body)["method"] == "POST"
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 5_000_000])
+def test_bodies_pass_both_ways_unchanged(rig: Rig, size: int) -> None:
+    url = rig.serve(rig.track(1))
+    body = bytes(range(256)) * (size // 256) + b"z" * (size % 256)
+    assert get(url, "/echo", "POST", body)[1] == body
+
+
+def test_a_chunked_request_arrives_with_a_length(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    request = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = send_raw(url, request + b"5;note=1\r\nhello\r\n6\r\n world\r\n0\r\nX-T: 1\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\nhello world")
+
+
+def test_a_chunked_answer_passes(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    _, body = get(url, "/chunked?400")
+    assert body == b"".join(b"piece %d;" % n for n in range(400))
+    assert rig.route.drained(rig.route.state().stable.endpoints, 5)
+
+
+def test_pipelined_requests_are_answered_in_order(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    first = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none"
+    last = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\ntwo"
+    answer = send_raw(url, first + last)
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert answer.index(b"one") < answer.index(b"two")
+
+
+def test_head_and_http_1_0(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    answer, body = get(url, "/large?500", "HEAD")
+    assert (answer.headers["content-length"], body) == ("500", b"")
+    old = send_raw(url, b"GET /large?5 HTTP/1.0\r\n\r\n")
+    assert b"connection: close" in old
+    assert old.endswith(b"xxxxx")
+
+
+def test_expect_100_continue_is_answered_before_the_body(rig: Rig) -> None:
+    address = urlsplit(rig.serve(rig.track(1)))
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        )
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"ok")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_headers_of_one_hop_stay_there(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    _, body = get(url, Connection="keep-alive, x-secret", TE="trailers", **{"x-secret": "1", "x-request-id": "7"})
+    seen = json.loads(body)["headers"]
+    assert not {"connection", "te", "x-secret"} & set(seen)
+    assert seen["x-request-id"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\x00\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400),
+        (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabcd\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\n", 413),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_malformed_requests_are_refused(rig: Rig, request_bytes: bytes, status: int) -> None:
+    url = rig.serve(rig.track(1))
+    answer = send_raw(url, request_bytes)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+    assert b"connection: close" in answer
+    stats = rig.route.stats()
+    assert stats is not None
+    assert stats.tracks["stable"].requests == 0
+    assert get(url)[0].status == 200
+
+
+def test_slow_clients_are_sent_away(rig: Rig) -> None:
+    url = rig.serve(rig.track(1), "--head-s", "0.3", "--body-s", "0.3")
+    assert send_raw(url, b"GET / HTTP/1.1\r\nHo").startswith(b"HTTP/1.1 408 ")
+    assert send_raw(url, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab").startswith(
+        b"HTTP/1.1 408 "
+    )
+    assert send_raw(url, b"") == b""  # an idle connection is closed without a word
+    assert get(url)[0].status == 200
+
+
+def test_a_silent_replica_gives_504(rig: Rig) -> None:
+    url = rig.serve(rig.track(1), "--answer-s", "0.3")
+    assert get(url, "/slow?5")[0].status == 504
+
+
+def test_the_split_is_by_request_and_exact(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    canary = rig.track(2)
+    rig.route.update(lambda state: start_canary(state, canary, 1_000))
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port)
+    seen = []
+    with contextlib.closing(connection):
+        for _ in range(50):
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            answer.read()
+            seen.append((answer.headers["x-mlops-track"], answer.headers["x-mlops-version"]))
+    assert seen.count(("canary", "2")) in (4, 5, 6)
+    assert len(set(seen)) == 2
+
+
+def test_nothing_fails_across_canary_promote_rollback_and_swap(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    tracks = {version: rig.track(version) for version in (2, 3, 4)}
+    with traffic(url, ask_get()) as load:
+        load.wait_for(200)
+        rig.route.update(lambda state: start_canary(state, tracks[2], 2_500))
+        load.wait_for(300)
+        old = rig.route.state().stable
+        rig.route.update(promote)
+        assert rig.route.drained(old.endpoints, 20)
+        rig.by_id["1-0"].terminate()
+        rig.route.update(settle)
+        before = load.by_version()["1"]
+        load.wait_for(300)
+        assert load.by_version()["1"] <= before + load.clients  # answers that were on their way
+        rig.route.update(lambda state: start_canary(state, tracks[3], 5_000))
+        load.wait_for(200)
+        rig.route.update(lambda state: roll_back(state, decided_ns=time.time_ns()))
+        assert rig.route.drained(tracks[3].endpoints, 20)
+        rig.by_id["3-0"].terminate()
+        rig.route.update(settle)
+        load.wait_for(200)
+        rig.route.update(lambda state: swap(state, tracks[4]))
+        assert rig.route.drained(tracks[2].endpoints, 20)
+        rig.by_id["2-0"].terminate()
+        load.wait_for(200)
+    assert load.failures == []
+    assert set(load.by_version()) == {"1", "2", "3", "4"}
+
+
+def test_a_killed_replica_loses_no_request_while_another_lives(rig: Rig) -> None:
+    track = rig.track(1, replicas=2)
+    url = rig.serve(track)
+    with traffic(url, ask_get("/slow?0.01")) as load:
+        load.wait_for(200)
+        rig.by_id["1-0"].kill()
+        load.wait_for(300)
+    assert load.failures == []
+    stats = rig.route.stats()
+    assert stats is not None
+    assert stats.unanswered == 0
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    assert get(url, "/early")[0].status == 503  # the only replica died of it: nobody is left
+    rig.route.update(lambda state: settle(swap(state, rig.track(2, replicas=3))))
+    with traffic(url, ask_get()) as load:
+        load.wait_for(50)
+        assert get(url, "/early")[0].status == 503  # kills all three in turn
+    assert all("503" in failure for failure in load.failures)
+
+
+def test_no_replica_alive_gives_503_and_when_to_retry(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    rig.by_id["1-0"].kill()
+    rig.by_id["1-0"].wait(10)
+    answer, body = get(url)
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert b"no replica is alive" in body
+    stats = rig.route.stats()
+    assert stats is not None
+    assert stats.unanswered == 1
+
+
+def test_a_full_replica_is_passed_over(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    assert get(url, "/full")[0].status == 503
+    rig.route.update(lambda state: start_canary(state, rig.track(2), 5_000))
+    answer, _ = get(url, "/full")
+    assert answer.status == 503  # both are full
+
+
+def test_a_canary_that_fails_loses_its_traffic(rig: Rig) -> None:
+    url = rig.serve(rig.track(1), state=RouteState(budget=Budget(breaches=8)))
+    rig.route.update(lambda state: start_canary(state, rig.track(2), 10_000))
+    failed = [get(url, "/fail")[0] for _ in range(8)]
+    assert [answer.status for answer in failed] == [500] * 8
+    assert get(url)[0].headers["x-mlops-version"] == "1"  # the very next request
+    wait_until(lambda: rig.route.state().phase == "rolled-back")
+    state = rig.route.state()
+    (record,) = state.rollbacks
+    assert (record.version, record.by, record.reason) == (2, "sentinel", "errors")
+    assert (record.observed, record.stable, record.budget, record.window) == (8, 0, 8, 64)
+    assert state.draining is not None
+    assert state.draining.version == 2
+
+
+def test_errors_on_both_tracks_do_not_convict_the_canary(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    rig.route.update(lambda state: start_canary(state, rig.track(2), 5_000))
+    for _ in range(60):
+        get(url, "/fail")
+    assert rig.route.state().phase == "canary"
+
+
+def test_counters(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    for path in ["/"] * 7 + ["/fail"] * 3:
+        get(url, path)
+    stats = rig.route.stats()
+    assert stats is not None
+    assert stats.implementation == "user-space proxy"
+    assert stats.generation == rig.route.state().generation
+    stable = stats.tracks["stable"]
+    assert (stable.requests, stable.errors, stable.retries) == (10, 3, 0)
+    assert stable.p50_ms is not None
+    assert stable.p99_ms is not None
+    assert 0 < stable.p50_ms <= stable.p99_ms
+
+
+def test_sigterm_finishes_what_is_in_flight(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: bool((rig.route.stats() or pytest.fail("gone")).in_flight))
+        rig.route.stop(10)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    assert not rig.route.alive()
+
+
+def test_an_occupied_port_is_named(rig: Rig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        rig.route = UserSpaceRoute(rig.folder / "second", port=port)
+        rig.route.start(rig.launch)
+        with pytest.raises(PortInUse, match=f"port {port} is taken by another process"):
+            rig.route.wait_ready(30)
+
+
+def test_a_restarted_proxy_has_the_same_address(rig: Rig) -> None:
+    url = rig.serve(rig.track(1))
+    rig.processes[-1].kill()
+    rig.processes[-1].wait(10)
+    assert not rig.route.alive()
+    assert rig.route.stats() is None
+    rig.route.start(rig.launch)
+    assert rig.route.wait_ready(30) == url
+    assert get(url)[0].status == 200

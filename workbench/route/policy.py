@@ -1,0 +1,165 @@
+"""Which request goes to the canary, and when the canary has spent its budget: pure integer arithmetic.
+
+Every implementation of a route (the user-space proxy today, a program in the kernel later) must decide
+exactly as this module does; ``tests/route/vectors.json`` holds the cases they share. So nothing here uses a
+clock, a random number, a float in a decision or anything wider than 64 bits.
+
+**Split.** Request number ``n`` goes to the canary when the n-th member of a Weyl sequence with the golden
+ratio's step lies below the weight. Such a sequence fills the interval evenly: of *any* run of requests the
+canary's share is off by less than :data:`MAX_DEVIATION` requests, so 10 % is 10 % over 50 requests too, while
+no client that sends its requests in a rhythm can meet the same track every time.
+
+**Budget.** Time windows with a minimum number of samples fail when they matter, because a slow canary yields
+few samples. So the last 64 requests of each track are bits of one word, and the canary is rolled back when it
+has `breaches` more bad bits than the stable track: noise of the host hits both tracks and never counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..codec import register
+from ..errors import InputError
+
+WHOLE = 10_000
+"""A weight is a share in ten-thousandths: 1,000 is 10 %."""
+
+WINDOW = 64
+"""Requests of a track that are remembered, one bit each."""
+
+MAX_DEVIATION = 6
+"""How many requests a canary's count may differ from its exact share, over any run of up to 100,000."""
+
+_STEP = 2_654_435_769  # 2**32 divided by the golden ratio, rounded to odd
+_MASK32 = 2**32 - 1
+_MASK64 = 2**64 - 1
+
+TrackName = Literal["stable", "canary"]
+
+
+def pick(ticket: int, weight: int) -> TrackName:
+    """Return the track of request number `ticket`.
+
+    Parameters
+    ----------
+    ticket
+        A counter that goes up by one with each request; it may start anywhere and wraps at 2**32.
+    weight
+        The canary's share in ten-thousandths, 0 to 10,000.
+
+    Examples
+    --------
+    >>> [pick(n, 1_000) for n in range(50)].count("canary")
+    5
+    """
+    return "canary" if (ticket * _STEP & _MASK32) < (weight << 32) // WHOLE else "stable"
+
+
+def weight_of(share: float) -> int:
+    """Return a share between 0 and 1 as a weight.
+
+    Raises
+    ------
+    InputError
+        If it is not a number between 0 and 1.
+
+    Examples
+    --------
+    >>> weight_of(0.1)
+    1000
+    """
+    if not 0 <= share <= 1:  # a NaN fails this too
+        raise InputError(
+            f"a canary's share is between 0 and 1, not {share!r}", where="canary", fix="--canary 10%"
+        )
+    return round(share * WHOLE)
+
+
+@register("route_budget")
+@dataclass(frozen=True)
+class Budget:
+    """What a canary may spend before it is rolled back.
+
+    Parameters
+    ----------
+    breaches
+        Bad requests out of the last 64, beyond those of the stable track in its last 64.
+    latency_ms
+        A request slower than this is bad too. Off by default: seen from a proxy, latency includes the queue
+        in front of the replica, so one stall makes many requests slow at once.
+    """
+
+    breaches: int = 8
+    latency_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.breaches <= WINDOW:
+            raise InputError(
+                f"a budget allows 1 to {WINDOW} breaches, not {self.breaches}", where="budget", fix="8"
+            )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a canary must go: `observed` bad requests of the last 64 against `stable` + `budget`."""
+
+    reason: Literal["errors", "latency"]
+    observed: int
+    stable: int
+    budget: int
+
+
+@dataclass
+class Window:
+    """The last 64 outcomes of one track as the bits of a word."""
+
+    bits: int = 0
+
+    def add(self, bad: bool) -> None:
+        """Remember one outcome and forget the oldest."""
+        self.bits = (self.bits << 1 | bad) & _MASK64
+
+    @property
+    def bad(self) -> int:
+        """How many of the remembered outcomes were bad."""
+        return self.bits.bit_count()
+
+
+def _pair() -> dict[TrackName, Window]:
+    return {"stable": Window(), "canary": Window()}
+
+
+@dataclass
+class Sentinel:
+    """Watches both tracks and says, once, that the canary must go.
+
+    Examples
+    --------
+    >>> sentinel = Sentinel(Budget(breaches=2))
+    >>> sentinel.observe("canary", error=True)
+    >>> sentinel.observe("canary", error=True)
+    Verdict(reason='errors', observed=2, stable=0, budget=2)
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    errors: dict[TrackName, Window] = field(default_factory=_pair)
+    slow: dict[TrackName, Window] = field(default_factory=_pair)
+    tripped: bool = False
+
+    def observe(self, track: TrackName, *, error: bool, latency_ms: float = 0.0) -> Verdict | None:
+        """Take in one finished request; return a verdict when this one spends the budget."""
+        self.errors[track].add(error)
+        limit = self.budget.latency_ms
+        self.slow[track].add(limit is not None and latency_ms > limit)
+        if self.tripped:
+            return None
+        verdict = self._judge("errors", self.errors) or self._judge("latency", self.slow)
+        self.tripped = verdict is not None
+        return verdict
+
+    def _judge(self, reason: Literal["errors", "latency"], seen: dict[TrackName, Window]) -> Verdict | None:
+        canary, stable = seen["canary"].bad, seen["stable"].bad
+        if canary < stable + self.budget.breaches:
+            return None
+        return Verdict(reason, canary, stable, self.budget.breaches)

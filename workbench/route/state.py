@@ -1,0 +1,201 @@
+"""What a route does now, and the transitions between such states.
+
+::
+
+    stable ──start_canary──► canary ──promote──► draining ──settle──► stable
+       │                        └────roll_back──► rolled-back ──(next push)──► canary | draining
+       └──────swap──► draining ──settle──► stable
+
+A state is a frozen value; a transition is a pure function from one to the next. In every phase but `canary`
+all requests go to the stable track. `draining` is the track that has just lost its traffic: its replicas may
+still be answering, and whoever stops them calls :func:`settle`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ..codec import register
+from ..errors import StagingError
+from .policy import WHOLE, WINDOW, Budget, TrackName, Verdict
+
+Phase = Literal["stable", "canary", "draining", "rolled-back"]
+
+_KEPT_ROLLBACKS = 32
+
+
+@register("route_endpoint")
+@dataclass(frozen=True)
+class Endpoint:
+    """One replica's address; `id` names it in counters and logs."""
+
+    id: str
+    host: str
+    port: int
+
+
+@register("route_track")
+@dataclass(frozen=True)
+class Track:
+    """The replicas that serve one version."""
+
+    version: int
+    endpoints: tuple[Endpoint, ...]
+
+
+@register("route_rollback")
+@dataclass(frozen=True)
+class Rollback:
+    """Audit record of one roll-back.
+
+    Parameters
+    ----------
+    version
+        The version that lost its traffic.
+    by
+        Who decided: the `sentinel` of the route, or a `person`.
+    reason, observed, stable, budget, window
+        The evidence: `observed` bad requests out of the last `window` of the canary, against `stable` bad ones
+        of the stable track plus `budget`.
+    decided_ns
+        When, in nanoseconds since the epoch.
+    """
+
+    version: int
+    by: Literal["sentinel", "person"]
+    reason: str
+    decided_ns: int
+    observed: int = 0
+    stable: int = 0
+    budget: int = 0
+    window: int = WINDOW
+
+
+@register("route_state")
+@dataclass(frozen=True)
+class RouteState:
+    """Everything a route needs to know.
+
+    Parameters
+    ----------
+    generation
+        Goes up by one with every change.
+    weight
+        The canary's share in ten-thousandths; 0 unless the phase is `canary`.
+    """
+
+    phase: Phase = "stable"
+    stable: Track | None = None
+    canary: Track | None = None
+    draining: Track | None = None
+    weight: int = 0
+    budget: Budget = field(default_factory=Budget)
+    rollbacks: tuple[Rollback, ...] = ()
+    generation: int = 0
+
+    def track(self, name: TrackName) -> Track | None:
+        """Return the track of this name."""
+        return self.stable if name == "stable" else self.canary
+
+
+def swap(state: RouteState, track: Track) -> RouteState:
+    """Give all traffic to `track`; the stable track before it drains."""
+    _refuse_canary(state)
+    phase: Phase = "draining" if state.stable else "stable"
+    return replace(state, phase=phase, stable=track, draining=state.stable, weight=0)
+
+
+def start_canary(state: RouteState, track: Track, weight: int) -> RouteState:
+    """Give `track` its share of the traffic."""
+    _refuse_canary(state)
+    if state.stable is None:
+        raise StagingError("there is no stable track to compare a canary with", fix="push without --canary")
+    return replace(state, phase="canary", canary=track, weight=min(max(weight, 0), WHOLE))
+
+
+def promote(state: RouteState) -> RouteState:
+    """Make the canary the stable track; the stable track before it drains.
+
+    Raises
+    ------
+    StagingError
+        If there is no canary.
+    """
+    if state.canary is None:
+        raise no_canary(state)
+    return replace(state, phase="draining", stable=state.canary, canary=None, draining=state.stable, weight=0)
+
+
+def roll_back(
+    state: RouteState, *, decided_ns: int, verdict: Verdict | None = None, reason: str = "asked for"
+) -> RouteState:
+    """Take all traffic from the canary and record why.
+
+    Parameters
+    ----------
+    decided_ns
+        Nanoseconds since the epoch.
+    verdict
+        The sentinel's evidence; without it a person asked, for `reason`.
+
+    Raises
+    ------
+    StagingError
+        If there is no canary.
+    """
+    if state.canary is None:
+        raise no_canary(state)
+    version = state.canary.version
+    record = (
+        Rollback(
+            version, "sentinel", verdict.reason, decided_ns, verdict.observed, verdict.stable, verdict.budget
+        )
+        if verdict
+        else Rollback(version, "person", reason, decided_ns)
+    )
+    return replace(
+        state,
+        phase="rolled-back",
+        canary=None,
+        draining=state.canary,
+        weight=0,
+        rollbacks=(*state.rollbacks, record)[-_KEPT_ROLLBACKS:],
+    )
+
+
+def settle(state: RouteState) -> RouteState:
+    """Forget the drained track: its replicas are gone."""
+    return replace(state, draining=None, phase="stable" if state.phase == "draining" else state.phase)
+
+
+def with_endpoints(state: RouteState, version: int, endpoints: tuple[Endpoint, ...]) -> RouteState:
+    """Replace the addresses of one version, wherever it stands (a replica came back on another port)."""
+
+    def moved(track: Track | None) -> Track | None:
+        return replace(track, endpoints=endpoints) if track and track.version == version else track
+
+    return replace(
+        state, stable=moved(state.stable), canary=moved(state.canary), draining=moved(state.draining)
+    )
+
+
+def no_canary(state: RouteState) -> StagingError:
+    """Return the error for a promote or roll-back without a canary; says what happened to the last one."""
+    if state.phase == "rolled-back" and state.rollbacks:
+        last = state.rollbacks[-1]
+        return StagingError(
+            f"version {last.version} was already rolled back ({last.reason})",
+            where=f"decided by the {last.by}",
+            fix="push a new version with --canary",
+        )
+    return StagingError("there is no canary", fix="push a new version with --canary 10%")
+
+
+def _refuse_canary(state: RouteState) -> None:
+    if state.canary is not None:
+        raise StagingError(
+            f"version {state.canary.version} is still a canary",
+            where=f"{state.weight / WHOLE:.0%} of the traffic",
+            fix="promote it or roll it back first",
+        )
