@@ -34,6 +34,7 @@ DATATYPES = {
 """Protocol name -> numpy name."""
 
 _NAMES = {numpy_name: name for name, numpy_name in DATATYPES.items()}
+_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}  # dtype kind -> kinds of JSON values it takes
 _MAX_RANK = 32  # numpy holds 64; no model comes near, and a bound keeps hostile shapes cheap
 
 
@@ -93,10 +94,7 @@ def from_json(data: object, dtype: np.dtype[Any], shape: tuple[int, ...], *, whe
     """
     if not isinstance(data, list):
         raise BadRequest("data must be a list", where=where, fix="flat in row-major order, or nested")
-    try:
-        loose = np.asarray(data)
-    except (ValueError, OverflowError) as error:
-        raise BadRequest("data is ragged or nested too deep", where=where, fix=_needs(shape)) from error
+    loose = _numbers(data, dtype, where=where)
     if loose.ndim != 1 and loose.shape != shape:
         raise BadRequest(f"data has shape {list(loose.shape)}", where=where, fix=_needs(shape))
     if loose.size != math.prod(shape):
@@ -147,19 +145,31 @@ def to_bytes(array: Array) -> memoryview:
     return little.reshape(-1).view(np.uint8).data
 
 
+def _numbers(data: list[Any], dtype: np.dtype[Any], *, where: str) -> Array:
+    """Return the list as an array of a kind that `dtype` can hold without a change of meaning."""
+    try:
+        loose = np.asarray(data)
+        if loose.size == 0 or loose.dtype.kind in _KINDS[dtype.kind]:
+            return loose
+        # numpy rounds whole numbers beyond 2**63 to floats; as Python's own they stay exact.
+        exact = np.asarray(data, object)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest("data is ragged or nested too deep", where=where) from error
+    if dtype.kind in "iu" and all(type(value) is int for value in exact.flat):
+        return exact
+    raise BadRequest(f"data holds values that are not {datatype_of(dtype.name)}", where=where)
+
+
 def _cast(loose: Array, dtype: np.dtype[Any], *, where: str) -> Array:
-    """Cast what JSON gave to the asked dtype, refusing everything that would change a value's meaning."""
-    kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]
-    if loose.size == 0:
-        return loose.astype(dtype)
-    if loose.dtype.kind not in kinds:
-        raise BadRequest(f"data holds values that are not {datatype_of(dtype.name)}", where=where)
-    if dtype.kind in "iu":
+    """Cast numbers to the asked dtype, refusing those that do not fit."""
+    if dtype.kind in "iu" and loose.size:
         limits = np.iinfo(dtype)
         fits = limits.min <= int(loose.min()) and int(loose.max()) <= limits.max
-    else:
+    elif dtype.kind == "f":
         with np.errstate(over="ignore"):
-            fits = dtype.kind == "b" or bool(np.isfinite(loose.astype(dtype)).all())
+            fits = bool(np.isfinite(loose.astype(dtype)).all())
+    else:
+        fits = True
     if not fits:
         raise BadRequest(f"data holds a value outside the range of {datatype_of(dtype.name)}", where=where)
     return loose.astype(dtype, copy=False)
