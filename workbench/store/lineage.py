@@ -10,11 +10,18 @@ _ANCESTORS = """
 WITH RECURSIVE ancestors (digest) AS (
     SELECT ? UNION SELECT parent FROM lineage JOIN ancestors ON lineage.child = ancestors.digest
 )
+SELECT {columns} FROM {table} ORDER BY {order}
 """
-_NODES = (
-    _ANCESTORS + "SELECT a.* FROM artifacts AS a JOIN ancestors USING (digest) ORDER BY created_s, digest"
+_NODES = _ANCESTORS.format(
+    columns="artifacts.*", table="artifacts JOIN ancestors USING (digest)", order="created_s, digest"
 )
-_EDGES = _ANCESTORS + "SELECT lineage.* FROM lineage JOIN ancestors ON child = digest ORDER BY child, parent"
+_EDGES = _ANCESTORS.format(
+    columns="child, parent", table="lineage JOIN ancestors ON child = digest", order="child, parent"
+)
+_CHILDREN = """
+SELECT digest FROM lineage JOIN artifacts ON digest = child
+WHERE parent = ? AND kind = ? ORDER BY created_s DESC
+"""
 
 
 @dataclass(frozen=True)
@@ -54,3 +61,8 @@ def lineage(database: Database, digest: str) -> LineageGraph:
         tuple(LineageNode(r["digest"], r["kind"], r["size_bytes"], r["created_s"]) for r in nodes),
         tuple((r["child"], r["parent"]) for r in edges),
     )
+
+
+def children(database: Database, digest: str, kind: str) -> list[str]:
+    """Return the artifacts of a kind made from an artifact, newest first."""
+    return [str(row["digest"]) for row in database.query(_CHILDREN, (digest, kind))]

@@ -198,6 +198,15 @@ class Runs:
                 "INSERT OR IGNORE INTO run_artifacts VALUES (?, ?, ?, ?)", (run_id, position, role, digest)
             )
 
+    def made(self, digest: str) -> builtins.list[tuple[str, int]]:
+        """Return the run and position of every step that made an artifact, newest run first."""
+        rows = self._database.query(
+            "SELECT run_id, position FROM run_artifacts JOIN runs ON runs.id = run_id"
+            " WHERE digest = ? AND role = 'output' ORDER BY created_s DESC",
+            (digest,),
+        )
+        return [(row["run_id"], row["position"]) for row in rows]
+
     def remove(self, run_id: str) -> None:
         """Forget a run that no longer runs, with its steps and events; gc then frees what only it kept."""
         with self._database.transaction() as connection:

@@ -16,7 +16,7 @@ from .database import Database
 from .deployments import Deployments
 from .events import Events
 from .gc import GcReport, collect
-from .lineage import LineageGraph, lineage
+from .lineage import LineageGraph, children, lineage
 from .measurements import Measurements
 from .names import Names
 from .results import Results
@@ -80,6 +80,10 @@ class Store:
         """
         self.artifacts.manifest(digest)
         return lineage(self.database, digest)
+
+    def children(self, digest: str, kind: str) -> list[str]:
+        """Return the artifacts of a kind made directly from an artifact, newest first."""
+        return children(self.database, digest, kind)
 
     def key(self) -> bytes:
         """Return the store's own 32-byte secret, readable by its owner only; made at the first use."""

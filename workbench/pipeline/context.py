@@ -1,0 +1,109 @@
+"""What the body of a step may do: read inputs, work in scratch, put outputs, tell how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from ..store import ArtifactDraft, Store
+from ..store.blobs import remove_tree
+from ..types import Manifest, Signature
+from . import callables, data, environment
+from .recipe import Step, canonical
+
+_PROGRESS_EVERY_S = 0.2
+
+
+class StepContext:
+    """The world of one step of one run.
+
+    Parameters
+    ----------
+    store
+        Where inputs come from and outputs go.
+    run_id, position
+        The step's place.
+    step
+        The step with its inputs pinned to digests.
+    live
+        An object lent by the process that runs the step, None in a process of its own.
+    """
+
+    def __init__(self, store: Store, run_id: str, position: int, step: Step, live: Any = None) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.position = position
+        self.step = step
+        self.live = live
+        self._told_s = 0.0
+        self._folders: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in self._folders:
+            remove_tree(folder)
+
+    def input(self, digest: str) -> Path:
+        """Return the folder of an input after reading every byte of it.
+
+        Raises
+        ------
+        UnknownArtifact, CorruptArtifact
+            If it is not there or not whole.
+        """
+        self.store.artifacts.verify(digest)
+        return self.store.artifacts.path(digest)
+
+    def manifest(self, digest: str) -> Manifest:
+        """Return what an input is."""
+        return self.store.artifacts.manifest(digest)
+
+    def data(self, digest: str) -> Any:
+        """Return the value of a data artifact."""
+        return data.read(self.input(digest))
+
+    def function(self, reference: callables.CallableReference) -> Callable[..., Any]:
+        """Return a function the user sent along."""
+        return callables.receive(self.store, reference)
+
+    def folder(self) -> Path:
+        """Return a new empty folder on the store's file system; it goes when the step ends."""
+        self._folders.append(self.store.scratch())
+        return self._folders[-1]
+
+    def progress(self, message: str, fraction: float | None = None) -> None:
+        """Tell what is being done and the share done (0 to 1, None unknown); at most 5 times a second."""
+        now = time.monotonic()
+        if now - self._told_s >= _PROGRESS_EVERY_S or fraction == 1:
+            self._told_s = now
+            self.store.events.append(
+                self.run_id, self.position, "step.progress", {"message": message, "fraction": fraction}
+            )
+
+    def put(
+        self,
+        kind: str,
+        files: Path,
+        *,
+        signature: Signature | None = None,
+        parents: tuple[str, ...] = (),
+        data: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> str:
+        """Store a folder as an artifact made by this step and return its digest."""
+        draft = ArtifactDraft(
+            kind,
+            files,
+            signature=signature,
+            parents=parents,
+            step=canonical(self.step),
+            code=environment.code_version(),
+            environment=environment.lock_digest(),
+            data=data or {},
+            metrics=metrics or {},
+        )
+        return self.store.artifacts.put(draft)

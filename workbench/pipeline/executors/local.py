@@ -1,0 +1,152 @@
+"""The default executor: processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ... import codec
+from ...errors import RunError
+from ...store import Store, owner
+from .. import record
+from ..driver import Driver, Listener, recipe_of
+from ..process import child_environment, end_group
+from ..recipe import Recipe
+from ..run import Run
+
+_OBEY_S = 2.0
+
+
+class LocalExecutor:
+    """Runs each step of a recipe as a process of its own.
+
+    Parameters
+    ----------
+    store
+        Where runs are recorded and artifacts go.
+    """
+
+    name = "local"
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def submit(
+        self,
+        recipe: Recipe,
+        *,
+        title: str = "",
+        background: bool = False,
+        on_event: Listener | None = None,
+        live: Mapping[int, Any] | None = None,
+    ) -> Run:
+        """Start a recipe.
+
+        Parameters
+        ----------
+        recipe
+            What to run.
+        title
+            What the user typed, for listings.
+        background
+            Return at once; a detached process drives the run and outlives this one.
+        on_event
+            Called with each event while this process drives.
+        live
+            Objects by position, for steps that must run in this process; such a run cannot go to the
+            background.
+
+        Raises
+        ------
+        WorkbenchError
+            In the foreground: the error of the step that failed, as its own class.
+        RunCancelled, KeyboardInterrupt
+            If the run was cancelled, or this process interrupted.
+        """
+        origin = os.environ.get("JPY_SESSION_NAME", "")
+        run_id = self.store.runs.create(
+            codec.dumps(recipe),
+            [step.verb for step in recipe.steps],
+            title=title,
+            executor=self.name,
+            origin=origin,
+        )
+        return self._go(run_id, background, on_event, live)
+
+    def resume(self, run_id: str, *, background: bool = False, on_event: Listener | None = None) -> Run:
+        """Go on with a run; steps that are done are kept.
+
+        Raises
+        ------
+        UnknownRun
+            If there is no such run.
+        RunError
+            If it is still running.
+        """
+        row = self.store.runs.get(run_id)
+        if row.state in ("pending", "running") and owner.alive(row.driver):
+            raise RunError(
+                f"run {run_id} is running (pid {owner.pid_of(row.driver)})",
+                where=run_id,
+                fix=f"wait, or %mlops cancel {run_id}",
+            )
+        recipe_of(row)
+        return self._go(run_id, background, on_event, None)
+
+    def cancel(self, run_id: str) -> None:
+        """End a run: its driver ends the step; when the driver is gone, the step's group is ended from here.
+
+        Raises
+        ------
+        UnknownRun
+            If there is no such run.
+        RunError
+            If it has ended already.
+        """
+        row = self.store.runs.get(run_id)
+        if row.state not in ("pending", "running", "interrupted"):
+            raise RunError(f"run {run_id} is {row.state} already", where=run_id)
+        self.store.runs.ask_cancel(run_id)
+        until = time.monotonic() + _OBEY_S
+        while owner.alive(row.driver) and time.monotonic() < until:
+            if self.store.runs.get(run_id).state == "cancelled":
+                return
+            time.sleep(0.02)
+        if not owner.alive(row.driver):
+            self._end_orphans(run_id)
+
+    def _end_orphans(self, run_id: str) -> None:
+        for step in self.store.runs.get(run_id).steps:
+            if step.state == "running":
+                if owner.alive(step.owner):
+                    end_group(owner.pid_of(step.owner))
+                record.cancelled(self.store, run_id, step.position)
+        self.store.runs.set_state(run_id, "cancelled")
+        self.store.events.append(run_id, -1, "run.cancelled", {})
+
+    def _go(
+        self, run_id: str, background: bool, on_event: Listener | None, live: Mapping[int, Any] | None
+    ) -> Run:
+        if background and not live:
+            self._detach(run_id)
+        else:
+            Driver(self.store, run_id, on_event, live).drive()
+        return Run(self.store, run_id)
+
+    def _detach(self, run_id: str) -> None:
+        with (self.store.home / "logs" / f"{run_id}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "workbench.pipeline.driver", str(self.store.home), run_id],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=child_environment(),
+                start_new_session=True,
+            )
+        self.store.runs.drive(run_id, owner.of(process.pid))
+        threading.Thread(target=process.wait, daemon=True, name=f"reap {run_id}").start()

@@ -1,0 +1,133 @@
+"""A recipe: steps in order, as data. The notebook, the panel and the shell all produce one and can print it.
+
+A step is a frozen dataclass registered with the codec, one file each under ``pipeline/steps/``. Its inputs
+are texts: a name or digest of the store, or ``step:N`` for what an earlier step of the recipe makes. Before a
+step runs its inputs are pinned to digests, so what runs, what the cache keys and what a manifest records
+never depend on a moving name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from .. import codec
+from ..codec import register
+from ..errors import InputError
+from .callables import CallableReference
+
+if TYPE_CHECKING:
+    from .context import StepContext
+    from .result import StepResult
+
+VERBS = ("capture", "quantize", "compile", "package", "call")
+
+
+class Step(Protocol):
+    """What every step has.
+
+    ``verb`` names it, ``inputs`` names the fields that hold artifacts, ``code`` the packages whose source
+    decides its result (part of the cache key); ``name`` is what to call the output, empty for no name.
+    """
+
+    verb: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+    code: ClassVar[tuple[str, ...]]
+
+    @property
+    def name(self) -> str:
+        """What to call the output."""
+
+
+S = TypeVar("S", bound=Step)
+Body = Callable[[Any, "StepContext"], "StepResult"]
+_BODIES: dict[type[Any], Body] = {}
+
+
+def step_body(kind: type[S]) -> Callable[[Callable[[S, StepContext], StepResult]], Body]:
+    """Register the function that runs steps of a type (decorator)."""
+
+    def add(body: Callable[[S, StepContext], StepResult]) -> Body:
+        _BODIES[kind] = body
+        return body
+
+    return add
+
+
+def body_of(step: Step) -> Body:
+    """Return the function that runs this step."""
+    return _BODIES[type(step)]
+
+
+@register("recipe")
+@dataclass(frozen=True)
+class Recipe:
+    """Steps to run in order.
+
+    Parameters
+    ----------
+    steps
+        The steps; ``step:N`` in an input means the output of the N-th, counted from 0.
+    retries
+        How often to start a step again whose process died or failed in a way nobody foresaw.
+
+    Raises
+    ------
+    InputError
+        If there is no step, or one refers to a step that does not come before it.
+    """
+
+    steps: tuple[Any, ...]
+    retries: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise InputError("a recipe needs a step", where="recipe")
+        for position, step in enumerate(self.steps):
+            for _, text in input_texts(step):
+                if text.startswith("step:") and not (text[5:].isdigit() and int(text[5:]) < position):
+                    raise InputError(
+                        f"{text!r} is not an earlier step", where=f"step {position} ({step.verb})"
+                    )
+
+
+def input_texts(step: Step) -> list[tuple[str, str]]:
+    """Return the fields of a step that hold artifacts, with their non-empty texts."""
+    return [(field, getattr(step, field)) for field in step.inputs if getattr(step, field)]
+
+
+def blobs_of(step: Step) -> list[str]:
+    """Return the digests of the signed functions a step carries."""
+    values = [getattr(step, field.name) for field in dataclasses.fields(step)]  # type: ignore[arg-type]
+    return [value.blob for value in values if isinstance(value, CallableReference) and value.blob]
+
+
+def pin(step: S, resolve: Callable[[str], str]) -> S:
+    """Return the step with every input text replaced by the digest it means."""
+    return dataclasses.replace(step, **{field: resolve(text) for field, text in input_texts(step)})  # type: ignore[type-var]
+
+
+def canonical(step: Step) -> dict[str, Any]:
+    """Return the JSON form that manifests record and the cache keys.
+
+    It has no output name, and callables by fingerprint only: the blob that carries one is signed with the
+    store's own key and so differs between stores.
+    """
+    plain = {
+        field.name: dataclasses.replace(value, blob="")
+        for field in dataclasses.fields(step)  # type: ignore[arg-type]
+        if isinstance(value := getattr(step, field.name), CallableReference)
+    }
+    form = codec.to_json(dataclasses.replace(step, name="", **plain))  # type: ignore[type-var]
+    return dict(form)
+
+
+def loads(text: str) -> Any:
+    """Return the recipe or step in a canonical text, importing only the verbs it names."""
+    for verb in VERBS:
+        if f'"{verb}_step"' in text:
+            importlib.import_module(f"{__package__}.steps.{verb}")
+    return codec.loads(text)

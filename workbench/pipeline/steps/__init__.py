@@ -1,0 +1,1 @@
+"""One file a verb: the step's parameters as a record, and the body that runs it."""

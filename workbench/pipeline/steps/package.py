@@ -1,0 +1,75 @@
+"""The step ``package``: a compiled artifact, its lineage and environment lock as an OCI layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ...codec import register
+from ...errors import InputError
+from ...render.table import Table
+from ..context import StepContext
+from ..recipe import step_body
+from ..result import StepResult, table_json
+
+
+@register("package_step")
+@dataclass(frozen=True)
+class PackageStep:
+    """Package a compiled artifact.
+
+    Parameters
+    ----------
+    compiled
+        The compiled artifact.
+    label
+        What the package calls itself, such as ``minilm:int8``.
+    name
+        What to call the package in the store, empty for no name.
+    """
+
+    verb: ClassVar[str] = "package"
+    inputs: ClassVar[tuple[str, ...]] = ("compiled",)
+    code: ClassVar[tuple[str, ...]] = ("package", "pipeline/steps/package.py")
+
+    compiled: str
+    label: str
+    name: str = ""
+
+
+@step_body(PackageStep)
+def package(step: PackageStep, context: StepContext) -> StepResult:
+    """Pack into a folder and store it."""
+    from ...package import lock, pack
+
+    manifest = context.manifest(step.compiled)
+    if manifest.kind != "compiled":
+        raise InputError(
+            f"{step.label} is a {manifest.kind}, only a compiled artifact can be packaged",
+            where=step.compiled,
+            fix=f"%mlops compile {step.label} --backend onnxruntime",
+        )
+    out = context.folder()
+    context.progress("packing")
+    report = pack(
+        context.input(step.compiled),
+        out,
+        manifest=manifest,
+        lineage=_lineage(step, context),
+        environment=lock(),
+        name=step.label,
+    )
+    digest = context.put("package", out, signature=manifest.signature, parents=(step.compiled,))
+    row = (step.label, report.files, report.size_bytes / 1e6, report.digest[:19])
+    return StepResult(
+        digest,
+        tables=(table_json(Table(("package", "files", "MB", "OCI manifest"), (row,))),),
+        details={"oci_digest": report.digest},
+    )
+
+
+def _lineage(step: PackageStep, context: StepContext) -> dict[str, Any]:
+    """Return the ancestors without times: a package holds nothing that differs between runs."""
+    graph = context.store.lineage(step.compiled)
+    nodes = sorted(({"digest": n.digest, "kind": n.kind} for n in graph.nodes), key=lambda n: n["digest"])
+    return {"root": graph.root, "nodes": nodes, "edges": [list(edge) for edge in graph.edges]}
