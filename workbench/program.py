@@ -145,7 +145,9 @@ def runner(
     def run(feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         args, kwargs = pytree.tree_unflatten([feeds[name] for name in takes], in_spec)
         with torch.no_grad():
-            return dict(zip(gives, pytree.tree_leaves(module(*args, **kwargs)), strict=True))
+            leaves = pytree.tree_leaves(module(*args, **kwargs))
+        # An output that is switched off is None in the program and has no name.
+        return dict(zip(gives, [v for v in leaves if isinstance(v, torch.Tensor)], strict=True))
 
     return run
 
