@@ -1,2 +1,74 @@
-"""Quantize, compile, profile and stage a torch model without leaving the notebook."""
+"""Quantize, compile, profile and stage a torch model without leaving the notebook.
+
+::
+
+    import workbench as wb                  %load_ext workbench
+    wb.capture(encoder, batch, name="m")    %mlops capture encoder --inputs batch --name m
+
+The public names are the functions of :mod:`workbench.api`, :class:`~workbench.store.Store` and
+:class:`~workbench.pipeline.result.Result`; each is imported when it is first used, so that importing the
+package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    **dict.fromkeys(
+        (
+            "cancel",
+            "capture",
+            "compile",
+            "gc",
+            "lineage",
+            "logs",
+            "profile",
+            "promote",
+            "push",
+            "quantize",
+            "resume",
+            "rollback",
+            "runs",
+            "show",
+            "status",
+            "unstage",
+            "verify",
+        ),
+        "workbench.api",
+    ),
+    "Result": "workbench.pipeline.result",
+    "Store": "workbench.store",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+def load_ipython_extension(ip: InteractiveShell) -> None:
+    """Register ``%mlops``: what ``%load_ext workbench`` calls."""
+    from .magics import load
+
+    load(ip)
+
+
+def unload_ipython_extension(ip: InteractiveShell) -> None:
+    """Take ``%mlops`` away again: what ``%unload_ext workbench`` calls."""
+    from .magics import unload
+
+    unload(ip)

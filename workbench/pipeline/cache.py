@@ -14,8 +14,10 @@ from .recipe import Step, canonical
 from .result import StepResult
 
 
-def key_of(store: Store, step: Step) -> str:
-    """Return the cache key of a step whose inputs are pinned."""
+def key_of(step: Step) -> str:
+    """Return the cache key of a step whose inputs are pinned, empty for one that is never cached."""
+    if not step.code:
+        return ""
     return codec.digest(
         {
             "code": code_digest(step.code),
@@ -27,7 +29,7 @@ def key_of(store: Store, step: Step) -> str:
 
 def lookup(store: Store, key: str) -> StepResult | None:
     """Return the result recorded under a key, or None if there is none or its artifact is gone or cut."""
-    form = store.results.get(key)
+    form = store.results.get(key) if key else None
     if form is None:
         return None
     result = codec.from_json(form)

@@ -61,20 +61,19 @@ def send(store: Store, function: Callable[..., Any]) -> CallableReference:
     """
     if not callable(function):
         raise InputError(f"{function!r} cannot be called", where="function", fix="pass a function")
-    source = _source(function)
-    if source is not None:
-        return CallableReference(_target(function), "sha256:" + hashlib.sha256(source).hexdigest())
+    if is_importable(function):
+        return CallableReference(target_of(function), _digest(_source(function)))
     with _by_value(function):
         try:
             payload, plain = _dump(function, stable=False), _dump(function, stable=True)
         except Exception as error:
             raise InputError(
-                f"{_target(function)} cannot be sent to the step's process: {error}",
-                where=_target(function),
+                f"{target_of(function)} cannot be sent to the step's process: {error}",
+                where=target_of(function),
                 fix="let it use plain data and tensors, or put it into a module",
             ) from error
     blob = _store(store, payload)
-    return CallableReference(_target(function), "sha256:" + hashlib.sha256(plain).hexdigest(), blob)
+    return CallableReference(target_of(function), _digest(plain), blob)
 
 
 def receive(store: Store, reference: CallableReference) -> Callable[..., Any]:
@@ -101,21 +100,30 @@ def receive(store: Store, reference: CallableReference) -> Callable[..., Any]:
     return value  # type: ignore[no-any-return]
 
 
-def _target(function: Callable[..., Any]) -> str:
+def target_of(function: Callable[..., Any]) -> str:
+    """Return ``module:qualname`` of a function."""
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return f"{getattr(function, '__module__', None) or '__main__'}:{name}"
 
 
-def _source(function: Callable[..., Any]) -> bytes | None:
-    """Return the source of the module a fresh process would import it from, None if it could not."""
-    module_name, _, path = _target(function).partition(":")
+def is_importable(function: Callable[..., Any]) -> bool:
+    """Return whether a fresh process would import this very function by its name."""
+    module_name, _, path = target_of(function).partition(":")
     module = sys.modules.get(module_name)
     if module is None or not _importable(module):
-        return None
+        return False
     value: Any = module
     for part in path.split("."):
         value = getattr(value, part, None)
-    return Path(module.__file__).read_bytes() if value is function and module.__file__ else None
+    return value is function
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _source(function: Callable[..., Any]) -> bytes:
+    return Path(str(sys.modules[function.__module__].__file__)).read_bytes()
 
 
 def _importable(module: ModuleType) -> bool:

@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,18 @@ def put(store: Store, value: Any) -> str:
     scratch = store.scratch()
     try:
         write(value, scratch)
+        return store.artifacts.put(ArtifactDraft("data", scratch))
+    finally:
+        remove_tree(scratch)
+
+
+def put_files(store: Store, files: Sequence[Path]) -> str:
+    """Store files as they are, by their names, and return the digest."""
+    scratch = store.scratch()
+    try:
+        with disk_guard(scratch):
+            for path in files:
+                shutil.copyfile(path, scratch / path.name)
         return store.artifacts.put(ArtifactDraft("data", scratch))
     finally:
         remove_tree(scratch)

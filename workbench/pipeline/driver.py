@@ -97,7 +97,7 @@ class Driver:
         pinned = self._pin(position, step, before)
         if position in self._live:
             return run_here(self.store, self.run_id, position, pinned, live=self._live[position])
-        key = cache.key_of(self.store, pinned)
+        key = cache.key_of(pinned)
         known = cache.lookup(self.store, key)
         if known is not None:
             record.done(self.store, self.run_id, position, pinned, known, cached=True)

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from .context import StepContext
     from .result import StepResult
 
-VERBS = ("capture", "quantize", "compile", "package", "call")
+VERBS = ("capture", "quantize", "compile", "package", "push", "call")
 
 
 class Step(Protocol):
     """What every step has.
 
     ``verb`` names it, ``inputs`` names the fields that hold artifacts, ``code`` the packages whose source
-    decides its result (part of the cache key); ``name`` is what to call the output, empty for no name.
+    decides its result (the cache key has it; empty for a step that acts on the world and is never cached),
+    and ``name`` is what to call the output, empty for no name.
     """
 
     verb: ClassVar[str]

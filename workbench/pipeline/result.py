@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,19 @@ class Result:
         digest = f" <code>{self.digest[:19]}</code>" if self.digest else ""
         parts = "".join(part.html() for part in (*self.tables, *self.pictures))
         return f"<div><b>{escape(self.title)}</b>{digest}{parts}</div>"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a program may want of it; details that are no JSON show as text."""
+        details = json.loads(json.dumps(dict(self.details), default=str))
+        tables = [table_json(table) for table in self.tables]
+        return {
+            "title": self.title,
+            "name": self.name,
+            "digest": self.digest,
+            "metrics": dict(self.metrics),
+            "details": details,
+            "tables": tables,
+        }
 
     def __getattr__(self, name: str) -> Any:
         for source in ("metrics", "details"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import RunCancelled, RunError, StepFailed, from_json
+from ..render.table import Table
 from ..store import Event, RunRow, Store
 from .driver import result_of
 from .process import log_tail
-from .result import StepResult
+from .result import Result, StepResult
+from .views import runs_table
 
 _POLL_S = 0.05
 
@@ -51,6 +54,19 @@ class Run:
                 parts.append(f"--- step {step.position} ({step.verb}) ---\n{text.rstrip()}")
         return "\n".join(parts)
 
+    def cancel(self) -> None:
+        """End it and its step."""
+        from .executors.local import LocalExecutor
+
+        LocalExecutor(self.store).cancel(self.id)
+
+    def result(self) -> Result:
+        """Return what its last step left; waits until it is done."""
+        from .launch import outcome
+
+        self.wait()
+        return outcome(self)
+
     def wait(self, timeout_s: float | None = None, on_event: Callable[[Event], None] | None = None) -> RunRow:
         """Wait until the run ends; return its row when it is done.
 
@@ -65,17 +81,33 @@ class Run:
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         seen = 0
-        while (row := self.row).state in ("pending", "running"):
+        while True:
+            row = self.row  # read before the events: when it has ended, none is missed
             if on_event is not None:
                 for event in self.store.events.since(seen, self.id):
                     seen = event.seq
                     on_event(event)
+            if row.state not in ("pending", "running"):
+                break
             if until is not None and time.monotonic() > until:
                 raise RunError(f"run {self.id} has not ended in {timeout_s} s", where=self.id)
             time.sleep(_POLL_S)
         if row.state == "done":
             return row
         raise self._error(row)
+
+    def to_json(self) -> dict[str, str]:
+        """Return its id and state."""
+        return {"run": self.id, "state": self.state}
+
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": self._table().text(), "text/html": self._table().html()}
+
+    def _table(self) -> Table:
+        return runs_table([self.row])
 
     def _error(self, row: RunRow) -> Exception:
         resume = f"%mlops resume {self.id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import codec
-from ...errors import RunError
+from ...errors import RunError, WorkbenchError
 from ...store import Store, owner
 from .. import record
 from ..driver import Driver, Listener, recipe_of
@@ -132,11 +133,14 @@ class LocalExecutor:
     def _go(
         self, run_id: str, background: bool, on_event: Listener | None, live: Mapping[int, Any] | None
     ) -> Run:
-        if background and not live:
-            self._detach(run_id)
-        else:
+        run = Run(self.store, run_id)
+        if live or not background:
             Driver(self.store, run_id, on_event, live).drive()
-        return Run(self.store, run_id)
+            return run
+        self._detach(run_id)
+        if on_event is not None:
+            threading.Thread(target=_follow, args=(run, on_event), daemon=True).start()
+        return run
 
     def _detach(self, run_id: str) -> None:
         with (self.store.home / "logs" / f"{run_id}.log").open("ab") as log:
@@ -150,3 +154,8 @@ class LocalExecutor:
             )
         self.store.runs.drive(run_id, owner.of(process.pid))
         threading.Thread(target=process.wait, daemon=True, name=f"reap {run_id}").start()
+
+
+def _follow(run: Run, on_event: Listener) -> None:
+    with contextlib.suppress(WorkbenchError):  # how it ended is in the events and in the store
+        run.wait(on_event=on_event)

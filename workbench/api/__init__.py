@@ -1,0 +1,41 @@
+"""One function a verb. The magics, the shell command and the panel call these and show what they return.
+
+::
+
+    import workbench as wb
+
+    wb.capture(encoder, batch, name="minilm")
+    wb.quantize("minilm", calibrate=texts, evaluate=recall_at_1, max_drop=0.01)
+    wb.compile("minilm:int8")
+    wb.push("minilm:int8", canary=0.1)
+
+Every function takes ``store``, by default the one at ``$MLOPS_HOME`` or ``.mlops``. Those that run a recipe
+also take ``background`` (return a handle at once; a detached process drives the run), ``on_event`` (called
+with every event of the run) and ``dry_run`` (return the recipe as JSON and run nothing).
+"""
+
+from .artifacts import gc, lineage, show, verify
+from .history import cancel, logs, resume, runs
+from .profiling import profile
+from .staged import promote, push, rollback, status, unstage
+from .verbs import capture, compile, quantize
+
+__all__ = [
+    "cancel",
+    "capture",
+    "compile",
+    "gc",
+    "lineage",
+    "logs",
+    "profile",
+    "promote",
+    "push",
+    "quantize",
+    "resume",
+    "rollback",
+    "runs",
+    "show",
+    "status",
+    "unstage",
+    "verify",
+]

@@ -1,0 +1,82 @@
+"""Look at what the store holds, and tidy it."""
+
+from __future__ import annotations
+
+from ..errors import CorruptArtifact
+from ..pipeline import views
+from ..pipeline.result import Result
+from ..render.table import Table
+from ..store import Store
+
+
+def show(artifact: str = "", *, store: Store | None = None) -> Result:
+    """Show an artifact's facts, files and figures; without one, list every name.
+
+    Raises
+    ------
+    UnknownArtifact
+        If nothing has this name; suggests near ones.
+    """
+    store = store or Store()
+    if not artifact:
+        return Result(f"store {store.home}", (views.names_table(store),), store=store)
+    digest = store.names.resolve(artifact)
+    metrics = store.artifacts.manifest(digest).metrics
+    return Result(artifact, views.artifact_tables(store, digest), digest, artifact, metrics, store=store)
+
+
+def lineage(artifact: str, *, store: Store | None = None) -> Result:
+    """Show what an artifact was made from, and by which steps.
+
+    Raises
+    ------
+    UnknownArtifact
+        If nothing has this name; suggests near ones.
+    """
+    store = store or Store()
+    digest = store.names.resolve(artifact)
+    graph = store.lineage(digest)
+    details = {"nodes": [node.digest for node in graph.nodes], "edges": [list(edge) for edge in graph.edges]}
+    table = views.lineage_table(store, digest)
+    return Result(f"lineage of {artifact}", (table,), digest, artifact, details=details, store=store)
+
+
+def gc(*, grace_s: float | None = None, store: Store | None = None) -> Result:
+    """Remove artifacts and scratch files that nothing refers to.
+
+    Parameters
+    ----------
+    grace_s
+        Unreferenced artifacts younger than this many seconds are spared; by default ten minutes.
+    """
+    store = store or Store()
+    report = store.gc() if grace_s is None else store.gc(grace_s)
+    rows = tuple(vars(report).items())
+    return Result("collected", (Table(("what", "removed"), rows),), details=vars(report), store=store)
+
+
+def verify(artifact: str = "", *, store: Store | None = None) -> Result:
+    """Read every byte of an artifact, or of all of them, and compare with the digests.
+
+    Raises
+    ------
+    CorruptArtifact
+        If one is not whole; without `artifact`, after all were read, naming each.
+    """
+    store = store or Store()
+    digests = [store.names.resolve(artifact)] if artifact else [row.digest for row in store.artifacts.list()]
+    broken: list[CorruptArtifact] = []
+    for digest in digests:
+        try:
+            store.artifacts.verify(digest)
+        except CorruptArtifact as error:
+            broken.append(error)
+    if len(broken) == 1:
+        raise broken[0]
+    if broken:
+        raise CorruptArtifact(
+            f"{len(broken)} of {len(digests)} artifacts are not whole",
+            where=", ".join(error.where for error in broken),
+            fix=broken[0].fix,
+        )
+    return Result(f"{len(digests)} artifact(s) whole", details={"checked": len(digests)}, store=store)

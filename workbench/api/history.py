@@ -1,0 +1,72 @@
+"""Runs: list them, read their logs, end them, go on with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..pipeline import views
+from ..pipeline.executors.local import LocalExecutor
+from ..pipeline.launch import Text, outcome
+from ..pipeline.result import Result
+from ..pipeline.run import Run
+from ..store import Store
+
+if TYPE_CHECKING:
+    from ..pipeline.driver import Listener
+
+
+def runs(limit: int = 20, *, store: Store | None = None) -> Result:
+    """List the newest runs."""
+    store = store or Store()
+    rows = store.runs.list(limit)
+    return Result(f"{len(rows)} runs", (views.runs_table(rows),), store=store)
+
+
+def logs(run_id: str, *, store: Store | None = None) -> Result:
+    """Show what a run's steps wrote.
+
+    Raises
+    ------
+    UnknownRun
+        If no run has this id.
+    """
+    text = Run(store or Store(), run_id).logs()
+    return Result(f"log of {run_id}", pictures=(Text(text or "nothing was written"),), details={"log": text})
+
+
+def cancel(run_id: str, *, store: Store | None = None) -> Result:
+    """End a run and its step.
+
+    Raises
+    ------
+    UnknownRun
+        If no run has this id.
+    RunError
+        If it has ended already.
+    """
+    store = store or Store()
+    LocalExecutor(store).cancel(run_id)
+    row = store.runs.get(run_id)
+    return Result(f"run {run_id} is {row.state}", (views.runs_table([row]),), details={"state": row.state})
+
+
+def resume(
+    run_id: str,
+    *,
+    store: Store | None = None,
+    background: bool = False,
+    on_event: Listener | None = None,
+) -> Result | Run:
+    """Go on with a run that was interrupted, cancelled or failed; finished steps are not redone.
+
+    Raises
+    ------
+    UnknownRun
+        If no run has this id.
+    RunError
+        If it is still running.
+    WorkbenchError
+        Whatever the steps that are left raise.
+    """
+    run = LocalExecutor(store or Store()).resume(run_id, background=background, on_event=on_event)
+    return run if background else outcome(run)

@@ -1,0 +1,160 @@
+"""Deployments: push, promote, roll back, stop, look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..pipeline import views
+from ..pipeline.alias import point_alias
+from ..pipeline.launch import launch
+from ..pipeline.naming import compiled_of, name_of
+from ..pipeline.recipe import Recipe
+from ..pipeline.result import Result
+from ..pipeline.run import Run
+from ..store import Store
+
+if TYPE_CHECKING:
+    from ..pipeline.driver import Listener
+    from ..staging import DeploymentStatus
+
+_LIVE = ("pending", "running", "interrupted")
+
+
+def push(
+    artifact: str,
+    *,
+    to: str = "staging",
+    canary: float | None = None,
+    replicas: int = 1,
+    port: int = 0,
+    threads: int = 1,
+    name: str = "",
+    store: Store | None = None,
+    background: bool = False,
+    on_event: Listener | None = None,
+    dry_run: bool = False,
+) -> Result | Run:
+    """Package an artifact and stage it.
+
+    Parameters
+    ----------
+    artifact
+        A compiled artifact; a program or variant means what was compiled from it last.
+    to
+        The environment.
+    canary
+        Share of the traffic between 0 and 1; without it the version takes over from the stable one.
+    replicas, port, threads
+        Processes that serve it; port of the route, 0 for a free one; threads of one inference.
+    name
+        Of the deployment and of the model in requests; by default the artifact's base name.
+
+    Returns
+    -------
+    Result or Run
+        ``.url`` is the address in front of all replicas.
+
+    Raises
+    ------
+    UnknownArtifact
+        If the artifact is not there, or was never compiled; the error has the line to type.
+    DeploymentBusy
+        If another operation holds the deployment.
+    ReplicaFailed
+        If a replica does not become ready; what was served before goes on.
+    """
+    from ..pipeline.steps.package import PackageStep
+    from ..pipeline.steps.push import PushStep
+
+    store = store or Store()
+    label = name_of(store, artifact)
+    package = PackageStep(compiled=compiled_of(store, artifact), label=str(label))
+    stage = PushStep(
+        package="step:0",
+        deployment=name or label.base,
+        env=to,
+        canary=canary,
+        replicas=replicas,
+        port=port,
+        threads=threads,
+    )
+    return launch(
+        store,
+        Recipe((package, stage)),
+        title=f"push {artifact} to {to}",
+        background=background,
+        dry_run=dry_run,
+        on_event=on_event,
+    )
+
+
+def promote(name: str, *, store: Store | None = None) -> Result:
+    """Make the canary the stable version.
+
+    Raises
+    ------
+    UnknownDeployment, StagingError, DeploymentBusy
+        As :func:`workbench.staging.promote`.
+    """
+    from .. import staging
+
+    return _change(store or Store(), name, staging.promote)
+
+
+def rollback(name: str, *, store: Store | None = None) -> Result:
+    """Take the canary out; without one, go back to the stable version before this one.
+
+    Raises
+    ------
+    UnknownDeployment, StagingError, DeploymentBusy
+        As :func:`workbench.staging.rollback`.
+    """
+    from .. import staging
+
+    return _change(store or Store(), name, staging.rollback)
+
+
+def unstage(name: str, *, store: Store | None = None) -> Result:
+    """Stop a deployment's replicas and its route.
+
+    Raises
+    ------
+    UnknownDeployment, DeploymentBusy
+        As :func:`workbench.staging.unstage`.
+    """
+    from .. import staging
+
+    store = store or Store()
+    env = next((row.env for row in store.deployments.list() if row.name == name), "staging")
+    staging.unstage(store, name)
+    store.names.remove(f"{name}@{env}")
+    return Result(f"{name} is no longer deployed")
+
+
+def status(name: str = "", *, store: Store | None = None) -> Result:
+    """Show the deployments, or one of them, and the runs that have not ended.
+
+    Raises
+    ------
+    UnknownDeployment
+        If nothing of this name is deployed.
+    """
+    from .. import staging
+
+    store = store or Store()
+    found = staging.status(store, name or None)
+    live = [row for row in store.runs.list(100) if row.state in _LIVE] if not name else []
+    tables = [one.table() for one in found] + ([views.runs_table(live)] if live else [])
+    details: dict[str, Any] = {"deployments": found}
+    if len(found) == 1:
+        details |= {"url": found[0].url, "phase": found[0].phase}
+    title = name or f"{len(found)} deployment(s), {len(live)} run(s) under way"
+    return Result(title, tuple(tables), details=details, store=store)
+
+
+def _change(store: Store, name: str, operation: Callable[[Store, str], DeploymentStatus]) -> Result:
+    after = operation(store, name)
+    point_alias(store, after)
+    details = {"url": after.url, "phase": after.phase}
+    return Result(f"{after.name}@{after.env}", (after.table(),), details=details, store=store)

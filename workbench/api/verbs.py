@@ -1,0 +1,213 @@
+"""The verbs that make artifacts: capture, quantize, compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import InputError
+from ..pipeline.launch import launch
+from ..pipeline.naming import as_name, compiled_name, variant_name
+from ..pipeline.recipe import Recipe
+from ..pipeline.result import Result
+from ..pipeline.run import Run
+from ..store import Store
+
+if TYPE_CHECKING:
+    from ..pipeline.driver import Listener
+    from ..session import Session
+
+
+def capture(
+    model: Any,
+    inputs: Any = None,
+    *,
+    name: str = "",
+    state: str | Path | None = None,
+    dynamic: str = "auto",
+    preprocess: Callable[..., Any] | None = None,
+    store: Store | None = None,
+    background: bool = False,
+    on_event: Listener | None = None,
+    dry_run: bool = False,
+) -> Result | Run:
+    """Capture a model as a program.
+
+    Parameters
+    ----------
+    model
+        A torch module; a function that builds one, or its ``"module:function"``; or the path of an ``.onnx``
+        file. A live module is captured in this process, even with `background`; anything else in a step's
+        process.
+    inputs
+        One batch of example inputs: a tensor, a tuple or a mapping. An ONNX file needs none.
+    name
+        What to call the program; by default the name of the file, function or class.
+    state
+        Weights for a factory's module: a ``.safetensors`` or ``.pt`` file.
+    dynamic
+        Which dimensions may change: ``auto``, ``none``, or ``input.axis=name,...``.
+    preprocess
+        Turns a list of raw items into one batch of inputs; declared in the signature and used for
+        calibration.
+
+    Raises
+    ------
+    MissingInput, InputError
+        If the model or its inputs are not usable.
+    CaptureError
+        If the module cannot be exported; names the submodule and the line.
+    """
+    from ..pipeline.sources import capture_step
+
+    store = store or Store()
+    name = name or as_name(_label(model))
+    step, live = capture_step(
+        store, model, inputs, name=name, state=state, dynamic=dynamic, preprocess=preprocess
+    )
+    return launch(
+        store,
+        Recipe((step,)),
+        title=f"capture {name}",
+        background=background,
+        dry_run=dry_run,
+        on_event=on_event,
+        live=None if live is None else {0: live},
+    )
+
+
+def quantize(
+    artifact: str,
+    *,
+    scheme: str = "int8",
+    mode: Literal["auto", "static", "dynamic"] = "auto",
+    calibrator: Literal["minmax", "percentile", "entropy"] = "minmax",
+    calibrate: Any = None,
+    preprocess: Callable[..., Any] | None = None,
+    evaluate: Callable[[Session], Any] | None = None,
+    max_drop: float | None = None,
+    skip: Sequence[str] = (),
+    threads: int = 1,
+    name: str = "",
+    store: Store | None = None,
+    background: bool = False,
+    on_event: Listener | None = None,
+    dry_run: bool = False,
+) -> Result | Run:
+    """Quantize a captured program and judge the variant beside it.
+
+    Parameters
+    ----------
+    artifact
+        The program.
+    scheme, mode, calibrator, skip
+        As in :class:`~workbench.quantize.QuantizeConfig`.
+    calibrate
+        Batches of inputs, or raw items that the declared (or the given) preprocessing turns into batches.
+    preprocess
+        Applied to lists of raw items here, in this process.
+    evaluate
+        Called with a session that works like the module; returns a number, higher is better.
+    max_drop
+        Refuse a variant that scores lower than the program by more than this.
+    threads
+        Threads of the sessions whose latency is compared.
+    name
+        By default ``program:scheme``.
+
+    Raises
+    ------
+    UnknownArtifact, CorruptArtifact
+        If the program is not there or not whole.
+    EmptyData, NonFinite, MissingInput
+        If the calibration data are not usable.
+    EvaluationFailed
+        If `evaluate` raises or returns no number.
+    GateRefused
+        If the score drops by more than `max_drop`; ``fields`` carry the numbers.
+    """
+    from ..pipeline import callables, data
+    from ..pipeline.preprocess import batches
+    from ..pipeline.steps.quantize import QuantizeStep
+    from ..quantize import QuantizeConfig
+
+    store = store or Store()
+    if max_drop is not None and evaluate is None:
+        raise InputError(
+            "max_drop needs an evaluation function", where="max_drop", fix="give --eval FN: it gets a session"
+        )
+    program = store.names.resolve(artifact)
+    prepared = None if calibrate is None else batches(store, program, calibrate, preprocess)
+    step = QuantizeStep(
+        program=program,
+        config=QuantizeConfig(scheme=scheme, mode=mode, calibrator=calibrator, skip=tuple(skip)),
+        calibration="" if prepared is None else data.put(store, prepared),
+        evaluate=None if evaluate is None else callables.send(store, evaluate),
+        max_drop=max_drop,
+        threads=threads,
+        name=name or variant_name(store, artifact, scheme),
+    )
+    return launch(
+        store,
+        Recipe((step,)),
+        title=f"quantize {artifact}",
+        background=background,
+        dry_run=dry_run,
+        on_event=on_event,
+    )
+
+
+def compile(
+    artifact: str,
+    *,
+    backend: str = "onnxruntime",
+    name: str = "",
+    store: Store | None = None,
+    background: bool = False,
+    on_event: Listener | None = None,
+    dry_run: bool = False,
+) -> Result | Run:
+    """Compile a program or variant for a backend and check it against torch eager.
+
+    Parameters
+    ----------
+    artifact
+        The program or variant.
+    backend
+        ``onnxruntime`` or ``eager`` (the reference).
+    name
+        By default ``artifact/backend``.
+
+    Raises
+    ------
+    UnknownArtifact, CorruptArtifact
+        If the artifact is not there or not whole.
+    UnknownBackend
+        If there is no such backend.
+    NumericalMismatch
+        If outputs differ from eager by more than the stated tolerance.
+    """
+    from ..compile import CompileConfig
+    from ..pipeline.steps.compile import CompileStep
+
+    store = store or Store()
+    step = CompileStep(
+        program=store.names.resolve(artifact),
+        config=CompileConfig(backend=backend),
+        name=name or compiled_name(store, artifact, backend),
+    )
+    return launch(
+        store,
+        Recipe((step,)),
+        title=f"compile {artifact}",
+        background=background,
+        dry_run=dry_run,
+        on_event=on_event,
+    )
+
+
+def _label(model: Any) -> str:
+    if isinstance(model, str | Path):
+        return str(model).rpartition(":")[2] if ":" in str(model) else Path(model).stem
+    return getattr(model, "__name__", None) or type(model).__name__

@@ -1,0 +1,72 @@
+"""From a recipe to what a verb answers: run it, or print it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from .. import codec
+from ..store import Store
+from .driver import Listener, recipe_of
+from .executors.local import LocalExecutor
+from .recipe import Recipe
+from .result import Result, table_of
+from .run import Run
+
+
+@dataclass(frozen=True)
+class Text:
+    """Plain text as a part of a result."""
+
+    content: str
+
+    def text(self) -> str:
+        """Return it."""
+        return self.content
+
+    def html(self) -> str:
+        """Return it preformatted."""
+        return f"<pre>{escape(self.content)}</pre>"
+
+
+def launch(
+    store: Store,
+    recipe: Recipe,
+    *,
+    title: str,
+    background: bool = False,
+    dry_run: bool = False,
+    on_event: Listener | None = None,
+    live: Mapping[int, Any] | None = None,
+) -> Result | Run:
+    """Run a recipe and return what its last step left.
+
+    Returns
+    -------
+    Result or Run
+        The result; with `dry_run` the recipe as JSON; with `background` a handle on the run.
+    """
+    if dry_run:
+        form = codec.to_json(recipe)
+        return Result("recipe", pictures=(Text(json.dumps(form, indent=2)),), details={"recipe": form})
+    executor = LocalExecutor(store)
+    run = executor.submit(recipe, title=title, background=background, on_event=on_event, live=live)
+    return run if background and not live else outcome(run)
+
+
+def outcome(run: Run) -> Result:
+    """Return what the last step of a finished run left."""
+    row, last = run.row, run.results()[-1]
+    step = recipe_of(row).steps[-1]
+    return Result(
+        step.name or row.title,
+        tables=tuple(table_of(table) for table in last.tables),
+        digest=last.output,
+        name=step.name,
+        metrics=last.metrics,
+        details={**last.details, "run": run.id, "cached": row.steps_cached == row.steps_total},
+        store=run.store,
+    )

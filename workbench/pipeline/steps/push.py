@@ -1,0 +1,67 @@
+"""The step ``push``: serve a package as the newest version of a deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ...codec import register
+from ..alias import point_alias
+from ..context import StepContext
+from ..recipe import step_body
+from ..result import StepResult, table_json
+
+
+@register("push_step")
+@dataclass(frozen=True)
+class PushStep:
+    """Stage a package. It acts on the world, so it is never answered from the cache.
+
+    Parameters
+    ----------
+    package
+        The package.
+    deployment, env
+        What to call it and where.
+    canary
+        Share of the traffic (0 to 1); None to take over from the stable version.
+    replicas, port, threads
+        Processes that serve it, port of the route (0 for a free one), threads of one inference.
+    name
+        Unused: a deployment is no artifact.
+    """
+
+    verb: ClassVar[str] = "push"
+    inputs: ClassVar[tuple[str, ...]] = ("package",)
+    code: ClassVar[tuple[str, ...]] = ()
+
+    package: str
+    deployment: str
+    env: str = "staging"
+    canary: float | None = None
+    replicas: int = 1
+    port: int = 0
+    threads: int = 1
+    name: str = ""
+
+
+@step_body(PushStep)
+def push(step: PushStep, context: StepContext) -> StepResult:
+    """Start the replicas and give them their share of the traffic."""
+    from ... import staging
+
+    status = staging.push(
+        context.store,
+        step.package,
+        name=step.deployment,
+        env=step.env,
+        canary=step.canary,
+        replicas=step.replicas,
+        port=step.port,
+        threads=step.threads,
+        on_event=lambda event: context.progress(event.text),
+    )
+    point_alias(context.store, status)
+    return StepResult(
+        step.package, tables=(table_json(status.table()),), details={"url": status.url, "phase": status.phase}
+    )
