@@ -1,0 +1,1 @@
+"""One module a benchmark: ``run(samples, quick=...)`` measures and adds its samples."""

@@ -1,0 +1,71 @@
+"""What the executor costs: a step beyond its own work, steps that are in the cache, a long history.
+
+The step calls a function that does nothing, so all it takes is the executor's: the run's record, a fresh
+process, the imports, the result's artifact. A bare interpreter is the yardstick for the process alone.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from workbench.pipeline.callables import send
+from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.recipe import Recipe
+from workbench.pipeline.steps.call import CallStep
+from workbench.store import Store
+
+from ..harness import Contender, fresh, interleave, timed_ms
+from ..samples import Samples
+
+CACHED = (1, 10, 100)
+HISTORY = 1000
+
+
+def nothing() -> list[float]:
+    """Return one number: the work of a step that does none."""
+    return [0.0]
+
+
+def run(samples: Samples, *, quick: bool) -> None:
+    """Measure; 2 rounds when quick, else 11."""
+    rounds = 2 if quick else 11
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        interleave(samples, {"interpreter.ms": _interpreter, "step.ms": _step(home / "steps")}, rounds)
+        samples.ratio("step.over_interpreter", "step.ms", "interpreter.ms")
+        cached = {f"cached_{count}.per_step_ms": _cached(home / "cached", count) for count in CACHED}
+        interleave(samples, cached, rounds)
+        interleave(samples, {f"list_{HISTORY}.ms": _listing(home / "history")}, rounds)
+
+
+def _interpreter() -> float:
+    return timed_ms(lambda: fresh("print(0)"))
+
+
+def _submit(store: Store, count: int) -> float:
+    recipe = Recipe((CallStep(send(store, nothing)),) * count)
+    return timed_ms(lambda: LocalExecutor(store).submit(recipe))
+
+
+def _step(home: Path) -> Contender:
+    def measure() -> float:
+        with tempfile.TemporaryDirectory(dir=home) as folder:  # a store of its own: nothing is in its cache
+            return _submit(Store(Path(folder)), 1)
+
+    home.mkdir()
+    return measure
+
+
+def _cached(home: Path, count: int) -> Contender:
+    store = Store(home)
+    _submit(store, 1)
+    return lambda: _submit(store, count) / count
+
+
+def _listing(home: Path) -> Contender:
+    store = Store(home)
+    for number in range(HISTORY):
+        run_id = store.runs.create("{}", ["capture", "quantize", "compile"], title=f"run {number}")
+        store.runs.set_state(run_id, "done")
+    return lambda: timed_ms(lambda: store.runs.list(HISTORY))

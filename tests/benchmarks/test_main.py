@@ -1,0 +1,47 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main, names
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_an_unknown_name_is_refused_with_the_list(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["speed"])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert "invalid choice: 'speed'" in message
+    assert all(name in message for name in names())
+
+
+def test_the_first_benchmarks_are_there():
+    assert {"start", "executor", "capture_to_endpoint"} <= set(names())
+
+
+@pytest.mark.parametrize(("name", "rounds"), [("start", 3), ("executor", 2)])
+def test_a_quick_run_prints_one_object_and_writes_it(tmp_path, name, rounds):
+    file = tmp_path / "result.json"
+    command = [sys.executable, "-m", "benchmarks", name, "--quick", "--json", str(file)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed == json.loads(file.read_text())
+    assert list(printed) == ["benchmark", "machine", "versions", "repeats", "metrics", "spread"]
+    assert (printed["benchmark"], printed["repeats"]) == (name, rounds)
+    assert set(printed["metrics"]) == set(printed["spread"])
+    assert all(re.fullmatch(r"\w+(\.\w+)+", key) for key in printed["metrics"])
+    assert {"cpu", "cores", "kernel", "load_1m"} <= set(printed["machine"])
+
+    explained = (ROOT / "benchmarks/README.md").read_text()
+    assert [key for key in printed["metrics"] if f"`{key}`" not in explained] == []
+
+
+def test_every_benchmark_is_explained():
+    readme = (ROOT / "benchmarks/README.md").read_text()
+    assert [name for name in names() if f"## {name}\n" not in readme] == []
