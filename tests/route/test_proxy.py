@@ -105,7 +105,9 @@ def test_expect_100_continue_is_answered_before_the_body(rig: Rig) -> None:
 
 def test_headers_of_one_hop_stay_there(rig: Rig) -> None:
     url = rig.serve(rig.track(1))
-    _, body = get(url, Connection="keep-alive, x-secret", TE="trailers", **{"x-secret": "1", "x-request-id": "7"})
+    _, body = get(
+        url, Connection="keep-alive, x-secret", TE="trailers", **{"x-secret": "1", "x-request-id": "7"}
+    )
     seen = json.loads(body)["headers"]
     assert not {"connection", "te", "x-secret"} & set(seen)
     assert seen["x-request-id"] == "7"

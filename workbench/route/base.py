@@ -1,7 +1,7 @@
 """The seam between a deployment and whatever splits its traffic.
 
-An implementation is a data path (a proxy process; later a program in the kernel) that follows the shared state
-file. Its users change the state through it, ask what it does, and always show which implementation runs.
+An implementation is a data path (a proxy process; later a program in the kernel) that follows the shared
+state file. Its users change the state through it, ask what it does, and always show which one runs.
 """
 
 from __future__ import annotations
@@ -53,10 +53,16 @@ class Route(Protocol):
         """Return what the route is told to do."""
 
     def update(self, change: Callable[[RouteState], RouteState]) -> RouteState:
-        """Apply one transition of :mod:`workbench.route.state`; in force for every request that comes later."""
+        """Apply a transition of :mod:`workbench.route.state`; in force for every request that comes later."""
 
     def drained(self, endpoints: Sequence[Endpoint], timeout_s: float) -> bool:
-        """Wait until the data path follows the newest state and has no request at `endpoints`; whether it came so."""
+        """Wait until the data path follows the newest state and asks nothing of `endpoints`.
+
+        Returns
+        -------
+        bool
+            Whether it came so in time.
+        """
 
     def stats(self) -> RouteStats | None:
         """Return its counters; ``None`` while the data path does not run."""

@@ -1,13 +1,14 @@
 """Send each request to a replica: choose a track and a replica, try again elsewhere, count, judge.
 
-An inference changes nothing on a replica, so a request whose connection dies before an answer is known is sent
-to another one, and the client sees nothing of it: killing a replica loses no request while another lives.
+An inference changes nothing on a replica, so a request whose connection dies before an answer is known is
+sent to another one, and the client sees nothing of it: killing a replica loses no request while another
+lives.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from .http1 import Head
 from .meters import TrackMeter
@@ -62,8 +63,8 @@ class Forwarder:
                 self._upstreams.pop(endpoint).close()
 
     def in_flight(self) -> dict[str, int]:
-        """Return how many requests each busy replica is answering."""
-        return {e.id: u.in_flight for e, u in self._upstreams.items() if u.in_flight}
+        """Return how many requests each busy replica is answering, by address."""
+        return {e.address: u.in_flight for e, u in self._upstreams.items() if u.in_flight}
 
     async def answer(self, head: Head, body: bytes) -> tuple[TrackName, Upstream, Answer]:
         """Return which track and replica answered a request, and the answer.
@@ -110,7 +111,7 @@ class Forwarder:
             self._count(track, time.perf_counter_ns() - started_ns, error=error)
         return answer
 
-    async def relay(self, upstream: Upstream, answer: Answer) -> AsyncIterator[bytes]:
+    async def relay(self, upstream: Upstream, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Yield the body of an answer too large to be read whole; must be read or closed.
 
         Raises
@@ -132,7 +133,7 @@ class Forwarder:
                 answer.rest.writer.transport.abort()
 
     def _next(self, first: TrackName, tried: set[Endpoint]) -> tuple[TrackName, Upstream] | None:
-        """The least busy replica not yet tried: of the chosen track, else of the other one."""
+        """Return the least busy replica not yet tried: of the chosen track, else of the other one."""
         other: TrackName = "canary" if first == "stable" else "stable"
         for name in (first, other):
             track = self.state.track(name)

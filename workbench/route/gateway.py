@@ -1,7 +1,7 @@
 """The clients' side of the proxy: read whole requests, have them answered, write the answers.
 
-A client that sends slowly, too much or nonsense is answered with the status that says so and its connection is
-closed; no replica hears of it.
+A client that sends slowly, too much or nonsense is answered with the status that says so and its connection
+is closed; no replica hears of it.
 """
 
 from __future__ import annotations
@@ -176,11 +176,9 @@ def _answer_head(answer: Answer, track: TrackName, keep: bool, method: bytes) ->
 def _refusal(error: BadMessage) -> bytes:
     body = json.dumps({"error": error.reason}).encode()
     retry = b"retry-after: %d\r\n" % RETRY_AFTER_S if error.status == 503 else b""
-    return (
-        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%sconnection: close\r\n\r\n"
-        % (error.status, _phrase(error.status), len(body), retry)
-        + body
-    )
+    head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+    head %= (error.status, _phrase(error.status), len(body))
+    return head + retry + b"connection: close\r\n\r\n" + body
 
 
 def _phrase(status: int) -> bytes:

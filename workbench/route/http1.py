@@ -1,9 +1,9 @@
 """HTTP/1.1 messages: just what a proxy must understand, and strict about it.
 
-Two parsers that disagree about where a message ends are how requests are smuggled; so whatever RFC 9112 leaves
-open is refused here instead of guessed: both lengths at once, a folded header, a space before a colon, a bare
-carriage return. Requests are read whole before a replica sees them, which is what makes a retry possible and
-keeps slow clients away from the replicas.
+Two parsers that disagree about where a message ends are how requests are smuggled; so whatever RFC 9112
+leaves open is refused here instead of guessed: both lengths at once, a folded header, a space before a colon,
+a bare carriage return. Requests are read whole before a replica sees them, which is what makes a retry
+possible and keeps slow clients away from the replicas.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Head:
 
 
 def parse_request(data: bytes) -> Head:
-    """Return the head of a request, given with its final empty line.
+    r"""Return the head of a request, given with its final empty line.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def parse_request(data: bytes) -> Head:
 
     Examples
     --------
-    >>> parse_request(b"GET /v2 HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n").target
+    >>> parse_request(b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n").target
     b'/v2'
     """
     first, headers = _split(data)

@@ -24,7 +24,8 @@ class TrackStats:
     retries
         Attempts repeated elsewhere because a replica's connection died first; the client saw nothing of it.
     p50_ms, p99_ms
-        Latency from the request's last byte in to the answer's last byte out, upper edge of the bucket; ``None`` before the first.
+        Latency from the request's last byte in to the answer known, upper edge of the bucket; ``None`` before
+        the first.
     """
 
     requests: int = 0
@@ -50,7 +51,7 @@ class RouteStats:
     tracks
         Counters by track name.
     in_flight
-        Requests that a replica is answering now, by endpoint id; an id is absent at zero.
+        Requests that a replica is answering now, by address; absent at zero.
     unanswered
         Requests refused with 503 because no replica lived.
     """

@@ -9,9 +9,10 @@ Contract with whoever starts it:
 
 * it follows the *state file* from before each request on, so a change needs no word to it;
 * the *ready file* appears, whole, once connections are accepted: ``{"pid", "owner", "host", "port",
-  "admin_port", "started_ns"}``; a proxy that cannot start writes the error's JSON to ``<ready file>.error`` and exits with 1;
+  "admin_port", "started_ns"}``;
+* a proxy that cannot start writes the error's JSON to ``<ready file>.error`` and exits with 1;
 * ``GET /_mlops/stats`` on the admin port (loopback only, whatever the host) answers with its counters;
-* when the canary has spent its budget it loses its traffic with the same request, then the state file says so;
+* when the canary has spent its budget it loses its traffic with that request, then the state file says so;
 * SIGTERM: accept nothing more, finish what is in flight, exit with 0. It needs no parent and no controller.
 
 The split is by request, not by connection: a client that keeps its connection meets both tracks.
@@ -81,7 +82,7 @@ class Proxy:
 
         def change(state: RouteState) -> RouteState:
             guilty = state.canary is not None and state.canary.version == version
-            return roll_back(state, decided_ns=now, verdict=verdict) if guilty else state
+            return roll_back(state, decided_ns=now, evidence=verdict, by="sentinel") if guilty else state
 
         self.forwarder.follow(change(self.forwarder.state))
         # A write waits for the disk, and requests must not wait for it.
@@ -109,8 +110,9 @@ class Proxy:
                 line, _, _ = (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
             known = line.startswith(b"GET %s " % STATS_PATH.encode())
             body = codec.dumps(self.stats()).encode() if known else b"{}"
-            head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-            writer.write(head % (b"200 OK" if known else b"404 Not Found", len(body)) + body)
+            head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            head %= b"200 OK" if known else b"404 Not Found"
+            writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
         writer.close()
 

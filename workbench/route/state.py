@@ -25,6 +25,9 @@ Phase = Literal["stable", "canary", "draining", "rolled-back"]
 _KEPT_ROLLBACKS = 32
 
 
+By = Literal["sentinel", "supervisor", "person"]
+
+
 @register("route_endpoint")
 @dataclass(frozen=True)
 class Endpoint:
@@ -33,6 +36,11 @@ class Endpoint:
     id: str
     host: str
     port: int
+
+    @property
+    def address(self) -> str:
+        """Return ``host:port``; unlike the id it changes when the replica's process is replaced."""
+        return f"{self.host}:{self.port}"
 
 
 @register("route_track")
@@ -54,16 +62,16 @@ class Rollback:
     version
         The version that lost its traffic.
     by
-        Who decided: the `sentinel` of the route, or a `person`.
+        Who decided: the `sentinel` of the route, the `supervisor` of its replicas, or a `person`.
     reason, observed, stable, budget, window
-        The evidence: `observed` bad requests out of the last `window` of the canary, against `stable` bad ones
-        of the stable track plus `budget`.
+        The evidence: `observed` bad requests out of the last `window` of the canary, against `stable` bad
+        ones of the stable track plus `budget`.
     decided_ns
         When, in nanoseconds since the epoch.
     """
 
     version: int
-    by: Literal["sentinel", "person"]
+    by: By
     reason: str
     decided_ns: int
     observed: int = 0
@@ -128,7 +136,7 @@ def promote(state: RouteState) -> RouteState:
 
 
 def roll_back(
-    state: RouteState, *, decided_ns: int, verdict: Verdict | None = None, reason: str = "asked for"
+    state: RouteState, *, decided_ns: int, evidence: Verdict | str = "asked for", by: By = "person"
 ) -> RouteState:
     """Take all traffic from the canary and record why.
 
@@ -136,8 +144,10 @@ def roll_back(
     ----------
     decided_ns
         Nanoseconds since the epoch.
-    verdict
-        The sentinel's evidence; without it a person asked, for `reason`.
+    evidence
+        The sentinel's verdict, or a reason in words.
+    by
+        Who decided.
 
     Raises
     ------
@@ -146,14 +156,15 @@ def roll_back(
     """
     if state.canary is None:
         raise no_canary(state)
-    version = state.canary.version
-    record = (
-        Rollback(
-            version, "sentinel", verdict.reason, decided_ns, verdict.observed, verdict.stable, verdict.budget
+    record = Rollback(state.canary.version, by, str(evidence), decided_ns)
+    if isinstance(evidence, Verdict):
+        record = replace(
+            record,
+            reason=evidence.reason,
+            observed=evidence.observed,
+            stable=evidence.stable,
+            budget=evidence.budget,
         )
-        if verdict
-        else Rollback(version, "person", reason, decided_ns)
-    )
     return replace(
         state,
         phase="rolled-back",

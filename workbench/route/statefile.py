@@ -2,8 +2,8 @@
 
 The controllers (push, promote, roll-back, supervisor) and the data path's own sentinel change it; the data
 path follows it. So a promotion needs no restart of anything, and the split survives the death of whoever
-wrote it. A change replaces the whole file at once, under a lock that the kernel releases when its holder dies;
-a reader therefore never sees half a state and never waits.
+wrote it. A change replaces the whole file at once, under a lock that the kernel releases when its holder
+dies; a reader therefore never sees half a state and never waits.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Watch:
     def changed(self) -> bool:
         """Load the state if the file was replaced; return whether it was.
 
-        A file that is gone or unreadable keeps the state already known: the data path outlives its controllers.
+        A file that is gone or unreadable keeps the state already known: the data path outlives controllers.
         """
         signature = self._signature()
         if signature == self._seen or signature is None:
@@ -114,7 +114,7 @@ class Watch:
 
     def _signature(self) -> tuple[int, int, int] | None:
         try:
-            found = os.stat(self._file.path)
+            found = self._file.path.stat()
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 from .http1 import HOP_BY_HOP, BadMessage, Head, parse_response, read_head
 from .state import Endpoint
 
 BUFFERED_BYTES = 1024 * 1024
-"""Answers up to this size are read whole before the client sees a byte, so they can still be asked for again."""
+"""Answers up to this size are read whole before the client sees a byte, so they can be asked for again."""
 
 _REST_S = 0.2  # how long a replica that failed is asked last: about a restart's first back-off
 _PIECE_BYTES = 64 * 1024
@@ -128,7 +128,7 @@ class Upstream:
             self.idle.pop().writer.close()
 
 
-async def rest_of(answer: Answer, connection: Connection, timeout_s: float) -> AsyncIterator[bytes]:
+async def rest_of(answer: Answer, connection: Connection, timeout_s: float) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of a body as they come, chunk marks included.
 
     Raises

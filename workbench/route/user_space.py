@@ -28,8 +28,9 @@ _STATS_S = 2.0
 class UserSpaceRoute:
     """A :class:`~workbench.route.base.Route` whose data path is ``python -m workbench.route.proxy``.
 
-    Everything about it lies in `folder`, so any process may pick it up: the state (``route.json``), the proxy's
-    ready file with its pid and ports (``proxy.json``), the process last launched (``proxy.owner``) and its log.
+    Everything about it lies in `folder`, so any process may pick it up: the state (``route.json``), the
+    proxy's ready file with its pid and ports (``proxy.json``), the process last launched (``proxy.owner``)
+    and its log.
 
     Parameters
     ----------
@@ -96,8 +97,8 @@ class UserSpaceRoute:
         return f"http://{self._host}:{port}" if port else ""
 
     def state(self) -> RouteState:
-        """Return what the route is told to do."""
-        return self._file.read()
+        """Return what the route is told to do: nothing yet before the first start."""
+        return self._file.read() if self._file.path.exists() else RouteState()
 
     def update(self, change: Callable[[RouteState], RouteState]) -> RouteState:
         """Apply one transition; in force for every request that comes later."""
@@ -111,7 +112,7 @@ class UserSpaceRoute:
         until = time.monotonic() + timeout_s
         wanted = self.state().generation
         while stats := self.stats():
-            if stats.generation >= wanted and not any(e.id in stats.in_flight for e in endpoints):
+            if stats.generation >= wanted and not any(e.address in stats.in_flight for e in endpoints):
                 return True
             if time.monotonic() > until:
                 return False
@@ -145,7 +146,7 @@ class UserSpaceRoute:
             time.sleep(_POLL_S)
 
     def _known(self) -> dict[str, Any]:
-        """What is known of the proxy: from itself once it is ready, else from whoever launched it last."""
+        """Return what is known of the proxy: from itself once it is ready, else from who launched it last."""
         for path in (self._ready, self._owner):
             with contextlib.suppress(OSError, ValueError):
                 known = json.loads(path.read_bytes())

@@ -1,1 +1,31 @@
-"""staging"""
+"""Deployments: replicas behind a route, that outlive whoever pushed them.
+
+::
+
+    push ──► replicas start, answer one real inference ──► weight shifts ──► promote | rollback
+                    ▲                                           │
+               supervisor: starts the dead again        sentinel: takes a bad canary out
+
+* `record`, `deployment`  what is written down, where it lies, what every operation shares
+* `processes`, `replica`  detached processes; one replica's start and probe
+* `push`, `rollout`       the operations
+* `supervisor`            a process a deployment; `status` what is shown
+"""
+
+from __future__ import annotations
+
+from .push import push
+from .rollout import promote, restart, rollback, unstage
+from .status import DeploymentStatus, ReplicaStatus, TrackStatus, status
+
+__all__ = [
+    "DeploymentStatus",
+    "ReplicaStatus",
+    "TrackStatus",
+    "promote",
+    "push",
+    "restart",
+    "rollback",
+    "status",
+    "unstage",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def alive(who: str) -> bool:
 def send(who: str, number: signal.Signals) -> bool:
     """Signal exactly this process; whether it was there.
 
-    The pidfd names the process itself: if the pid was reused between the look and the signal, nothing is sent.
+    The pidfd names the process itself: if the pid was reused between look and signal, nothing is sent.
     """
     if not alive(who):
         return False
@@ -100,11 +101,25 @@ def stop_all(whos: Sequence[str], *, grace_s: float) -> bool:
 
 def _wait_gone(whos: Sequence[str], timeout_s: float) -> bool:
     until = time.monotonic() + timeout_s
-    while any([alive(who) for who in whos]):  # a list: every child of ours is buried
+    while [who for who in whos if alive(who)]:  # looks at all, so that every child of ours is buried
         if time.monotonic() > until:
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def wait_for_a_death(whos: Sequence[str], timeout_s: float) -> None:
+    """Sleep until one of these processes ends, or for `timeout_s`."""
+    poll, handles = select.poll(), []
+    try:
+        for who in whos:
+            with contextlib.suppress(OSError):
+                handles.append(os.pidfd_open(owner.pid_of(who)))
+                poll.register(handles[-1], select.POLLIN)
+        poll.poll(timeout_s * 1000)
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 def resident_bytes(who: str) -> int:

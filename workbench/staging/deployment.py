@@ -1,0 +1,216 @@
+"""One deployment: where its things lie, its record, its route, and what every operation on it shares.
+
+::
+
+    <store>/staging/<env>/<name>/
+        record.lock            orders changes of the record (which is in the store's database)
+        route/                 state, ready file and log of the route
+        supervisor.log
+        versions/<n>/bundle/   the unpacked package
+        versions/<n>/<id>.*    each replica's ready file, error and log
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import DeploymentBusy, InputError, UnknownDeployment
+from ..route.base import Route
+from ..route.state import settle, with_endpoints
+from ..route.user_space import UserSpaceRoute
+from ..store import Store
+from . import processes
+from .record import KEPT_EVENTS, Record, Records, ReplicaRecord, StagingEvent, file_lock
+
+OnEvent = Callable[[StagingEvent], None]
+
+STOP_GRACE_S = 30.0
+"""How long a replica or the route may finish what it is answering."""
+
+ROUTE_TIMEOUT_S = 30.0
+
+DRAIN = "drain"
+"""The supervisor's own operation; others wait for it instead of being refused."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Deployment:
+    """A handle on one deployment, existing or not.
+
+    Parameters
+    ----------
+    on_event
+        Told about each event as it happens.
+
+    Raises
+    ------
+    InputError
+        If the name cannot be a name of a folder and a model.
+    """
+
+    def __init__(
+        self, store: Store, name: str, env: str = "staging", *, on_event: OnEvent | None = None
+    ) -> None:
+        for what, text in (("name", name), ("environment", env)):
+            if not _NAME.fullmatch(text):
+                raise InputError(
+                    f"{text!r} cannot be a deployment's {what}", where=what, fix="letters, digits, . _ and -"
+                )
+        self.store, self.name, self.env = store, name, env
+        self.folder = store.home / "staging" / env / name
+        self.records = Records(store, name, env, self.folder / "record.lock")
+        self._on_event = on_event
+
+    @property
+    def where(self) -> str:
+        """Return its name for messages."""
+        return f"{self.name}@{self.env}"
+
+    def route(self, port: int | None = None) -> Route:
+        """Return its route; without a `port`, the one its record asks for."""
+        return UserSpaceRoute(self.folder / "route", port=self.records.read().port if port is None else port)
+
+    def version_folder(self, version: int) -> Path:
+        """Return where a version's bundle, ready files and logs lie."""
+        return self.folder / "versions" / str(version)
+
+    @contextlib.contextmanager
+    def operation(self, kind: str) -> Iterator[None]:
+        """Hold the right to change it; what a killed operation left behind is cleared away first.
+
+        Raises
+        ------
+        DeploymentBusy
+            If another living process is changing it; the error names its pid.
+        """
+        until = time.monotonic() + 2 * STOP_GRACE_S
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(self.store.deployments.operation(self.name, self.env, kind))
+                    break
+                except DeploymentBusy as error:  # nobody asked for a drain, so it must not refuse anybody
+                    if error.fields.get("operation") != DRAIN or time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(UnknownDeployment):
+                self.clear_leftovers()
+            yield
+
+    def clear_leftovers(self) -> None:
+        """Stop every version that gets no traffic and never will: drained ones and half-pushed ones."""
+        record, state = self.records.read(), self.route().state()
+        if state.phase == "rolled-back" and state.draining:
+            last = state.rollbacks[-1]
+            if last.by == "sentinel":
+                spent = f"{last.observed} of the last {last.window} bad, budget {last.stable} + {last.budget}"
+                self.note("rolled-back", f"version {last.version} by the sentinel: {last.reason}, {spent}")
+        wanted = {track.version for track in (state.stable, state.canary) if track}
+        for version in record.versions:
+            if version.version not in wanted:
+                self.retire(version.version)
+        for replica in (r for v in self.records.read().versions for r in v.replicas):
+            if replica.state in ("new", "leaving"):
+                self.let_go(replica.id)
+        if state.draining is not None:
+            self.route().update(settle)
+
+    def retire(self, number: int) -> None:
+        """Drain and stop one version that gets no traffic, and forget it.
+
+        It is forgotten last: should we be killed on the way, the next operation finds it and goes on.
+        """
+        version = self.records.read().version(number)
+        if version is None:
+            return
+        self.route().drained(version.track().endpoints, STOP_GRACE_S)
+        processes.stop_all([r.owner for r in version.replicas], grace_s=STOP_GRACE_S)
+        last = self.records.update_with(
+            lambda record: (record.without_version(number), record.version(number))
+        )
+        # The supervisor may have replaced a dead replica just before the route let go of the version.
+        processes.stop_all([r.owner for r in last.replicas] if last else [], grace_s=STOP_GRACE_S)
+        shutil.rmtree(self.version_folder(number), ignore_errors=True)
+
+    def let_go(self, id: str) -> None:
+        """Drain, stop and forget one replica of a version that stays."""
+
+        def mark(record: Record) -> tuple[Record, ReplicaRecord | None]:
+            found = record.replica(id)
+            leaving = replace(found, state="leaving") if found else None
+            return (record.with_replica(leaving) if leaving else record), leaving
+
+        replica = self.records.update_with(mark)
+        if replica is None:
+            return
+        self.follow_replicas(int(id.partition("-")[0]))
+        self.route().drained((replica.endpoint(),), STOP_GRACE_S)
+        processes.stop(replica.owner, grace_s=STOP_GRACE_S)
+        self.records.update(lambda record: record.without_replica(id))
+
+    def follow_replicas(self, number: int) -> None:
+        """Tell the route which replicas of a version are ready now."""
+        version = self.records.read().version(number)
+        if version is not None:
+            endpoints = version.track().endpoints
+            self.route().update(lambda state: with_endpoints(state, number, endpoints))
+
+    def start_route(self) -> None:
+        """Start the route again if it does not run; two callers start it once.
+
+        Raises
+        ------
+        PortInUse
+            If a stranger took its port meanwhile.
+        """
+        with file_lock(self.folder / "route-start.lock"):
+            route = self.route()
+            if not route.alive():
+                route.start(processes.start_detached)
+                route.wait_ready(ROUTE_TIMEOUT_S)
+
+    def ensure_supervisor(self) -> None:
+        """Start the supervisor unless it runs; a second one would see the first and leave."""
+        if not processes.alive(self.records.read().supervisor):
+            command = [sys.executable, "-m", "workbench.staging.supervisor", "--home", str(self.store.home)]
+            command += ["--name", self.name, "--env", self.env]
+            processes.start_detached(command, self.folder / "supervisor.log")
+
+    def note(self, kind: str, text: str) -> None:
+        """Write down an event, in the record and in the store's log."""
+        event = StagingEvent(kind, text, time.time_ns())
+        self.records.update(lambda record: replace(record, events=(*record.events, event)[-KEPT_EVENTS:]))
+        self.store.events.append(f"deployment:{self.where}", -1, kind, {"text": text})
+        if self._on_event:
+            self._on_event(event)
+
+
+def remove(deployment: Deployment) -> None:
+    """Forget a deployment that has no processes any more."""
+    deployment.store.deployments.remove(deployment.name, deployment.env)
+    shutil.rmtree(deployment.folder, ignore_errors=True)
+
+
+def find(store: Store, name: str, *, on_event: OnEvent | None = None) -> Deployment:
+    """Return a deployment that exists, whatever its environment.
+
+    Raises
+    ------
+    UnknownDeployment
+        If there is none of this name.
+    """
+    for row in store.deployments.list():
+        if row.name == name:
+            return Deployment(store, row.name, row.env, on_event=on_event)
+    deployment = Deployment(store, name, on_event=on_event)
+    deployment.records.read()  # raises, naming those there are
+    return deployment

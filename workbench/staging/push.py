@@ -1,0 +1,197 @@
+"""Bring a package into service: as the first version, as a canary, or in place of the stable one.
+
+The new version's replicas start, become ready and answer one real inference before they get any traffic; if
+one does not, they are stopped and the deployment is as it was before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..errors import InputError, ReplicaFailed, StagingError, UnknownDeployment
+from ..route.policy import WHOLE, weight_of
+from ..route.state import start_canary, swap
+from ..store import Store
+from . import processes, replica
+from .deployment import ROUTE_TIMEOUT_S, STOP_GRACE_S, Deployment, OnEvent, remove
+from .record import Record, ReplicaRecord, VersionRecord
+from .status import DeploymentStatus, status_of
+
+DEFAULT_LOADER = "workbench.compile:load"
+MAX_REPLICAS = 64
+
+
+def push(
+    store: Store,
+    package_digest: str,
+    *,
+    name: str,
+    env: str = "staging",
+    canary: float | None = None,
+    replicas: int = 1,
+    port: int | None = None,
+    threads: int = 1,
+    loader: str = DEFAULT_LOADER,
+    on_event: OnEvent | None = None,
+) -> DeploymentStatus:
+    """Serve a package as the newest version of a deployment, making the deployment when there is none.
+
+    Parameters
+    ----------
+    package_digest
+        A package artifact in the store.
+    name
+        Of the deployment; also the model's name in requests.
+    canary
+        Share of the traffic between 0 and 1; without it the new version takes over from the stable one.
+        The first version always takes everything: there is nothing to compare it with.
+    replicas
+        Processes that serve it.
+    port
+        Of the route; ``None`` or 0 lets the system choose. Only the first push chooses.
+    threads
+        Of one inference.
+    loader
+        ``module:function`` that loads an unpacked bundle.
+    on_event
+        Told what happens while it happens.
+
+    Raises
+    ------
+    UnknownArtifact, CorruptArtifact, PackageError
+        If the package is not there or does not prove itself.
+    DeploymentBusy
+        If another operation holds the deployment.
+    PortInUse
+        If the port is taken.
+    ReplicaFailed
+        If a replica does not become ready and answer; nothing has changed then.
+    StagingError
+        If another version is still a canary.
+    """
+    weight = None if canary is None else weight_of(canary)
+    if not 1 <= replicas <= MAX_REPLICAS:
+        raise InputError(f"{replicas} replicas asked for", where="replicas", fix=f"1 to {MAX_REPLICAS}")
+    store.artifacts.path(package_digest)
+    deployment = Deployment(store, name, env, on_event=on_event)
+    with deployment.operation("push"):
+        _prepare(deployment, port or 0)
+        version = _allot(deployment, package_digest, replicas, threads, loader)
+        first = deployment.route().state().stable is None
+        try:
+            version = _bring_up(deployment, version)
+            deployment.route().wait_ready(ROUTE_TIMEOUT_S)
+        except BaseException:
+            _take_back(deployment, version.version, first=first)
+            raise
+        _shift(deployment, version, None if first else weight)
+        if first and weight is not None:
+            deployment.note("canary.first", "the first version takes all traffic: there is no stable one yet")
+        deployment.ensure_supervisor()
+        return status_of(deployment)
+
+
+def swap_back(deployment: Deployment, package_digest: str) -> None:
+    """Serve an earlier package again, in place of the stable version (the operation's lock is held)."""
+    now = deployment.records.read()
+    like = next(v for v in now.versions if v.version == _stable(deployment))
+    version = _allot(deployment, package_digest, len(like.replicas), like.threads, like.loader)
+    try:
+        version = _bring_up(deployment, version)
+    except BaseException:
+        _take_back(deployment, version.version, first=False)
+        raise
+    _shift(deployment, version, None)
+
+
+def _stable(deployment: Deployment) -> int:
+    track = deployment.route().state().stable
+    return track.version if track else 0
+
+
+def _prepare(deployment: Deployment, port: int) -> None:
+    """Make the record if this is the first push, and refuse early what would be refused late."""
+    try:
+        record = deployment.records.read()
+    except UnknownDeployment:
+        deployment.records.create(Record(deployment.name, deployment.env, port))
+        deployment.route().start(processes.start_detached)  # it starts while the replicas load
+        return
+    state = deployment.route().state()
+    if state.canary is not None:
+        raise StagingError(
+            f"version {state.canary.version} is still a canary ({state.weight / WHOLE:.0%} of the traffic)",
+            where=deployment.where,
+            fix=f"%mlops promote {deployment.name}, or %mlops rollback {deployment.name}",
+        )
+    has = int(deployment.route().url().rpartition(":")[2] or record.port)
+    if port and port != has:
+        raise InputError(
+            f"the deployment answers on port {has} already, not on {port}",
+            where=deployment.where,
+            fix=f"push without --port, or %mlops unstage {deployment.name} first",
+        )
+    deployment.start_route()
+
+
+def _allot(deployment: Deployment, package: str, replicas: int, threads: int, loader: str) -> VersionRecord:
+    """Give the next version number; recorded before anything starts, so that nothing is ever forgotten."""
+
+    def add(record: Record) -> tuple[Record, VersionRecord]:
+        number = record.last_version + 1
+        wanted = tuple(ReplicaRecord(f"{number}-{n}") for n in range(replicas))
+        version = VersionRecord(number, package, threads, loader, wanted)
+        return replace(record.with_version(version), last_version=number), version
+
+    return deployment.records.update_with(add)
+
+
+def _bring_up(deployment: Deployment, version: VersionRecord) -> VersionRecord:
+    """Unpack, start all replicas, wait for all, ask each; return the version's record, ready."""
+    from ..package import unpack
+
+    number = version.version
+    bundle = deployment.version_folder(number) / "bundle"
+    deployment.note("version.starting", f"version {number}, {len(version.replicas)} replica(s)")
+    unpack(deployment.store.artifacts.path(version.package), bundle)
+    for one in version.replicas:
+        started = replica.launch(deployment, version, one)
+        deployment.records.update(_put(started))
+    record = deployment.records.read().version(number)
+    if record is None:  # only an unstage that broke the lock could take it away
+        raise ReplicaFailed(f"version {number} is gone from the record", where=deployment.where)
+    ready = replica.wait_ready(deployment, record.replicas)
+    for one in ready:
+        replica.probe(deployment, version, one)
+        deployment.records.update(_put(one))
+    deployment.note("version.ready", f"version {number} answered a real inference")
+    return replace(version, replicas=ready)
+
+
+def _put(one: ReplicaRecord) -> Callable[[Record], Record]:
+    return lambda record: record.with_replica(one)
+
+
+def _shift(deployment: Deployment, version: VersionRecord, weight: int | None) -> None:
+    """Give the new version its traffic; without a weight, all of it."""
+    if weight is not None:
+        deployment.route().update(lambda state: start_canary(state, version.track(), weight))
+        deployment.note("canary", f"version {version.version} gets {weight / WHOLE:.4g} of the requests")
+        return
+    replaced = deployment.records.read().version(_stable(deployment))
+    deployment.route().update(lambda state: swap(state, version.track()))
+    if replaced is not None:
+        deployment.records.update(lambda record: replace(record, previous=replaced.package))
+    deployment.note("stable", f"version {version.version} gets all requests")
+    deployment.clear_leftovers()
+
+
+def _take_back(deployment: Deployment, number: int, *, first: bool) -> None:
+    """Undo a push that failed: the new version goes; a deployment that never served goes as a whole."""
+    deployment.retire(number)
+    if first:
+        deployment.route().stop(STOP_GRACE_S)
+        remove(deployment)
+    else:
+        deployment.note("push.failed", f"version {number} did not start; nothing has changed")
