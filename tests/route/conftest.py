@@ -33,6 +33,11 @@ class Rig:
             self.processes.append(subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file))  # noqa: S603
         return owner.of(self.processes[-1].pid)
 
+    def halt(self, who: str) -> None:
+        (process,) = [p for p in self.processes if p.pid == owner.pid_of(who)]
+        process.terminate()
+        process.wait(15)
+
     def replica(self, version: int, number: int = 0) -> Endpoint:
         name = f"{version}-{number}"
         ready = self.folder / f"{name}-{len(self.processes)}.json"

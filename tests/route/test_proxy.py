@@ -297,7 +297,7 @@ def test_sigterm_finishes_what_is_in_flight(rig: Rig) -> None:
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until(lambda: bool((rig.route.stats() or pytest.fail("gone")).in_flight))
-        rig.route.stop(10)
+        rig.route.stop(rig.halt)
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
     assert not rig.route.alive()
 

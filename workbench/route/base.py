@@ -22,6 +22,9 @@ Launch = Callable[[Sequence[str], Path], str]
 Whoever owns the processes passes it in.
 """
 
+Halt = Callable[[str], object]
+"""End the process of this owner text, gently if it lets us; return when it has gone."""
+
 
 class Route(Protocol):
     """One service address and the split behind it."""
@@ -67,5 +70,5 @@ class Route(Protocol):
     def stats(self) -> RouteStats | None:
         """Return its counters; ``None`` while the data path does not run."""
 
-    def stop(self, timeout_s: float) -> None:
+    def stop(self, halt: Halt) -> None:
         """Close the address and end the data path; requests in flight finish first."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +14,7 @@ from typing import Any
 from .. import atomic, codec
 from ..errors import StagingError, from_json
 from ..store import owner
-from .base import IMPLEMENTATION, STATS_PATH, Launch
+from .base import IMPLEMENTATION, STATS_PATH, Halt, Launch
 from .meters import RouteStats
 from .state import Endpoint, RouteState
 from .statefile import StateFile
@@ -86,11 +84,6 @@ class UserSpaceRoute:
         """Whether the proxy runs now."""
         return owner.alive(self._known().get("owner", ""))
 
-    def pid(self) -> int:
-        """Return the proxy's pid, or 0 when it does not run."""
-        text = self._known().get("owner", "")
-        return owner.pid_of(text) if owner.alive(text) else 0
-
     def url(self) -> str:
         """Return the service's URL; empty before the first start."""
         port = self._known().get("port")
@@ -131,19 +124,9 @@ class UserSpaceRoute:
             return stats if isinstance(stats, RouteStats) else None
         return None
 
-    def stop(self, timeout_s: float) -> None:
-        """Close the address and end the proxy; what is in flight after `timeout_s` is cut off."""
-        until = time.monotonic() + timeout_s
-        asked = False
-        while pid := self.pid():
-            late = time.monotonic() > until
-            if late or not asked:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
-                asked = True
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            time.sleep(_POLL_S)
+    def stop(self, halt: Halt) -> None:
+        """Close the address and end the proxy; requests in flight finish first."""
+        halt(self._known().get("owner", ""))
 
     def _known(self) -> dict[str, Any]:
         """Return what is known of the proxy: from itself once it is ready, else from who launched it last."""

@@ -185,6 +185,10 @@ class Deployment:
             command += ["--name", self.name, "--env", self.env]
             processes.start_detached(command, self.folder / "supervisor.log")
 
+    def stop_route(self) -> None:
+        """Close the service's address."""
+        self.route().stop(lambda who: processes.stop(who, grace_s=STOP_GRACE_S))
+
     def note(self, kind: str, text: str) -> None:
         """Write down an event, in the record and in the store's log."""
         event = StagingEvent(kind, text, time.time_ns())

@@ -54,10 +54,13 @@ def start_detached(command: Sequence[str], log: Path) -> str:
 
 def alive(who: str) -> bool:
     """Return whether the process still runs, and bury it if it was our child and died."""
-    with contextlib.suppress(ChildProcessError):
-        if who:
-            os.waitpid(owner.pid_of(who), os.WNOHANG)
-    return owner.alive(who)
+    if owner.alive(who):
+        return True
+    pid = owner.pid_of(who)
+    if pid and owner.of(pid) == who:  # a zombie, and not another child of ours that got its pid
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+    return False
 
 
 def send(who: str, number: signal.Signals) -> bool:

@@ -14,7 +14,7 @@ from ..route.policy import WHOLE, weight_of
 from ..route.state import start_canary, swap
 from ..store import Store
 from . import processes, replica
-from .deployment import ROUTE_TIMEOUT_S, STOP_GRACE_S, Deployment, OnEvent, remove
+from .deployment import ROUTE_TIMEOUT_S, Deployment, OnEvent, remove
 from .record import Record, ReplicaRecord, VersionRecord
 from .status import DeploymentStatus, status_of
 
@@ -191,7 +191,7 @@ def _take_back(deployment: Deployment, number: int, *, first: bool) -> None:
     """Undo a push that failed: the new version goes; a deployment that never served goes as a whole."""
     deployment.retire(number)
     if first:
-        deployment.route().stop(STOP_GRACE_S)
+        deployment.stop_route()
         remove(deployment)
     else:
         deployment.note("push.failed", f"version {number} did not start; nothing has changed")

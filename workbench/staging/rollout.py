@@ -106,7 +106,7 @@ def unstage(store: Store, name: str, *, on_event: OnEvent | None = None) -> None
     with deployment.operation("unstage"):
         record = deployment.records.read()
         processes.stop(record.supervisor, grace_s=STOP_GRACE_S)  # it would start again what is stopped below
-        deployment.route().stop(STOP_GRACE_S)
+        deployment.stop_route()
         owners = [one.owner for version in deployment.records.read().versions for one in version.replicas]
         processes.stop_all(owners, grace_s=STOP_GRACE_S)
         remove(deployment)
