@@ -1,4 +1,4 @@
-"""A load generator that loses nothing from sight: every request is counted as answered or failed, with its why."""
+"""A load generator: every request is counted as answered or failed, with its why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Ask = Callable[[http.client.HTTPConnection], None]
 
 @dataclass
 class Traffic:
-    """Clients that ask without pause until they are stopped: half keep their connection, half close it each time."""
+    """Clients that ask until they are stopped; half keep their connection, half close it each time."""
 
     url: str
     ask: Ask

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from workbench import staging
 from workbench.errors import ReplicaFailed
 from workbench.staging import processes
 from workbench.staging.supervisor import Crashes
-from workbench.store import Store, owner
+from workbench.store import owner
 
 ROOT = Path(__file__).parents[2]
 WHILE_ALLOWED = "tests.staging.odd_loaders:load_while_allowed"
@@ -58,7 +57,9 @@ def test_a_killed_supervisor_is_replaced_and_adopts_the_living(stage: Stage) -> 
     (same,) = stable_replicas(stage)
     assert (same.pid, same.restarts) == (before.pid, 0)
     kill(same.pid)
-    (back,) = eventually(lambda: [r for r in stable_replicas(stage) if r.restarts == 1 and r.state == "ready"])
+    (back,) = eventually(
+        lambda: [r for r in stable_replicas(stage) if r.restarts == 1 and r.state == "ready"]
+    )
     assert back.pid != same.pid
     assert ask(url) == "1"
 
@@ -127,7 +128,7 @@ print(status.url, flush=True)
 
 def test_replicas_outlive_whoever_pushed_them(stage: Stage) -> None:
     command = [sys.executable, "-c", PUSHER, str(stage.store.home), stage.digest, LOADER]
-    pusher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603
+    pusher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert pusher.stdout is not None
     url = pusher.stdout.readline().strip()
     os.killpg(pusher.pid, signal.SIGKILL)  # everything in its session, as a terminal that closes
@@ -140,12 +141,16 @@ def test_replicas_outlive_whoever_pushed_them(stage: Stage) -> None:
 
 def test_a_push_killed_on_its_way_is_cleared_away(stage: Stage) -> None:
     url = stage.push().url
-    slow = PUSHER.replace(", loader=sys.argv[3])", ", loader=sys.argv[3], on_event=lambda e: print(e.kind, flush=True))")
+    slow = PUSHER.replace(
+        ", loader=sys.argv[3])", ", loader=sys.argv[3], on_event=lambda e: print(e.kind, flush=True))"
+    )
     command = [sys.executable, "-c", slow, str(stage.store.home), stage.digest, LOADER]
-    pusher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    pusher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert pusher.stdout is not None
     assert pusher.stdout.readline().strip() == "version.starting"
-    pending = eventually(lambda: [r for v in stage.record().versions for r in v.replicas if v.version == 2 and r.owner])
+    pending = eventually(
+        lambda: [r for v in stage.record().versions for r in v.replicas if v.version == 2 and r.owner]
+    )
     pusher.kill()
     pusher.wait(10)
     pusher.stdout.close()

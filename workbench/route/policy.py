@@ -32,6 +32,7 @@ MAX_DEVIATION = 6
 """How many requests a canary's count may differ from its exact share, over any run of up to 100,000."""
 
 _STEP = 2_654_435_769  # 2**32 divided by the golden ratio, rounded to odd
+_START = 2**31  # in the middle, so that the very first request is nobody's by default
 _MASK32 = 2**32 - 1
 _MASK64 = 2**64 - 1
 
@@ -53,7 +54,7 @@ def pick(ticket: int, weight: int) -> TrackName:
     >>> [pick(n, 1_000) for n in range(50)].count("canary")
     5
     """
-    return "canary" if (ticket * _STEP & _MASK32) < (weight << 32) // WHOLE else "stable"
+    return "canary" if (ticket * _STEP + _START & _MASK32) < (weight << 32) // WHOLE else "stable"
 
 
 def weight_of(share: float) -> int:

@@ -179,11 +179,16 @@ class Deployment:
                 route.wait_ready(ROUTE_TIMEOUT_S)
 
     def ensure_supervisor(self) -> None:
-        """Start the supervisor unless it runs; a second one would see the first and leave."""
-        if not processes.alive(self.records.read().supervisor):
-            command = [sys.executable, "-m", "workbench.staging.supervisor", "--home", str(self.store.home)]
-            command += ["--name", self.name, "--env", self.env]
-            processes.start_detached(command, self.folder / "supervisor.log")
+        """Start the supervisor unless it runs.
+
+        It is recorded by whoever starts it: an unstage a moment later must know whom to stop first.
+        """
+        with file_lock(self.folder / "supervisor-start.lock"):
+            if not processes.alive(self.records.read().supervisor):
+                command = [sys.executable, "-m", "workbench.staging.supervisor"]
+                command += ["--home", str(self.store.home), "--name", self.name, "--env", self.env]
+                started = processes.start_detached(command, self.folder / "supervisor.log")
+                self.records.update(lambda record: replace(record, supervisor=started))
 
     def stop_route(self) -> None:
         """Close the service's address."""

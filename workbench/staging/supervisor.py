@@ -182,9 +182,10 @@ def main(arguments: list[str] | None = None) -> int:
     me = owner.current()
     supervisor = Supervisor(deployment)
     with contextlib.suppress(UnknownDeployment):
-        deployment.records.update(lambda record: replace(record, supervisor=me))
         while not stopping:
             try:
+                # A second one, started in error, may have put its name here before it saw our lock and left.
+                deployment.records.update(lambda record: replace(record, supervisor=me))
                 supervisor.tick()
                 supervisor.sleep()
             except UnknownDeployment:
