@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,20 @@ def test_back_off_doubles_and_forgets() -> None:
     assert waits == [0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0]
     crashes.died(1000.0)
     assert (crashes.count, crashes.not_before_s) == (1, 1000.0)
+
+
+def test_unstage_right_after_push_is_final(stage: Stage) -> None:
+    """The supervisor has hardly begun; it must not bring back what was stopped."""
+    for _ in range(3):
+        stage.push()
+        staging.unstage(stage.store, "tiny")
+        time.sleep(0.5)  # long enough for a supervisor that was overlooked to act
+        home = str(stage.store.home)
+        assert [line for path in Path("/proc").glob("[0-9]*/cmdline") if home in (line := text(path))] == []
+
+
+def text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the process ended meanwhile
+        return ""
