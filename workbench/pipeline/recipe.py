@@ -123,7 +123,16 @@ def canonical(step: Step) -> dict[str, Any]:
         if isinstance(value := getattr(step, field.name), CallableReference)
     }
     form = codec.to_json(dataclasses.replace(step, name="", **plain))  # type: ignore[type-var]
-    return dict(form)
+    return dict(_untagged(form))
+
+
+def _untagged(form: Any) -> Any:
+    """Return a JSON form that stays plain data when it is read: a manifest outlives the class of its step."""
+    if isinstance(form, list):
+        return [_untagged(value) for value in form]
+    if isinstance(form, dict):
+        return {key.removeprefix("_"): _untagged(value) for key, value in form.items()}
+    return form
 
 
 def loads(text: str) -> Any:

@@ -19,7 +19,7 @@ def artifact_tables(store: Store, digest: str) -> tuple[Table, ...]:
         ("digest", digest),
         ("names", ", ".join(store.names.of(digest)) or "none"),
         ("kind", manifest.kind),
-        ("made by", manifest.step.get("_type", "").removesuffix("_step") or "unknown"),
+        ("made by", manifest.step.get("type", "").removesuffix("_step") or "unknown"),
         ("from", ", ".join(label(store, parent) for parent in manifest.parents) or "nothing in the store"),
         ("code", manifest.code or "unknown"),
         ("environment", manifest.environment[:_SHORT] or "unknown"),
@@ -63,7 +63,7 @@ def lineage_table(store: Store, digest: str) -> Table:
 def _node(store: Store, node: LineageNode | None) -> tuple[Cell, ...]:
     if node is None:
         return "removed", None, None, None
-    verb = store.artifacts.manifest(node.digest).step.get("_type", "").removesuffix("_step")
+    verb = store.artifacts.manifest(node.digest).step.get("type", "").removesuffix("_step")
     return node.kind, verb or None, node.size_bytes / 1e6, _when(node.created_s)
 
 

@@ -1,0 +1,61 @@
+"""No space left: a clear error, nothing lost, and everything works again when there is space."""
+
+import os
+import subprocess
+
+import pytest
+
+from workbench.errors import StorageFull
+from workbench.store import ArtifactDraft, Store
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 3 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root: the full-disk behaviour was NOT tested")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(
+            f"mounting a small tmpfs failed: the full-disk behaviour was NOT tested ({mounted.stderr})"
+        )
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_loses_nothing(small_disk, tmp_path_factory):
+    store = Store(small_disk / "home")
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "small").write_bytes(os.urandom(100_000))
+    kept = store.artifacts.put(ArtifactDraft("data", folder))
+    store.names.set("kept", kept)
+    (folder / "large").write_bytes(os.urandom(4_000_000))
+    with pytest.raises(StorageFull, match="no space left") as caught:
+        store.artifacts.put(ArtifactDraft("data", folder))
+    assert "%mlops gc" in caught.value.fix
+    store.artifacts.verify(store.names.resolve("kept"))
+    assert [row.digest for row in store.artifacts.list()] == [kept]
+
+    (folder / "large").unlink()
+    (folder / "small").write_bytes(b"fits")
+    store.artifacts.verify(store.artifacts.put(ArtifactDraft("data", folder)))
+    store.close()
+
+
+def test_a_full_disk_does_not_break_the_database(small_disk):
+    store = Store(small_disk / "home")
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(os.urandom(65_536))
+    with pytest.raises(StorageFull, match="cannot be written"):
+        for _ in range(10_000):
+            store.events.append("r", 0, "x", {"text": "y" * 1000})
+    count = len(store.events.since(0, limit=100_000))
+    filler.unlink()
+    store.events.append("r", 0, "z")
+    assert len(store.events.since(0, limit=100_000)) == count + 1
+    store.close()
+    assert Store(small_disk / "home").events.last() > 0
