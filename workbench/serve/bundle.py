@@ -13,12 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import codec
+from .. import program
 from ..errors import CorruptArtifact, MissingInput, ServeError, WorkbenchError
 from ..session import Session, check_feeds
-from ..types import Signature
 from .model import ServedModel
-from .tensors import Array
 
 DEFAULT_LOADER = "workbench.compile:load"
 _FORMATS = ("model.*", "program.*")
@@ -38,7 +36,7 @@ def load(folder: Path, *, name: str, version: str, loader: str, threads: int) ->
     """
     if not folder.is_dir():
         raise MissingInput("no such bundle", where=str(folder), fix="unpack the package first")
-    signature = _read_signature(folder / "signature.json")
+    signature = program.read_signature(folder)
     backend = _read_backend(folder / "backend.json")
     session = _call(_resolve(loader), folder, threads)
     if session.signature != signature:
@@ -56,9 +54,9 @@ def warm_up(model: ServedModel, folder: Path) -> float:
     ServeError
         If the model cannot answer them.
     """
-    feeds = _read_examples(folder / "examples.safetensors")
+    feeds = program.read_examples(folder).inputs
     try:
-        check_feeds(model.session.signature, feeds, where="examples.safetensors")
+        check_feeds(model.session.signature, feeds, where=program.EXAMPLES_FILE)
     except WorkbenchError as error:
         raise CorruptArtifact(error.what, where=error.where, fix="capture and compile it again") from error
     start = time.perf_counter()
@@ -66,38 +64,13 @@ def warm_up(model: ServedModel, folder: Path) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def _read_signature(path: Path) -> Signature:
-    try:
-        value = codec.loads(path.read_bytes())
-    except (OSError, ValueError, WorkbenchError) as error:
-        raise _corrupt(path, error) from error
-    if not isinstance(value, Signature):
-        raise CorruptArtifact("the file holds no signature", where=str(path))
-    return value
-
-
 def _read_backend(path: Path) -> str:
     try:
         return str(json.loads(path.read_bytes())["backend"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _corrupt(path, error) from error
-
-
-def _read_examples(path: Path) -> dict[str, Array]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        tensors: dict[str, Array] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise _corrupt(path, error) from error
-    return {key.removeprefix("in."): value for key, value in tensors.items() if key.startswith("in.")}
-
-
-def _corrupt(path: Path, error: Exception) -> CorruptArtifact:
-    return CorruptArtifact(
-        f"{path.name} is missing or cannot be read: {error}", where=str(path), fix="unpack the package again"
-    )
+        raise CorruptArtifact(
+            f"the backend's name cannot be read: {error}", where=str(path), fix="unpack the package again"
+        ) from error
 
 
 def _format(folder: Path) -> str:

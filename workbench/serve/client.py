@@ -96,6 +96,11 @@ class InferenceClient:
         found: dict[str, Any] = json.loads(body)
         return found
 
+    def metrics(self) -> str:
+        """Return the server's counters in the Prometheus text format."""
+        body, _ = self._ask("GET", "/metrics")
+        return body.decode()
+
     def infer(
         self,
         model: str,

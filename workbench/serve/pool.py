@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from ..errors import ServeError
 
@@ -31,7 +31,12 @@ class Pool:
     def __init__(self, workers: int, queue: int) -> None:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="infer")
         self._limit = workers + queue
-        self._admitted = 0
+        self._pending: set[Future[Any]] = set()
+
+    @property
+    def pending(self) -> int:
+        """Calls that run or wait, those whose client gave up included."""
+        return len(self._pending)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Return what `call` returns.
@@ -41,15 +46,14 @@ class Pool:
         ServeError
             With ``fields["status"] == 503`` when the queue is full.
         """
-        if self._admitted >= self._limit:
+        if self.pending >= self._limit:
             raise ServeError(
-                f"{self._admitted} requests are waiting already",
+                f"{self.pending} requests are being answered or waiting already",
                 fix=f"try again in {RETRY_AFTER_S} s, or serve more replicas",
                 status=503,
                 retry_after_s=RETRY_AFTER_S,
             )
-        self._admitted += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        finally:
-            self._admitted -= 1
+        future = self._threads.submit(call)
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        return await asyncio.wrap_future(future)

@@ -14,13 +14,14 @@ Contract with whoever starts it:
 * a replica that cannot start writes the error's JSON to ``<ready file>.error``, its text to standard error,
   and exits with 1;
 * the *state file* is text; while it says ``draining``, every answer carries ``Connection: close``;
-* SIGTERM and SIGINT: answer what is in flight, then exit with 0.
+* SIGTERM and SIGINT: answer what is in flight, then exit with 0; with 1 if that took longer than the grace.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import socket
@@ -30,10 +31,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 from .. import atomic
-from ..errors import InputError, WorkbenchError
+from ..errors import InputError, MissingInput, WorkbenchError
 from . import logs
 from .bundle import DEFAULT_LOADER
 from .listener import listen
+from .pool import Pool
 
 if TYPE_CHECKING:
     from .server import Server
@@ -66,25 +68,34 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop_early)
     started_ns = time.time_ns()
+    error_file = options.ready_file.with_name(options.ready_file.name + ".error")
     try:
         _check(options)
+        for stale in (options.ready_file, error_file):  # what an earlier start under this name said
+            stale.unlink(missing_ok=True)
         listener = listen(options.host, options.port)
-        server = prepare(options, listener, started_ns)
+        pool = Pool(options.workers, options.queue)
+        server = prepare(options, listener, pool, started_ns)
     except WorkbenchError as error:
         print(error, file=sys.stderr)
-        _write_json(options.ready_file.with_name(options.ready_file.name + ".error"), error.to_json())
+        if error_file.parent.is_dir():
+            _write_json(error_file, error.to_json())
         return 1
     server.run_on(listener)
+    log = logging.getLogger(__package__)
+    if pool.pending:  # an inference that never ends must not keep the process: its thread cannot be stopped
+        log.error("gave up", extra={"facts": {"requests": pool.pending}})
+        os._exit(1)
+    log.info("stopped")
     return 0
 
 
-def prepare(options: argparse.Namespace, listener: socket.socket, started_ns: int) -> Server:
+def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, started_ns: int) -> Server:
     """Load and warm up the model and return the server that will answer for it."""
     from . import app, bundle
     from .drain import Drain
     from .envelope import Envelope
     from .metrics import Metrics
-    from .pool import Pool
     from .server import Server
 
     facts = {"model": options.model, "version": options.version, "track": options.track}
@@ -100,7 +111,7 @@ def prepare(options: argparse.Namespace, listener: socket.socket, started_ns: in
     drain, metrics = Drain(options.state_file), Metrics(**facts)
     inner = app.build(
         model,
-        Pool(options.workers, options.queue),
+        pool,
         drain,
         metrics,
         max_body_bytes=options.max_body_mib << 20,
@@ -131,6 +142,9 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in (("threads", 1), ("workers", 1), ("queue", 0), ("max_body_mib", 1), ("grace_s", 0)):
         if getattr(options, name) < least:
             raise InputError(f"must be {least} or more", where="--" + name.replace("_", "-"))
+
+    if not options.ready_file.parent.is_dir():
+        raise MissingInput("no such folder", where=str(options.ready_file.parent), fix="--ready-file")
 
 
 def _stop_early(number: int, frame: object) -> Never:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp
 from .drain import Drain
 
 LINGER_S = 0.25
+_log = logging.getLogger(__package__)
 KEEP_ALIVE_S = 75  # longer than a proxy's or client's own idle limit, so that they close first, not we
 
 
@@ -77,6 +79,7 @@ class Server(uvicorn.Server):
 
     def _stop(self) -> None:
         self._drain.begin()
+        _log.info("draining")
         asyncio.get_running_loop().call_later(LINGER_S, setattr, self, "should_exit", True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
