@@ -1,1 +1,16 @@
-"""trace"""
+"""Profile what runs in a process: CPU, scheduling, page faults, system calls, down to the notebook cell and line.
+
+::
+
+    with trace.session(probes=("cpu", "sched", "faults", "syscalls")) as recorder:
+        work()
+    TraceReport(recorder.trace)
+
+A tier sees events (:mod:`.tiers`), a :class:`Trace` keeps them (:mod:`.model`), reports read them (:mod:`.reports`).
+"""
+
+from .model import Frame, Sample, Trace, TraceMeta
+from .recorder import session
+from .reports.report import TraceReport
+
+__all__ = ["Frame", "Sample", "Trace", "TraceMeta", "TraceReport", "session"]

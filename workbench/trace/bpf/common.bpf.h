@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Maps and helpers every probe shares.
+ *
+ * Each object declares these maps; the loader makes all objects of a session use the same three (map fd reuse), so a
+ * probe is one file and the set of traced processes is one map.
+ */
+#ifndef WORKBENCH_COMMON_BPF_H
+#define WORKBENCH_COMMON_BPF_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include "record.h"
+
+/* Traced processes by global tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct target);
+} targets SEC(".maps");
+
+/* 4 MiB: 6,000 deep stacks, a hundred milliseconds at 60,000 samples a second. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LOST_REASONS);
+	__type(key, u32);
+	__type(value, u64);
+} lost SEC(".maps");
+
+static __always_inline void count_lost(u32 reason)
+{
+	u64 *count = bpf_map_lookup_elem(&lost, &reason);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* The current task's target, or NULL when it is not traced. */
+static __always_inline struct target *current_target(u64 id)
+{
+	u32 tgid = id >> 32;
+	struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+
+	return target && target->skip_tid != (u32)id ? target : NULL;
+}
+
+/* A thread's number at one PID namespace level. */
+static __always_inline u32 tid_at(struct task_struct *task, u32 level)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u32 deepest = BPF_CORE_READ(pid, level);
+	int number = 0;
+	void *slot;
+
+	if (!pid || level > deepest)
+		return 0;
+	slot = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
+	bpf_probe_read_kernel(&number, sizeof(number), slot + bpf_core_field_offset(struct upid, nr));
+	return number;
+}
+
+/* A thread's number as it sees itself. */
+static __always_inline u32 own_tid(struct task_struct *task)
+{
+	return tid_at(task, BPF_CORE_READ(task, thread_pid, level));
+}
+
+/* floor(log2(ns)), at most LATENCY_SLOTS - 1 (over 2 s). */
+static __always_inline u32 latency_slot(u64 ns)
+{
+	u32 slot = 0;
+
+	if (ns >> 32)
+		return LATENCY_SLOTS - 1;
+	if (ns >> 16) {
+		ns >>= 16;
+		slot += 16;
+	}
+	if (ns >> 8) {
+		ns >>= 8;
+		slot += 8;
+	}
+	if (ns >> 4) {
+		ns >>= 4;
+		slot += 4;
+	}
+	if (ns >> 2) {
+		ns >>= 2;
+		slot += 2;
+	}
+	return (slot + (ns >> 1)) & (LATENCY_SLOTS - 1);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#endif

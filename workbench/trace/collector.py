@@ -1,0 +1,178 @@
+"""The one process with BPF rights: ``python -m workbench.trace.collector``.
+
+It loads only the objects shipped with the workbench, for clients on a ``SOCK_SEQPACKET`` socket whose identity the kernel
+vouches for (SO_PEERCRED), and traces nothing but the client itself and what it started. It reads no memory of theirs and
+resolves no names: raw records go back to the client (:mod:`workbench.trace.wire`).
+
+One thread, one loop: every tenth of a second, or when a client speaks or dies, waiting records move on. It ends when its
+owner ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import selectors
+import socket
+import sys
+from pathlib import Path
+
+from ..errors import TraceError, WorkbenchError
+from . import privileges
+from .build import load_object
+from .connection import Connection
+from .libbpf import Library
+from .probes import FOLLOW, PROBES
+
+# How old a record may get before the client sees it; waking up for each would cost more than taking it.
+_TICK_SECONDS = 0.1
+_MAX_CLIENTS = 32
+_MAX_SESSIONS = 8
+_MAX_SESSIONS_PER_USER = 4
+
+
+class Collector:
+    """Serve clients until the owner ends.
+
+    Parameters
+    ----------
+    listener
+        A listening socket.
+    owner
+        pidfd of the process that started it, or -1 to serve for ever.
+    uid
+        The only user served, or -1 for every user.
+    """
+
+    def __init__(self, listener: socket.socket, owner: int = -1, uid: int = -1) -> None:
+        self._listener, self._owner, self._uid = listener, owner, uid
+        self._library = Library()
+        self._objects = {name: load_object(name) for name in (FOLLOW.name, *PROBES)}
+        self._clients: list[Connection] = []
+        self._selector = selectors.DefaultSelector()
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ)
+        if owner >= 0:
+            self._selector.register(owner, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Serve."""
+        try:
+            while self._turn():
+                pass
+        finally:
+            for client in list(self._clients):
+                self._forget(client)
+                client.close()
+
+    def _turn(self) -> bool:
+        for key, _ in self._selector.select(_TICK_SECONDS if self._clients else None):
+            if key.fileobj == self._owner:
+                return False
+            if key.fileobj is self._listener:
+                self._accept()
+            elif key.data.state != "closed":
+                self._hear(key.data, key.fileobj)
+        for client in list(self._clients):
+            self._serve(client)
+        return True
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        if len(self._clients) >= _MAX_CLIENTS:
+            sock.close()
+            return
+        try:
+            client = Connection(sock)
+        except (TraceError, OSError):
+            sock.close()
+            return
+        self._clients.append(client)
+        self._selector.register(sock, selectors.EVENT_READ, client)
+        self._selector.register(client.pidfd, selectors.EVENT_READ, client)
+
+    def _hear(self, client: Connection, source: object) -> None:
+        before = (client.sock.fileno(), client.pidfd)
+        if source == client.pidfd:
+            self._forget(client)
+            client.close()
+            return
+        client.read(self._library, self._objects, allowed=self._refusal(client))
+        if client.state == "closed":
+            self._unregister(client, before)
+
+    def _serve(self, client: Connection) -> None:
+        before = (client.sock.fileno(), client.pidfd)
+        client.write()
+        if client.state != "closed":
+            client.check_time()
+        if client.state == "closed":
+            self._unregister(client, before)
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.wants_write else 0)
+        self._selector.modify(client.sock, events, client)
+
+    def _refusal(self, client: Connection) -> str:
+        """Why this client may not start a session; empty when it may."""
+        if self._uid not in (-1, client.uid):
+            return f"this collector serves user {self._uid}, you are {client.uid}"
+        sessions = [other.uid for other in self._clients if other.tracing]
+        if len(sessions) >= _MAX_SESSIONS or sessions.count(client.uid) >= _MAX_SESSIONS_PER_USER:
+            return f"too many tracing sessions ({len(sessions)}); end one first"
+        return ""
+
+    def _forget(self, client: Connection) -> None:
+        self._unregister(client, (client.sock.fileno(), client.pidfd))
+
+    def _unregister(self, client: Connection, handles: tuple[int, int]) -> None:
+        for handle in handles:
+            self._selector.unregister(handle)
+        self._clients.remove(client)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start from the command line; a failure is one line of JSON on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m workbench.trace.collector", description=__doc__)
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--listen-fd", type=int, help="a listening socket inherited from the owner")
+    place.add_argument("--socket", type=Path, help="where to listen, for every user of this machine")
+    parser.add_argument("--owner", type=int, default=0, help="end when this process ends, serve only its user")
+    options = parser.parse_args(arguments)
+    try:
+        owner, uid = _owner(options.owner)
+        listener = _listen(options.socket, options.listen_fd)
+        collector = Collector(listener, owner, uid)
+        privileges.drop()
+    except WorkbenchError as error:
+        print(json.dumps(error.to_json()), file=sys.stderr)
+        return 1
+    collector.run()
+    return 0
+
+
+def _owner(pid: int) -> tuple[int, int]:
+    if not pid:
+        return -1, -1
+    try:
+        return os.pidfd_open(pid), Path(f"/proc/{pid}").stat().st_uid
+    except OSError as error:
+        raise TraceError(f"the owner {pid} is gone", where="collector") from error
+
+
+def _listen(path: Path | None, handle: int | None) -> socket.socket:
+    if path is None:
+        return socket.socket(fileno=handle)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(path))
+    path.chmod(0o666)  # who may trace what is decided by identity, not by the file
+    listener.listen(8)
+    return listener
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

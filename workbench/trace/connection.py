@@ -1,0 +1,225 @@
+"""One client of the collector: who it is, what it asked, what it has still to read.
+
+States: ``waiting`` for a request, ``tracing``, ``finishing`` (programs detached, last records and tables on their way),
+``closed``. A client that reads slowly never makes the collector grow: its outbox is bounded, then the ring buffer fills
+up, then the kernel counts what it drops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import InputError, NoPrivilege, TraceError, WorkbenchError
+from .libbpf import Library
+from .loader import KernelSession
+from .wire import CONTROL, MESSAGE_BYTES, RECORDS, REQUEST_BYTES, STOP, parse_request
+
+_OUTBOX_MESSAGES = 32
+_REQUEST_SECONDS = 5.0
+_STALL_SECONDS = 30.0
+_SO_PEERPIDFD = 77
+
+
+class Connection:
+    """A connected client.
+
+    Parameters
+    ----------
+    sock
+        Its socket; becomes non-blocking.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.state = "waiting"
+        self.pid, self.uid, _ = peer(sock)
+        self.pidfd = _peer_pidfd(sock, self.pid)
+        self._session: KernelSession | None = None
+        self._outbox: deque[bytes] = deque()
+        self._batch = bytearray()
+        self._progress = time.monotonic()
+        self._tables: Iterator[bytes] | None = None
+        sock.setblocking(False)
+
+    @property
+    def tracing(self) -> bool:
+        """Whether it holds a session in the kernel."""
+        return self._session is not None
+
+    def read(self, library: Library, objects: dict[str, bytes], *, allowed: str = "") -> None:
+        """Take one message: the request, the stop, or the end of the client.
+
+        Parameters
+        ----------
+        allowed
+            Why the client may not start a session; empty when it may.
+        """
+        try:
+            message = self.sock.recv(REQUEST_BYTES + 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self.close()
+        elif self.state == "waiting":
+            self._start(message, library, objects, allowed)
+        elif self.state == "tracing" and message == STOP:
+            self._finish()
+        else:
+            self._refuse(InputError("unexpected message", where="collector"))
+
+    def write(self) -> None:
+        """Send what the client takes; gather more when it took everything."""
+        try:
+            self._send()
+            while not self._outbox and self._gather():
+                self._send()
+        except (BrokenPipeError, ConnectionError):
+            self.close()
+            return
+        if self.state == "finishing" and not self._outbox and self._session is None:
+            self.close()
+
+    def check_time(self) -> None:
+        """Give up on a client that says or reads nothing for too long."""
+        idle = time.monotonic() - self._progress
+        stalled = bool(self._outbox) or self.state == "finishing"
+        if (self.state == "waiting" and idle > _REQUEST_SECONDS) or (stalled and idle > _STALL_SECONDS):
+            self.close()
+
+    def close(self) -> None:
+        """Free everything it had."""
+        self.state = "closed"
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self.sock.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def _start(self, message: bytes, library: Library, objects: dict[str, bytes], allowed: str) -> None:
+        try:
+            if allowed:
+                raise NoPrivilege(allowed, where="collector")
+            if len(message) > REQUEST_BYTES:
+                raise InputError(f"a request has at most {REQUEST_BYTES:,} bytes", where="collector")
+            request = parse_request(message)
+            pid = request.pid or self.pid
+            if not is_descendant(pid, self.pid):
+                raise NoPrivilege(
+                    f"process {pid} is not yours to trace",
+                    where=f"client {self.pid}",
+                    fix="trace this process, or one it started",
+                )
+            self._session = KernelSession(library, objects, request, pid, self._take)
+        except WorkbenchError as error:
+            self._refuse(error)
+            return
+        self.state = "tracing"
+        self._control(event="started")
+
+    def _refuse(self, error: WorkbenchError) -> None:
+        self._control(event="error", error=error.to_json())
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self.state = "finishing"
+
+    def _finish(self) -> None:
+        if self._session is not None:
+            self._session.detach()
+        self.state = "finishing"
+
+    def _take(self, record: bytes) -> bool:
+        """Ring buffer sink: gather records into messages; False (pause) when the client is behind."""
+        if len(self._batch) + len(record) > MESSAGE_BYTES:
+            self._flush()
+        self._batch += record
+        return len(self._outbox) < _OUTBOX_MESSAGES
+
+    def _flush(self) -> None:
+        if self._batch:
+            self._outbox.append(RECORDS + bytes(self._batch))
+            self._batch.clear()
+
+    def _gather(self) -> bool:
+        """Put more into the empty outbox; False when there is nothing."""
+        if self._session is None:
+            return False
+        self._session.drain()
+        self._flush()
+        if not self._outbox and self.state == "finishing":
+            self._gather_end(self._session)
+        return bool(self._outbox)
+
+    def _gather_end(self, session: KernelSession) -> None:
+        """After the last record: the tables, one message at a time, then the end."""
+        if self._tables is None:
+            self._tables = session.tables()
+        table = next(self._tables, None)
+        if table is not None:
+            self._outbox.append(table)
+            return
+        self._control(event="end", lost=session.lost())
+        session.close()
+        self._session = None
+
+    def _send(self) -> None:
+        while self._outbox:
+            try:
+                self.sock.send(self._outbox[0])
+            except BlockingIOError:
+                return
+            self._outbox.popleft()
+            self._progress = time.monotonic()
+        self._progress = time.monotonic()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether it has something to send that the socket did not take."""
+        return bool(self._outbox) or self.state == "finishing"
+
+    def _control(self, **body: object) -> None:
+        self._outbox.append(CONTROL + json.dumps(body).encode())
+
+
+def peer(sock: socket.socket) -> tuple[int, int, int]:
+    """Return pid, uid and gid of the other end, as the kernel recorded them at connect."""
+    pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid, gid
+
+
+def _peer_pidfd(sock: socket.socket, pid: int) -> int:
+    """A handle on the client's process; readable when it ends, whoever else holds the socket."""
+    with contextlib.suppress(OSError):  # kernels before 6.5
+        return sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    with contextlib.suppress(OSError):
+        return os.pidfd_open(pid)
+    raise TraceError(f"process {pid} is gone", where="collector")
+
+
+def is_descendant(pid: int, ancestor: int) -> bool:
+    """Return whether a process is another one or below it.
+
+    Examples
+    --------
+    >>> is_descendant(os.getpid(), os.getpid()), is_descendant(1, os.getpid())
+    (True, False)
+    """
+    while pid > 1 and pid != ancestor:
+        try:
+            # The name may hold spaces and parentheses; the parent is the second field after the last one.
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            return False
+    return pid == ancestor

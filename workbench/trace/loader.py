@@ -1,0 +1,145 @@
+"""One tracing session in the kernel: objects loaded, maps shared, processes adopted, programs attached.
+
+Lives in the collector. Each session has its own objects and maps, so ending one (or losing its client) frees all it had
+and touches no other.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+
+from ..errors import TraceError
+from .libbpf import BpfMap, BpfObject, Library, Ring
+from .perf_event import online_cpus, open_clock
+from .probes import FOLLOW, LOST_REASONS, SHARED_MAPS, choose
+from .wire import MESSAGE_BYTES, Request, pack_table
+
+_FIRST = struct.pack("<I", 0)
+
+
+class KernelSession:
+    """Load and attach the probes of a request.
+
+    Parameters
+    ----------
+    library
+        libbpf.
+    objects
+        Object files by probe name, read before rights were dropped.
+    request
+        What to trace.
+    pid
+        The process to trace, checked by the caller, as the caller sees it.
+    sink
+        Takes each raw record; returns False to pause.
+
+    Raises
+    ------
+    TraceError, NoPrivilege
+        If the kernel refuses; nothing stays attached.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        objects: dict[str, bytes],
+        request: Request,
+        pid: int,
+        sink: Callable[[bytes], bool],
+    ) -> None:
+        self._library = library
+        self._loaded: dict[str, BpfObject] = {}
+        self._ring: Ring | None = None
+        self._probes = choose(request.probes)
+        try:
+            self._load(objects)
+            self._ring = Ring(library, self._loaded[FOLLOW.name].map("ring"), sink)
+            self._attach(request.hz)
+            self._adopt(request, pid)
+        except BaseException:
+            self.close()
+            raise
+
+    def drain(self) -> None:
+        """Hand waiting records to the sink."""
+        if self._ring is not None:
+            self._ring.consume()
+
+    def detach(self) -> None:
+        """Stop all programs; records and tables stay readable."""
+        for loaded in self._loaded.values():
+            loaded.detach()
+
+    def tables(self) -> Iterator[bytes]:
+        """Yield table messages, each within the message size."""
+        for probe in self._probes:
+            for name in probe.tables:
+                table = self._loaded[probe.name].map(name)
+                yield from _messages(name, table)
+
+    def lost(self) -> dict[str, int]:
+        """Return what was lost and why; empty when nothing was."""
+        table = self._loaded[FOLLOW.name].map("lost")
+        counts = {
+            reason: int.from_bytes(table.get(struct.pack("<I", index)) or b"", "little")
+            for index, reason in enumerate(LOST_REASONS)
+        }
+        return {reason: count for reason, count in counts.items() if count}
+
+    def close(self) -> None:
+        """Detach and free everything."""
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+        for loaded in self._loaded.values():
+            loaded.close()
+        self._loaded = {}
+
+    def _load(self, objects: dict[str, bytes]) -> None:
+        shared: dict[str, BpfMap] = {}
+        for probe in (FOLLOW, *self._probes):
+            loaded = BpfObject(self._library, probe.name, objects[probe.name], shared)
+            self._loaded[probe.name] = loaded
+            if probe is FOLLOW:
+                shared = {name: loaded.map(name) for name in SHARED_MAPS}
+
+    def _attach(self, hz: int) -> None:
+        for probe in (FOLLOW, *self._probes):
+            loaded = self._loaded[probe.name]
+            for program in probe.tracepoints:
+                loaded.attach(program)
+            if probe.clock:
+                _attach_clock(loaded, probe.clock, hz)
+
+    def _adopt(self, request: Request, pid: int) -> None:
+        """Fill the set of traced processes; the last thing to happen, so that all probes start at once."""
+        follow = self._loaded[FOLLOW.name]
+        wanted = follow.map("request")
+        target = request.pack_python() + struct.pack("<II", 0, 0)
+        wanted.set(_FIRST, target + struct.pack("<IIII", pid, request.skip_tid, 0, 0))
+        before, adopted = -1, 0
+        # A pass sees parents mostly before children; repeat until one adds nothing.
+        while adopted != before:
+            follow.run_iterator("adopt")
+            before, adopted = adopted, struct.unpack_from("<I", wanted.get(_FIRST) or b"", len(target) + 8)[0]
+        if not adopted:
+            raise TraceError(f"process {pid} is gone", where="adopt")
+
+
+def _attach_clock(loaded: BpfObject, program: str, hz: int) -> None:
+    for cpu in online_cpus():
+        event = open_clock(hz, cpu=cpu)
+        try:
+            loaded.attach_perf(program, event)
+        except TraceError:
+            os.close(event)
+            raise
+
+
+def _messages(name: str, table: BpfMap) -> Iterator[bytes]:
+    room = MESSAGE_BYTES // (table.key_size + table.value_size)
+    entries = [key + value for key, value in table.items()]
+    for start in range(0, len(entries), room):
+        yield pack_table(name, table.key_size, table.value_size, entries[start : start + room])

@@ -1,0 +1,97 @@
+"""The probes: which object each one is, what it attaches, which tables it leaves.
+
+A new probe is one ``bpf/<name>.bpf.c``, one entry here, and a reader of its records or tables in
+:mod:`workbench.trace.tiers.bpf`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe.
+
+    Parameters
+    ----------
+    name
+        What users type; also the object's name.
+    what
+        One line for help texts.
+    tracepoints
+        Programs that attach where their section says.
+    clock
+        The program that runs at each tick of the sampling clock, if any.
+    tables
+        Maps to send when tracing ends.
+    """
+
+    name: str
+    what: str
+    tracepoints: tuple[str, ...] = ()
+    clock: str = ""
+    tables: tuple[str, ...] = ()
+
+
+PROBES = {
+    probe.name: probe
+    for probe in (
+        Probe("cpu", "CPU time by Python line and native function", clock="handle_cpu"),
+        Probe(
+            "sched",
+            "run-queue latency by thread",
+            tracepoints=("handle_wakeup", "handle_wakeup_new", "handle_switch"),
+            tables=("waits",),
+        ),
+        Probe("faults", "page faults by Python line", tracepoints=("handle_fault",), tables=("faults",)),
+        Probe(
+            "syscalls",
+            "system calls with latency",
+            tracepoints=("handle_enter", "handle_exit"),
+            tables=("calls",),
+        ),
+    )
+}
+
+FOLLOW = Probe(
+    "follow", "the set of traced processes", tracepoints=("handle_fork", "handle_exec", "handle_process_exit")
+)
+
+SHARED_MAPS = ("targets", "ring", "lost")
+
+LOST_REASONS = (
+    "records (ring buffer full)",
+    "processes (too many)",
+    "waits (too many threads)",
+    "system calls (too many kinds)",
+    "faults (too many processes)",
+)
+"""What each slot of the ``lost`` map counts; the order of ``enum lost_reason``."""
+
+
+def choose(names: Iterable[str]) -> tuple[Probe, ...]:
+    """Return probes by name, in the order given.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or none is given.
+
+    Examples
+    --------
+    >>> [probe.name for probe in choose(["sched", "cpu"])]
+    ['sched', 'cpu']
+    """
+    wanted = list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in PROBES]
+    if unknown or not wanted:
+        raise InputError(
+            f"no probe is called {', '.join(map(repr, unknown))}" if unknown else "no probe given",
+            where="probes",
+            fix="probes: " + ", ".join(PROBES),
+        )
+    return tuple(PROBES[name] for name in wanted)

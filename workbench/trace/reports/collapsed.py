@@ -1,0 +1,15 @@
+"""Collapsed stacks: ``outermost;...;innermost count``, the text every flame graph tool reads."""
+
+from __future__ import annotations
+
+from ..model import Trace
+from .attribution import label, weighted_stacks
+
+
+def collapsed(trace: Trace) -> str:
+    """Return one line a stack, sorted; the number is CPU milliseconds."""
+    lines = [
+        f"{';'.join(label(frame).replace(';', ':') for frame in stack)} {round(seconds * 1000)}"
+        for stack, seconds in weighted_stacks(trace).items()
+    ]
+    return "\n".join(sorted(lines))

@@ -1,0 +1,69 @@
+"""Native functions of a process: memory map + ELF symbols."""
+
+from __future__ import annotations
+
+import bisect
+import os
+from functools import cache
+from pathlib import Path
+
+from ..model import Frame
+from .elf import Elf, demangle
+
+_UNKNOWN = Frame("native", "?", "[unmapped]")
+
+
+class NativeMap:
+    """The executable mappings of a process, as they were when this was made.
+
+    Parameters
+    ----------
+    pid
+        The process; it may end afterwards.
+
+    Raises
+    ------
+    OSError
+        If the process is gone or is not ours to look at.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._starts: list[int] = []
+        self._ranges: list[tuple[int, int, str]] = []
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            fields = line.split(None, 5)
+            if "x" not in fields[1]:
+                continue
+            start, end = (int(part, 16) for part in fields[0].split("-"))
+            self._starts.append(start)
+            self._ranges.append((end, int(fields[2], 16) - start, fields[5] if len(fields) > 5 else "[jit]"))
+
+    def library(self, address: int) -> str | None:
+        """Return the file an address lies in, or None when it is not code."""
+        found = self._find(address)
+        return found[2] if found else None
+
+    def frame(self, address: int) -> Frame:
+        """Return the function an address lies in."""
+        found = self._find(address)
+        if found is None:
+            return _UNKNOWN
+        _, shift, path = found
+        if not path.startswith("/"):
+            return Frame("native", path, path)
+        elf = _open(path)
+        name = elf.function(address + shift) if elf else None
+        return Frame("native", demangle(name) if name else "?", os.path.basename(path))  # noqa: PTH119
+
+    def _find(self, address: int) -> tuple[int, int, str] | None:
+        index = bisect.bisect_right(self._starts, address) - 1
+        return self._ranges[index] if index >= 0 and address < self._ranges[index][0] else None
+
+
+@cache
+def _open(path: str) -> Elf | None:
+    """Return a library's symbols, or None when it is deleted, stripped of its headers or not readable."""
+    try:
+        return Elf(Path(path))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,159 @@
+"""Names for the records of a traced process and its children, resolved while they are fresh.
+
+Code objects die and processes end, so Python frames are looked up as records arrive; native addresses wait until the end
+for this process and until the first record for children.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..layout import Layout
+from ..model import Frame
+from ..wire import RECORD_EXEC, RECORD_FORK, Record
+from .native import NativeMap
+from .python import Code, CodeReader, Memory
+
+# Names, first line and line table of a code object lie in here; a change means another object took its place.
+_IDENTITY = slice(64, 144)
+_KERNEL = Frame("native", "[kernel]", "[kernel]")
+_EVAL_LOOP = "_PyEval_EvalFrameDefault"
+
+
+@dataclass(frozen=True)
+class ResolvedRecord:
+    """A record whose Python frames have names; innermost first."""
+
+    record: Record
+    python: tuple[tuple[Code, int], ...]
+
+
+class _Process:
+    """What we know of one process."""
+
+    def __init__(self, pid: int, layout: Layout | None, parent: _Process | None) -> None:
+        self.codes: dict[int, tuple[bytes, Code | None]] = {}
+        self.parent = parent
+        self.name = _comm(pid)
+        self.memory: Memory | None = None
+        self.native: NativeMap | None = None
+        try:
+            self.memory = Memory(pid)
+            self.native = NativeMap(pid)
+        except OSError:  # it has ended already; a fork shares what its parent had
+            pass
+        self.reader = CodeReader(self.memory, layout.code) if self.memory and layout else None
+
+    def code(self, address: int) -> Code | None:
+        known = self.codes.get(address)
+        try:
+            identity = self.memory.read(address, _IDENTITY.stop)[_IDENTITY] if self.memory else b""
+        except OSError:
+            identity = b""
+        if known and (known[0] == identity or not identity):
+            return known[1]
+        found = self.reader.read(address) if self.reader and identity else None
+        if found is None:
+            # Gone: what was there before is what was sampled. A fork that has ended: its parent has the same.
+            found = known[1] if known else self.parent.code(address) if self.parent else None
+        self.codes[address] = (identity, found)
+        return found
+
+    def close(self) -> None:
+        if self.memory is not None:
+            self.memory.close()
+
+
+class Symbols:
+    """Resolves the records of one session.
+
+    Parameters
+    ----------
+    pid
+        The process at the root of the traced tree.
+    layout
+        Its interpreter's layout; None: no Python frames.
+    """
+
+    def __init__(self, pid: int, layout: Layout | None) -> None:
+        self._layout = layout
+        self._root = pid
+        self._processes = {pid: _Process(pid, layout, None)}
+        self._frames: dict[tuple[int, int], Frame] = {}
+
+    def resolve(self, record: Record) -> ResolvedRecord:
+        """Return the record with its Python frames named; called soon after it was taken."""
+        if record.kind == RECORD_FORK:
+            self._start(record.weight, self._processes.get(record.pid))
+        elif record.kind == RECORD_EXEC:
+            self._start(record.pid, None)
+        process = self._processes.get(record.pid) or self._start(record.pid, None)
+        frames = ((process.code(address), offset) for address, offset in record.python)
+        return ResolvedRecord(record, tuple((code, offset) for code, offset in frames if code is not None))
+
+    def refresh(self) -> None:
+        """Read the root process's mappings again: libraries loaded during the trace are there now."""
+        root = self._processes[self._root]
+        try:
+            root.native = NativeMap(self._root)
+        except OSError:
+            pass
+
+    def native(self, record: Record, *, has_python: bool) -> list[Frame]:
+        """Return native frames, innermost first.
+
+        With Python frames known, only what lies between them and the CPU: up to the interpreter, and not its
+        evaluation loop, which *is* the Python frame. Without frame pointers (most wheels) that is the leaf alone.
+        """
+        process = self._processes[record.pid]
+        mapped = process.native or (process.parent.native if process.parent else None)
+        frames = [_KERNEL] if record.flags & 1 else []
+        if mapped is None:
+            return frames
+        for depth, address in enumerate(record.native):
+            library = mapped.library(address)
+            if library is None:
+                break
+            frame = self._frame(record.pid, mapped, address)
+            inside = has_python and _is_interpreter(library)
+            if not inside or (depth == 0 and frame.name != _EVAL_LOOP):
+                frames.append(frame)
+            if inside:
+                break
+        return frames
+
+    def names(self) -> dict[int, str]:
+        """Return process names by id."""
+        return {pid: process.name for pid, process in self._processes.items()}
+
+    def close(self) -> None:
+        """Close the memory files."""
+        for process in self._processes.values():
+            process.close()
+
+    def _start(self, pid: int, parent: _Process | None) -> _Process:
+        before = self._processes.get(pid)
+        if before is not None:
+            before.close()
+        process = self._processes[pid] = _Process(pid, self._layout, parent)
+        return process
+
+    def _frame(self, pid: int, mapped: NativeMap, address: int) -> Frame:
+        key = (pid, address)
+        if key not in self._frames:
+            self._frames[key] = mapped.frame(address)
+        return self._frames[key]
+
+
+def _is_interpreter(library: str) -> bool:
+    name = os.path.basename(library)  # noqa: PTH119
+    return name.startswith(("python", "libpython"))
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "?"

@@ -1,0 +1,27 @@
+"""What every tier is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..builder import TraceBuilder
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a session asked for: probe names, samples a second, and the process."""
+
+    probes: tuple[str, ...]
+    hz: int
+    pid: int
+
+
+class Tier(Protocol):
+    """One way to trace."""
+
+    def start(self) -> None:
+        """Begin; raises a WorkbenchError and leaves nothing behind when this machine does not allow it."""
+
+    def stop(self) -> TraceBuilder:
+        """End and return what was seen."""

@@ -1,0 +1,175 @@
+"""What travels between the kernel, the collector and the traced process.
+
+::
+
+    client -> collector    JSON text of one Request, then b"stop"
+    collector -> client    b"C" + JSON            control: started, error, end
+                           b"R" + records          raw ring buffer records, one after another
+                           b"T" + table            raw entries of one BPF map
+
+Records and tables have the layout of ``bpf/record.h``; the collector forwards them unread. All sizes are little-endian
+and naturally aligned, as clang lays the structures out.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+
+VERSION = 1
+MESSAGE_BYTES = 32 * 1024
+REQUEST_BYTES = 4096
+MAX_HZ = 10_000
+STOP = b"stop"
+CONTROL, RECORDS, TABLE = b"C", b"R", b"T"
+
+RECORD_CPU, RECORD_FAULT, RECORD_FORK, RECORD_EXEC = 1, 2, 3, 4
+FLAG_KERNEL, FLAG_TRUNCATED = 1, 2
+NATIVE_FRAMES = 24
+LATENCY_SLOTS = 32
+
+_HEADER = struct.Struct("<QIIIHBB")
+_COUNTS = struct.Struct("<II")
+_PYTHON_FRAME = struct.Struct("<QII")
+_LATENCY = struct.Struct(f"<4Q{LATENCY_SLOTS}QII")
+_PYTHON = struct.Struct("<Q12I")
+_TABLE_HEAD = struct.Struct("<B3xHH")
+_NATIVE_OFFSET = _HEADER.size + _COUNTS.size
+_PYTHON_OFFSET = _NATIVE_OFFSET + 8 * NATIVE_FRAMES
+PYTHON_BYTES = _PYTHON.size
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks the collector to trace: itself (or a descendant) and its fork tree.
+
+    Parameters
+    ----------
+    probes
+        Probe names.
+    hz
+        CPU samples a second and CPU.
+    pid
+        0 for the client itself, else a descendant of it.
+    skip_tid
+        A thread of the client not to trace (the one that reads the records); 0: none.
+    python
+        Address of ``_PyRuntime`` and the twelve offsets of ``struct python_layout``; empty: no Python frames.
+    """
+
+    probes: tuple[str, ...]
+    hz: int
+    pid: int = 0
+    skip_tid: int = 0
+    python: tuple[int, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """Return the message."""
+        return json.dumps({"version": VERSION, **self.__dict__}).encode()
+
+    def pack_python(self) -> bytes:
+        """Return ``struct python_layout``."""
+        return _PYTHON.pack(*self.python) if self.python else bytes(_PYTHON.size)
+
+
+def parse_request(data: bytes) -> Request:
+    """Return a request from a client we do not trust.
+
+    Raises
+    ------
+    InputError
+        If anything about it is not exactly as specified.
+    """
+    try:
+        body = json.loads(data)
+    except ValueError as error:
+        raise InputError("the request is not JSON", where="collector") from error
+    fields = {"version", "probes", "hz", "pid", "skip_tid", "python"}
+    if not isinstance(body, dict) or set(body) != fields:
+        raise InputError(f"a request has exactly the fields {', '.join(sorted(fields))}", where="collector")
+    if body["version"] != VERSION:
+        raise InputError(
+            f"protocol {body['version']!r}, this collector speaks {VERSION}",
+            where="collector",
+            fix="use the same version of the workbench on both sides",
+        )
+    if not isinstance(body["probes"], list) or not all(isinstance(name, str) for name in body["probes"]):
+        raise InputError("probes is not a list of names", where="collector")
+    hz = _integer(body, "hz", 1, MAX_HZ)
+    pid, skip = _integer(body, "pid", 0, 2**31 - 1), _integer(body, "skip_tid", 0, 2**31 - 1)
+    return Request(tuple(body["probes"]), hz, pid, skip, _layout(body["python"]))
+
+
+def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int:
+    value = body[name]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"{name} is {value!r}, expected a whole number from {low} to {high:,}", where="collector")
+    return value
+
+
+def _layout(value: Any) -> tuple[int, ...]:
+    if value == []:
+        return ()
+    if not isinstance(value, list) or len(value) != 13 or not all(type(item) is int for item in value):
+        raise InputError("python is not an address and twelve offsets", where="collector")
+    if not 0 < value[0] < 2**63 or not all(0 <= item < 2**20 for item in value[1:]):
+        raise InputError("python has an address or offset out of range", where="collector")
+    return tuple(value)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One ring buffer record; frames leaf first."""
+
+    kind: int
+    flags: int
+    time_ns: int
+    pid: int
+    tid: int
+    weight: int
+    native: tuple[int, ...] = ()
+    python: tuple[tuple[int, int], ...] = ()
+    """(address of the code object, byte offset into its code)"""
+
+
+def parse_records(data: bytes) -> Iterator[Record]:
+    """Yield the records of one message (tag removed)."""
+    at = 0
+    while at < len(data):
+        time_ns, pid, tid, weight, size, kind, flags = _HEADER.unpack_from(data, at)
+        native: tuple[int, ...] = ()
+        python: tuple[tuple[int, int], ...] = ()
+        if kind in (RECORD_CPU, RECORD_FAULT):
+            native_count, python_count = _COUNTS.unpack_from(data, at + _HEADER.size)
+            native = struct.unpack_from(f"<{native_count}Q", data, at + _NATIVE_OFFSET)
+            frames = data[at + _PYTHON_OFFSET : at + _PYTHON_OFFSET + python_count * _PYTHON_FRAME.size]
+            python = tuple((code, offset) for code, offset, _ in _PYTHON_FRAME.iter_unpack(frames))
+        yield Record(kind, flags, time_ns, pid, tid, weight, native, python)
+        at += size
+
+
+def pack_table(name: str, key_size: int, value_size: int, entries: list[bytes]) -> bytes:
+    """Return the message for some entries (key and value joined) of a map."""
+    return TABLE + _TABLE_HEAD.pack(len(name), key_size, value_size) + name.encode() + b"".join(entries)
+
+
+def parse_table(data: bytes) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """Return the name and entries of a table message (tag removed)."""
+    length, key_size, value_size = _TABLE_HEAD.unpack_from(data)
+    start = _TABLE_HEAD.size + length
+    name = data[_TABLE_HEAD.size : start].decode()
+    step = key_size + value_size
+    return name, [
+        (data[at : at + key_size], data[at + key_size : at + step]) for at in range(start, len(data), step)
+    ]
+
+
+def parse_latency(value: bytes) -> tuple[int, int, int, int, tuple[int, ...], int, int]:
+    """Return count, errors, total ns, longest ns, slots, pid and tid of a ``struct latency``."""
+    fields = _LATENCY.unpack(value)
+    return *fields[:4], fields[4:-2], fields[-2], fields[-1]
