@@ -45,19 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = parse(argv)
+        _show(_call(args), as_json=args.json)
     except HelpAsked as page:
-        print(page)
-        return 0
+        _print(str(page))
     except BadSyntax as error:
         return _complain(f"{PROG}: {error}", 2)
-    try:
-        _show(_call(args), as_json=args.json)
     except WorkbenchError as error:
         return _complain(f"{type(error).__name__}: {error}".replace("%mlops", PROG), 1)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -79,10 +75,16 @@ def _call(args: argparse.Namespace) -> Any:
 
 def _show(result: Any, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result.to_json(), indent=2, sort_keys=True))
+        _print(json.dumps(result.to_json(), indent=2, sort_keys=True))
     elif result is not None:
-        print(result)
-    sys.stdout.flush()
+        _print(str(result))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader (head, less) has seen enough; keep the exit from flushing again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str, code: int) -> int:

@@ -84,6 +84,18 @@ class WorkbenchError(Exception):
             lines.append(f"  next:  {self.fix}")
         return "\n".join(lines)
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows (IPython asks): the three lines, not the workbench's own frames.
+
+        What a step's process recorded in ``fields["traceback"]`` comes first, the outer cause last.
+        """
+        recorded, cause = self.fields.get("traceback"), self.__cause__
+        lines = [str(recorded).rstrip()] if recorded else []
+        lines.append(f"{type(self).__name__}: {self}")
+        if cause is not None and not recorded:
+            lines.append(f"  cause: {type(cause).__name__}: {cause}")
+        return lines
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form that :func:`from_json` turns back into the same class."""
         return {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.magics.commands import ORDER, load_all
-from workbench.magics.magic import words
+from workbench.magics.run import words
 from workbench.magics.parser import BadSyntax, HelpAsked, build, comma, number, percent, whole
 
 PARSER, SUBPARSERS = build("%mlops", load_all())

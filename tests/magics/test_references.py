@@ -73,7 +73,7 @@ def test_a_file_never_shadows_an_imported_module(tmp_path: Path, model_file: Pat
 def test_a_missing_file_and_a_missing_module(tmp_path: Path) -> None:
     with pytest.raises(MissingInput, match="no file"):
         resolve(f"{tmp_path / 'no.py'}:x", None, "the model")
-    with pytest.raises(MissingInput, match="no module 'nowhere_at_all.x'"):
+    with pytest.raises(MissingInput, match=r"no module .nowhere_at_all\.x."):
         resolve("nowhere_at_all.x:y", None, "the model")
 
 

@@ -6,11 +6,13 @@
     command.py     what a sub-command is, and what a face lends it
     commands/      one file a sub-command: its arguments and the api call they mean
     references.py  what a name in a command stands for: a variable, module:attribute, file.py:attribute
-    magic.py       the IPython magic
+    magic.py       what a shell gets when the extension loads; light
+    run.py         runs one line or cell
     cell.py        runs the body of a %%mlops cell
     completion.py  the Tab key
+    doctor.py      what this machine offers
 
-Importing this package costs nothing; :func:`load` imports argparse and what IPython has loaded already.
+Importing this package costs nothing, and :func:`load` needs no more than IPython has loaded already.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ def load(ip: InteractiveShell) -> None:
 
     Loading twice leaves one of each.
     """
-    from .register import register
+    from .magic import register
 
     register(ip)
 
 
 def unload(ip: InteractiveShell) -> None:
     """Take away what :func:`load` registered."""
-    from .register import unregister
+    from .magic import unregister
 
     unregister(ip)

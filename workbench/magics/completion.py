@@ -8,97 +8,95 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import (
     CompletionContext,
     SimpleCompletion,
     SimpleMatcherResult,
-    context_matcher,
 )
 
 from .parser import Parser
+from .run import parsers
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-NAME = "mlops"
 _LINE = re.compile(r"%%?mlops\s+(?P<typed>.*)$")
 _VARIABLE = re.compile(r"(\$|\{)(\w*)$")
 
 
-class Completion:
-    """What fits at the cursor, for one shell."""
-
-    def __init__(self, shell: InteractiveShell, subparsers: Mapping[str, Parser]) -> None:
-        self._shell = shell
-        self._subparsers = subparsers
-
-    def fitting(self, typed: str) -> tuple[str, list[str]]:
-        """Return the unfinished word and what it can become.
-
-        Parameters
-        ----------
-        typed
-            The line from behind ``%mlops`` up to the cursor.
-        """
-        *done, word = typed.split() if typed and not typed[-1].isspace() else [*typed.split(), ""]
-        expansion = _VARIABLE.search(word)
-        if expansion:
-            return expansion[2], _starting(expansion[2], self._variables())
-        if not done:
-            return word, _starting(word, self._subparsers)
-        parser = self._subparsers.get(done[0])
-        if parser is None:
-            return word, []
-        option, equals, value = word.partition("=")
-        if equals and option.startswith("-"):
-            action = parser._option_string_actions.get(option)
-            return value, _starting(value, self._values(parser, action, value))
-        if word.startswith("-"):
-            return word, _starting(word, _options(parser))
-        return word, _starting(word, self._values(parser, _expected(parser, done[1:]), word))
-
-    def _values(self, parser: Parser, action: argparse.Action | None, word: str) -> Iterable[str]:
-        if action is None:
-            return _options(parser)
-        if action.choices is not None:
-            return [str(choice) for choice in action.choices]
-        sources: dict[str, Callable[[], Iterable[str]]] = {
-            "artifact": _artifacts,
-            "run": _runs,
-            "deployment": _deployments,
-            "variable": self._variables,
-            "file": lambda: _files(word),
-        }
-        return [name for kind in parser.kinds.get(action.dest, ()) for name in sources[kind]()]
-
-    def _variables(self) -> list[str]:
-        hidden = self._shell.user_ns_hidden
-        return [
-            name
-            for name, value in self._shell.user_ns.items()
-            if not name.startswith("_") and (name not in hidden or hidden[name] is not value)
-        ]
+def complete(shell: InteractiveShell, context: CompletionContext) -> SimpleMatcherResult:
+    """Return what fits at the cursor of a line that holds ``%mlops``."""
+    found = list(_LINE.finditer(context.text_until_cursor))
+    if not found:
+        return {"completions": []}
+    fragment, words = fitting(found[-1]["typed"], variables(shell))
+    return {
+        "completions": [SimpleCompletion(word, type="mlops") for word in words],
+        "matched_fragment": fragment,
+        "suppress": True,  # Python names and files of the working directory do not belong here
+    }
 
 
-def matcher(completion: Completion) -> Any:
-    """Return the matcher to add to a shell's completer."""
+def variables(shell: InteractiveShell) -> list[str]:
+    """Return the names the user defined, not those that IPython put there."""
+    hidden = shell.user_ns_hidden
+    return [
+        name
+        for name, value in shell.user_ns.items()
+        if not name.startswith("_") and (name not in hidden or hidden[name] is not value)
+    ]
 
-    @context_matcher(identifier=NAME, priority=200)  # type: ignore[untyped-decorator]
-    def mlops_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        found = list(_LINE.finditer(context.text_until_cursor))
-        if not found:
-            return {"completions": []}
-        fragment, words = completion.fitting(found[-1]["typed"])
-        return {
-            "completions": [SimpleCompletion(word, type=NAME) for word in words],
-            "matched_fragment": fragment,
-            "suppress": True,  # Python names and files of the working directory do not belong here
-        }
 
-    return mlops_matcher
+def fitting(typed: str, known: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the unfinished word and what it can become.
+
+    Parameters
+    ----------
+    typed
+        The line from behind ``%mlops`` up to the cursor.
+    known
+        The notebook's variables.
+
+    Examples
+    --------
+    >>> fitting("quantize minilm --mode s", ())
+    ('s', ['static'])
+    """
+    *done, word = typed.split() if typed and not typed[-1].isspace() else [*typed.split(), ""]
+    expansion = _VARIABLE.search(word)
+    if expansion:
+        return expansion[2], _starting(expansion[2], known)
+    subparsers = parsers()[1]
+    if not done:
+        return word, _starting(word, subparsers)
+    parser = subparsers.get(done[0])
+    if parser is None:
+        return word, []
+    option, equals, value = word.partition("=")
+    if equals and option.startswith("-"):
+        action = parser._option_string_actions.get(option)
+        return value, _starting(value, _values(parser, action, value, known))
+    if word.startswith("-"):
+        return word, _starting(word, _options(parser))
+    return word, _starting(word, _values(parser, _expected(parser, done[1:]), word, known))
+
+
+def _values(parser: Parser, action: argparse.Action | None, word: str, known: Sequence[str]) -> Iterable[str]:
+    if action is None:
+        return _options(parser)
+    if action.choices is not None:
+        return [str(choice) for choice in action.choices]
+    sources: dict[str, Callable[[], Iterable[str]]] = {
+        "artifact": _artifacts,
+        "run": _runs,
+        "deployment": _deployments,
+        "variable": lambda: known,
+        "file": lambda: _files(word),
+    }
+    return [name for kind in parser.kinds.get(action.dest, ()) for name in sources[kind]()]
 
 
 def _expected(parser: Parser, done: list[str]) -> argparse.Action | None:

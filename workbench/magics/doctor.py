@@ -40,8 +40,17 @@ def examine() -> Examination:
         "python": platform.python_version(),
         "kernel": platform.release(),
         "processors": str(len(os.sched_getaffinity(0))),
+        "tracing": _tracing(),
     }
     return Examination(facts | {name: _version(name) for name in PACKAGES})
+
+
+def _tracing() -> str:
+    from ..trace import privileges
+
+    if privileges.can_trace():
+        return "eBPF, in this process"
+    return "eBPF through a collector if one runs, else perf events or the sampler"
 
 
 def _version(package: str) -> str:

@@ -58,24 +58,25 @@ class ProgressState:
     outcome: str = ""
     message: str = ""
     fraction: float | None = None
-    cached: bool = False
-    run_id: str = ""
     _times_s: list[float] = field(default_factory=list)
+    _cached: list[bool] = field(default_factory=list)
 
     def fold(self, event: RunEvent) -> None:
         """Take one event in."""
         subject, _, verb = event.kind.partition(".")
         self._times_s.append(event.created_s)
-        self.run_id = getattr(event, "run_id", self.run_id)
         if subject == "run" and verb in ENDS:
             self.outcome = verb
         elif event.kind == "step.started":
-            self.message, self.fraction = str(event.payload.get("message", "")), None
+            verb = str(event.payload.get("verb", ""))
+            self.message, self.fraction = "" if self.title.startswith(verb) else verb, None
         elif event.kind == "step.progress":
             self.message = str(event.payload.get("message", self.message))
             self.fraction = event.payload.get("fraction")
         elif event.kind == "step.done":
-            self.cached = bool(event.payload.get("cached", False))
+            self._cached.append(bool(event.payload.get("cached", False)))
+        elif event.kind == "step.retried":
+            self.message = f"attempt {int(event.payload.get('attempt', 0)) + 1}"
 
     @property
     def ended(self) -> bool:
@@ -108,7 +109,7 @@ class ProgressState:
 
     def _words(self) -> str:
         if self.ended:
-            note = " (cached)" if self.cached and self.outcome == "done" else ""
+            note = " (cached)" if self._cached and all(self._cached) else ""
             return f"{self.outcome} in {self._times_s[-1] - self._times_s[0]:.1f} s{note}"
         share = "" if self.fraction is None else f"{100 * self.fraction:.0f} %"
         return "  ".join(part for part in (share, self.message or ("" if share else "running")) if part)

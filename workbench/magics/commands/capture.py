@@ -22,7 +22,9 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--state", metavar="FILE", takes=("file",), help="weights for a factory (.safetensors, .pt)"
     )
-    parser.argument("--dynamic", metavar="SPEC", help="auto, none, or input.axis=name,... (default: auto)")
+    parser.argument(
+        "--dynamic", metavar="SPEC", default="auto", help="auto, none, or ids:0=batch,1=tokens;mask:0=batch"
+    )
     parser.argument("--preprocess", metavar="FN", takes=("variable",), help="turns raw data into inputs")
     _running.add(parser)
 
