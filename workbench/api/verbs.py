@@ -162,6 +162,9 @@ def compile(
     artifact: str,
     *,
     backend: str = "onnxruntime",
+    threads: int = 1,
+    tolerance_abs: float | None = None,
+    tolerance_rel: float | None = None,
     name: str = "",
     store: Store | None = None,
     background: bool = False,
@@ -176,6 +179,10 @@ def compile(
         The program or variant.
     backend
         ``onnxruntime`` or ``eager`` (the reference).
+    threads
+        Threads of the session that is checked.
+    tolerance_abs, tolerance_rel
+        As in :class:`~workbench.compile.CompileConfig`; None for defaults by dtype and scheme.
     name
         By default ``artifact/backend``.
 
@@ -194,7 +201,7 @@ def compile(
     store = store or Store()
     step = CompileStep(
         program=store.names.resolve(artifact),
-        config=CompileConfig(backend=backend),
+        config=CompileConfig(backend, tolerance_abs, tolerance_rel, threads),
         name=name or compiled_name(store, artifact, backend),
     )
     return launch(

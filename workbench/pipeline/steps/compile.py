@@ -50,18 +50,25 @@ def compile_(step: CompileStep, context: StepContext) -> StepResult:
     report = compile_program(
         source, out, step.config, progress=lambda share, text: context.progress(text, share)
     )
-    size_bytes = sum(path.stat().st_size for path in out.iterdir())
-    metrics = {"max_abs_error": report.max_abs_error, "bytes": float(size_bytes)}
+    metrics = {"max_abs_error": report.max_abs_error, "bytes": float(report.bytes)}
     digest = context.put(
         "compiled", out, signature=read_signature(out), parents=(step.program,), metrics=metrics
     )
-    return StepResult(digest, metrics=metrics, tables=(table_json(_table(step, report, size_bytes)),))
-
-
-def _table(step: CompileStep, report: CompileReport, size_bytes: int) -> Table:
-    rows: tuple[tuple[str, Any], ...] = (
-        ("backend", step.config.backend),
-        ("MB", size_bytes / 1e6),
-        ("max abs error", report.max_abs_error),
+    return StepResult(
+        digest,
+        metrics=metrics,
+        tables=(table_json(_table(report)),),
+        details={"seconds": dict(report.seconds), "backend": report.backend},
     )
-    return Table(("compiled", ""), rows, note="error: against torch eager on the captured inputs")
+
+
+def _table(report: CompileReport) -> Table:
+    sizes = "; ".join(", ".join(f"{k}={v}" for k, v in case.items()) or "fixed" for case in report.checked)
+    rows: tuple[tuple[str, Any], ...] = (
+        ("backend", report.backend),
+        ("MB", report.bytes / 1e6),
+        ("max abs error", report.max_abs_error),
+        ("tolerance", f"{report.tolerance_abs:.3g} + {report.tolerance_rel:.3g} x peak"),
+        ("checked at", sizes),
+    )
+    return Table(("compiled", ""), rows, note="error: against torch eager, on captured inputs")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ...codec import register
-from ...errors import MissingDependency
 from ...program import read_examples, read_signature
 from ...quantize import QuantizeConfig
 from ...render.table import Table
@@ -131,16 +130,16 @@ def _session(context: StepContext, folder: Path, backend: str, threads: int) -> 
     from ...compile import CompileConfig, compile_program, load
 
     out = context.folder()
-    compile_program(folder, out, CompileConfig(backend=backend))
+    compile_program(folder, out, CompileConfig(backend=backend, threads=threads))
     return load(out, threads=threads)
 
 
 def _lowered(context: StepContext, variant: Path, threads: int) -> tuple[Session, str]:
-    """Return the candidate as it will be served; without onnxruntime, eager, and the result says so."""
-    try:
-        return _session(context, variant, "onnxruntime", threads), "onnxruntime"
-    except MissingDependency:
-        return _session(context, variant, "eager", threads), "eager"
+    """Return the candidate as it will be served: in onnxruntime, or in eager where that cannot run."""
+    from ...compile.base import backend
+
+    name = "onnxruntime" if backend("onnxruntime").available() is None else "eager"
+    return _session(context, variant, name, threads), name
 
 
 def _gate(step: QuantizeStep, report: QuantizeReport, judged: _Judged) -> None:
