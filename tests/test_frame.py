@@ -202,6 +202,23 @@ def test_the_prebuilt_panel_is_built_from_these_sources():
     assert recorded == digest, "the panel's sources changed: run `make panel`"
 
 
+def test_jupyterlab_takes_the_prebuilt_panel(tmp_path):
+    folder = tmp_path / "labextensions/@mlops"
+    folder.mkdir(parents=True)
+    (folder / "workbench-lab").symlink_to(ROOT / "workbench/labextension")
+    environment = {
+        **os.environ,
+        "JUPYTER_PATH": str(tmp_path),
+        "JUPYTER_CONFIG_DIR": str(tmp_path),
+        "NO_COLOR": "1",
+    }
+    command = [sys.executable, "-m", "jupyterlab.labextensions", "list"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    shown = re.sub(r"\x1b\[\d+m", "", result.stdout + result.stderr)
+    (line,) = (line for line in shown.splitlines() if "@mlops/workbench-lab v" in line)
+    assert "enabled OK" in line, shown
+
+
 def test_links_between_the_documents_lead_somewhere():
     broken = []
     documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]

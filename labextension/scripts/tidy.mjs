@@ -8,8 +8,16 @@ const out = new URL('../workbench/labextension/', here);
 
 rmSync(new URL('build_log.json', out), { force: true }); // paths of the machine that built it
 cpSync(new URL('install.json', here), new URL('install.json', out));
+
+// npm wants the versions that `overrides` pins to be exact; JupyterLab loads the panel only where they are ranges
+// that its own versions satisfy.
 const at = new URL('package.json', out);
-writeFileSync(at, JSON.stringify(JSON.parse(readFileSync(at, 'utf8')), null, 2) + '\n');
+const built = JSON.parse(readFileSync(at, 'utf8'));
+for (const [name, version] of Object.entries(built.dependencies)) {
+  built.dependencies[name] = version.replace(/^\d/, '^$&');
+}
+delete built.overrides;
+writeFileSync(at, JSON.stringify(built, null, 2) + '\n');
 
 const files = ['src', 'style']
   .flatMap(folder => readdirSync(new URL(folder, here)).map(name => `${folder}/${name}`))
