@@ -152,19 +152,24 @@ def _by_value(function: Callable[..., Any]) -> Iterator[None]:
 
 
 def _dump(function: Callable[..., Any], *, stable: bool) -> bytes:
+    """Return the pickled function; `stable` leaves out where in a cell it stands."""
     import cloudpickle
 
-    class Stable(cloudpickle.Pickler):  # type: ignore[misc]
-        """Leaves out what changes when a cell is run again: file names and line numbers."""
-
-        def reducer_override(self, value: Any) -> Any:
-            if isinstance(value, CodeType):
-                value = value.replace(co_filename="", co_firstlineno=1, co_linetable=b"")
-            return super().reducer_override(value)
-
     buffer = io.BytesIO()
-    (Stable if stable else cloudpickle.Pickler)(buffer).dump(function)
+    (_placeless(cloudpickle.Pickler) if stable else cloudpickle.Pickler)(buffer).dump(function)
     return buffer.getvalue()
+
+
+def _placeless(pickler: Any) -> Any:
+    """Return a pickler class that writes code without file names and line numbers."""
+    reduce_code = pickler.dispatch_table[CodeType]
+
+    def reduce(code: CodeType) -> Any:
+        return reduce_code(code.replace(co_filename="", co_firstlineno=1, co_linetable=b""))
+
+    return type(
+        "Placeless", (pickler,), {"dispatch_table": pickler.dispatch_table.new_child({CodeType: reduce})}
+    )
 
 
 def _store(store: Store, payload: bytes) -> str:

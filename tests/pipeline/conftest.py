@@ -1,0 +1,103 @@
+"""A store, functions as a notebook defines them, and processes that drive runs and can be killed."""
+
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from workbench.pipeline import callables
+from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.recipe import Recipe
+from workbench.pipeline.steps.call import CallStep
+from workbench.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "home")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def executor(store):
+    return LocalExecutor(store)
+
+
+@pytest.fixture
+def cell():
+    """Define functions as a notebook cell does: ``cell("def f(): ...")["f"]``."""
+
+    def define(source, **names):
+        namespace = {"__name__": "__main__", **names}
+        exec(textwrap.dedent(source), namespace)
+        return namespace
+
+    return define
+
+
+@pytest.fixture
+def calls(store):
+    """Make a recipe that calls functions one after the other, each on the former's result."""
+
+    def recipe(*functions, retries=0):
+        steps = [
+            CallStep(callables.send(store, function), f"step:{n - 1}" if n else "", name=f"value-{n}")
+            for n, function in enumerate(functions)
+        ]
+        return Recipe(tuple(steps), retries=retries)
+
+    return recipe
+
+
+@pytest.fixture
+def wait():
+    """Wait until something is true; fail when it has not become so in time."""
+
+    def until(condition, what, seconds=30):
+        end = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > end:
+                pytest.fail(f"{what} did not happen in {seconds} s")
+            time.sleep(0.01)
+        return value
+
+    return until
+
+
+DRIVE = """
+import sys, pathlib
+from workbench.store import Store
+from workbench.pipeline.recipe import loads
+from workbench.pipeline.executors.local import LocalExecutor
+store = Store(pathlib.Path(sys.argv[1]))
+recipe = loads(pathlib.Path(sys.argv[2]).read_text())
+try:
+    LocalExecutor(store).submit(recipe, title="driven")
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.fixture
+def driving(store, tmp_path):
+    """Drive a recipe in the foreground of another process, as a kernel does."""
+    from workbench import codec
+
+    started = []
+
+    def start(recipe):
+        path = tmp_path / "recipe.json"
+        path.write_text(codec.dumps(recipe))
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVE, str(store.home), str(path)], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
