@@ -15,11 +15,13 @@ BPF := workbench/trace/bpf
 
 ARGS ?=
 NAME ?= start
+# In a container there is often nobody but root, and Jupyter wants to be told.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # Two threads that spin for one busy core are up to 20 times slower than one thread.
 demo test bench: export OMP_NUM_THREADS := 1
 
-.PHONY: help setup demo test lab lint format bench panel clean system
+.PHONY: help setup demo test lab lint format bench docs panel clean system
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## +(.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,7 +36,7 @@ test: setup  ## every test; ARGS="tests/store -k names" for some
 
 lab: setup  ## JupyterLab with everything loaded; the panel and the notebooks share one store
 	$(BIN)/jupyter labextension list 2>&1 | grep workbench-lab
-	MLOPS_HOME="$${MLOPS_HOME:-$(CURDIR)/.mlops}" $(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+	MLOPS_HOME="$${MLOPS_HOME:-$(CURDIR)/.mlops}" $(BIN)/jupyter lab --notebook-dir=notebooks $(AS_ROOT) $(ARGS)
 
 lint: setup  ## style, types and layers
 	$(BIN)/ruff check .
@@ -48,6 +50,10 @@ format: setup  ## let ruff rewrite what it can
 
 bench: setup  ## one benchmark; NAME=start, ARGS=--quick
 	@$(BIN)/python -m benchmarks $(NAME) $(ARGS)
+
+docs: setup  ## the pages of docs/ as a site in build/site
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 panel: setup  ## build and test the JupyterLab panel anew (needs Node 20)
 	cd labextension && npm ci && PATH="$(CURDIR)/$(BIN):$$PATH" npm run build && npm test
