@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -218,3 +220,31 @@ def test_waiting_for_a_failed_run_raises_its_error(executor, calls, cell):
     run = executor.submit(calls(cell("def f():\n    return 1 / 0")["f"]), background=True)
     with pytest.raises(StepFailed, match="division by zero"):
         run.wait(timeout_s=60)
+
+
+def test_an_interrupt_while_waiting_for_an_adopted_step_ends_it(
+    store, driving, calls, work, running, wait, tmp_path
+):
+    first = driving(calls(work["fine"], work["sleep"]))
+    row = running()
+    first.kill()
+    first.wait()
+    second = subprocess.Popen(
+        [sys.executable, "-c", RESUME, str(store.home), row.id], stdout=subprocess.PIPE, text=True
+    )
+    wait(lambda: store.runs.get(row.id).driver.startswith(f"{second.pid}:"), "the take-over")
+    second.send_signal(signal.SIGINT)
+    assert second.communicate(timeout=30)[0] == "interrupted\n"
+    wait(lambda: gone(row, tmp_path), "the end of the step's group")
+    assert store.runs.get(row.id).steps[1].state == "cancelled"
+
+
+RESUME = """
+import sys, pathlib
+from workbench.store import Store
+from workbench.pipeline.executors.local import LocalExecutor
+try:
+    LocalExecutor(Store(pathlib.Path(sys.argv[1]))).resume(sys.argv[2])
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""

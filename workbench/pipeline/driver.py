@@ -18,7 +18,7 @@ from .. import codec
 from ..errors import RunCancelled, RunError, StepFailed, WorkbenchError
 from ..store import Event, RunRow, StepRow, Store, owner
 from . import cache, record
-from .process import StepProcess
+from .process import StepProcess, end_group
 from .recipe import Recipe, Step, loads, pin
 from .result import StepResult
 from .step import run as run_here
@@ -74,6 +74,7 @@ class Driver:
             return results
         except (RunCancelled, KeyboardInterrupt):
             state = "cancelled"
+            end_steps(self.store, self.run_id)
             raise
         finally:
             self.store.runs.set_state(self.run_id, state)
@@ -122,6 +123,8 @@ class Driver:
             row = self.store.runs.get(self.run_id).steps[position]
             if row.state != "running" or not owner.alive(row.owner):
                 return row
+            if self.store.runs.cancelling(self.run_id):
+                end_steps(self.store, self.run_id)
             self._forward()
             time.sleep(_ADOPTED_POLL_S)
 
@@ -146,6 +149,16 @@ class Driver:
         for event in self.store.events.since(self._seen, self.run_id):
             self._seen = event.seq
             self._on_event(event)
+
+
+def end_steps(store: Store, run_id: str) -> None:
+    """End what still runs of a run in processes other than this one, and record it as cancelled."""
+    for row in store.runs.get(run_id).steps:
+        if row.state == "running" and row.owner != owner.current():
+            if owner.alive(row.owner):
+                end_group(owner.pid_of(row.owner))
+            if store.runs.get(run_id).steps[row.position].state == "running":
+                record.cancelled(store, run_id, row.position)
 
 
 def recipe_of(run: RunRow) -> Recipe:

@@ -14,9 +14,8 @@ from typing import Any
 from ... import codec
 from ...errors import RunError, WorkbenchError
 from ...store import Store, owner
-from .. import record
-from ..driver import Driver, Listener, recipe_of
-from ..process import child_environment, end_group
+from ..driver import Driver, Listener, end_steps, recipe_of
+from ..process import child_environment
 from ..recipe import Recipe
 from ..run import Run
 
@@ -119,16 +118,9 @@ class LocalExecutor:
                 return
             time.sleep(0.02)
         if not owner.alive(row.driver):
-            self._end_orphans(run_id)
-
-    def _end_orphans(self, run_id: str) -> None:
-        for step in self.store.runs.get(run_id).steps:
-            if step.state == "running":
-                if owner.alive(step.owner):
-                    end_group(owner.pid_of(step.owner))
-                record.cancelled(self.store, run_id, step.position)
-        self.store.runs.set_state(run_id, "cancelled")
-        self.store.events.append(run_id, -1, "run.cancelled", {})
+            end_steps(self.store, run_id)
+            self.store.runs.set_state(run_id, "cancelled")
+            self.store.events.append(run_id, -1, "run.cancelled", {})
 
     def _go(
         self, run_id: str, background: bool, on_event: Listener | None, live: Mapping[int, Any] | None
