@@ -92,7 +92,8 @@ def test_shows_and_cancels_one_run(server):
     run_id = store.runs.create("{}", ["capture", "quantize"], title="quantize it")
     status, body = _ask(base, f"runs/{run_id}")
     assert (status, [step["verb"] for step in body["steps"]]) == (200, ["capture", "quantize"])
-    assert _ask(base, f"runs/{run_id}", "DELETE")[0] == 202
+    status, body = _ask(base, f"runs/{run_id}", "DELETE")
+    assert (status, body["id"], body["cancelling"]) == (200, run_id, True)
     assert store.runs.cancelling(run_id)
 
 
@@ -101,7 +102,7 @@ def test_cancelling_an_ended_run_is_a_conflict(server):
     run_id = store.runs.create("{}", ["capture"])
     store.runs.set_state(run_id, "done")
     status, body = _ask(base, f"runs/{run_id}", "DELETE")
-    assert (status, body["error"], body["what"]) == (409, "RunError", "the run is already done")
+    assert (status, body["error"], body["what"]) == (409, "RunError", f"run {run_id} is done already")
 
 
 @pytest.mark.parametrize("run_id", ["zz", "..%2f..%2fetc", "%27%3B--", "r" * 300])

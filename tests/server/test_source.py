@@ -43,9 +43,17 @@ def test_one_run_has_its_steps_and_their_error(tmp_path):
 
 def test_cancel_asks_the_driver(tmp_path):
     store = Store(tmp_path)
-    run_id = store.runs.create("{}", ["capture"])
-    RunSource(tmp_path).cancel(run_id)
+    run_id = store.runs.create("{}", ["capture"])  # this very process drives it, and does not obey
+    assert RunSource(tmp_path).cancel(run_id)["cancelling"]
     assert store.runs.cancelling(run_id)
+
+
+def test_cancel_ends_a_run_whose_driver_is_gone(tmp_path):
+    store = Store(tmp_path)
+    run_id = store.runs.create("{}", ["capture"])
+    store.runs.drive(run_id, "")
+    assert store.runs.get(run_id).state == "interrupted"
+    assert RunSource(tmp_path).cancel(run_id)["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
@@ -53,7 +61,7 @@ def test_an_ended_run_cannot_be_cancelled(tmp_path, state):
     store = Store(tmp_path)
     run_id = store.runs.create("{}", ["capture"])
     store.runs.set_state(run_id, state)
-    with pytest.raises(RunError, match=f"already {state}"):
+    with pytest.raises(RunError, match=f"is {state} already"):
         RunSource(tmp_path).cancel(run_id)
 
 

@@ -2,7 +2,7 @@
 
     GET    /mlops/api/runs?limit=50    {"runs": [...]}, newest first
     GET    /mlops/api/runs/<id>        one run with its steps
-    DELETE /mlops/api/runs/<id>        202: its driver was asked to cancel it
+    DELETE /mlops/api/runs/<id>        the run after it was told to end
 
 Every route wants the server's login. Failures are JSON with a ``message`` and the fields of
 :meth:`workbench.errors.WorkbenchError.to_json`: 400 bad limit, 404 unknown run, 409 already ended.
@@ -81,5 +81,5 @@ class RunHandler(_Handler):
     @web.authenticated
     @authorized
     async def delete(self, run_id: str) -> None:
-        """Ask for the run to be cancelled."""
-        await self.answer(202, self.source.cancel, run_id)
+        """End the run."""
+        await self.answer(200, self.source.cancel, run_id)

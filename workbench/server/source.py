@@ -1,4 +1,4 @@
-"""What the REST routes know of the store: list runs, show one, ask to cancel one.
+"""What the REST routes know of the store: list runs, show one, cancel one.
 
 Every answer is a JSON-able dict; its keys are the panel's ``IRun`` (``labextension/src/tokens.ts``).
 """
@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import config
-from ..errors import RunError, UnknownRun
+from ..errors import UnknownRun
 from ..store import RunRow, Store
-
-_ENDED = ("done", "failed", "cancelled")
 
 
 def home_of(root_dir: str) -> Path:
@@ -58,8 +56,10 @@ class RunSource:
         ]
         return {**_run(row), "steps": steps}
 
-    def cancel(self, run_id: str) -> None:
-        """Ask whoever drives the run to cancel it; the run's state changes when the driver has done so.
+    def cancel(self, run_id: str) -> dict[str, Any]:
+        """End a run as ``%mlops cancel`` does, also one whose driver is gone, and return what it is then.
+
+        A driver that does not obey within seconds leaves the run in its state, with ``cancelling`` true.
 
         Raises
         ------
@@ -68,11 +68,11 @@ class RunSource:
         RunError
             If the run has ended already.
         """
-        row = self._require(run_id)
-        if row.state in _ENDED:
-            raise RunError(f"the run is already {row.state}", where=run_id)
-        if store := self._open():
-            store.runs.ask_cancel(run_id)
+        from ..api import cancel
+
+        self._require(run_id)
+        cancel(run_id, store=self._open())
+        return self.get(run_id)
 
     def _require(self, run_id: str) -> RunRow:
         store = self._open()
