@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..pipeline.naming import compiled_of
+from ..pipeline.environment import code_version
+from ..pipeline.naming import compiled_of, name_of
 from ..pipeline.result import Result
-from ..store import Store
+from ..store import ArtifactDraft, Store
+from ..store.blobs import remove_tree
 
 if TYPE_CHECKING:
     from ..session import Session
+    from ..trace import Trace
 
 
 def profile(
@@ -40,7 +44,8 @@ def profile(
     Returns
     -------
     Result
-        Tables and flame graph; ``.report`` is the trace's report, ``.tier`` says how it was traced.
+        Tables and flame graph; ``.report`` is the trace's report, ``.tier`` says how it was traced. The trace
+        itself is the artifact, named ``artifact@profile``.
 
     Raises
     ------
@@ -51,10 +56,25 @@ def profile(
     from ..compile import load
 
     store = store or Store()
-    digest = compiled_of(store, artifact)
-    session = load(store.artifacts.path(digest), threads=threads)
+    compiled = compiled_of(store, artifact)
+    session = load(store.artifacts.path(compiled), threads=threads)
     with trace.session(probes=tuple(probes), hz=hz) as recorder:
         run(session)
     report = trace.TraceReport(recorder.trace)
+    name = str(replace(name_of(store, artifact), alias="profile"))
+    digest = _keep(store, recorder.trace, compiled, name)
     details = {"report": report, "tier": recorder.trace.meta.tier}
-    return Result(f"profile of {artifact}", digest=digest, pictures=(report,), details=details, store=store)
+    return Result(
+        f"profile of {artifact}", digest=digest, name=name, pictures=(report,), details=details, store=store
+    )
+
+
+def _keep(store: Store, trace: Trace, compiled: str, name: str) -> str:
+    folder = store.scratch()
+    try:
+        trace.save(folder)
+        digest = store.artifacts.put(ArtifactDraft("trace", folder, parents=(compiled,), code=code_version()))
+    finally:
+        remove_tree(folder)
+    store.names.set(name, digest)
+    return digest
