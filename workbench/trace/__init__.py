@@ -6,7 +6,8 @@
         work()
     TraceReport(recorder.trace)
 
-A tier sees events (:mod:`.tiers`), a :class:`Trace` keeps them (:mod:`.model`), reports read them (:mod:`.reports`).
+A tier sees events (:mod:`.tiers`), a :class:`Trace` keeps them (:mod:`.model`), reports read them
+(:mod:`.reports`).
 """
 
 from .model import Frame, Sample, Trace, TraceMeta

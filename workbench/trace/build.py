@@ -1,8 +1,8 @@
 """Compile the BPF objects: ``python -m workbench.trace.build``.
 
-Each ``bpf/*.bpf.c`` becomes ``bpf/build/<name>.bpf.o``. The objects are CO-RE: built once, on any machine with clang and
-the libbpf headers, they load on every kernel with BTF, so the wheel ships them and users need no compiler. A digest of
-sources and compiler makes a second call free.
+Each ``bpf/*.bpf.c`` becomes ``bpf/build/<name>.bpf.o``. The objects are CO-RE: built once, on any machine
+with clang and the libbpf headers, they load on every kernel with BTF, so the wheel ships them and users need
+no compiler. A digest of sources and compiler makes a second call free.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def build(out: Path = OBJECTS) -> list[Path]:
     """
     clang = shutil.which("clang")
     if clang is None:
-        raise MissingDependency("clang is not installed; the BPF probes cannot be built", where="clang", fix=_FIX)
+        raise MissingDependency(
+            "clang is not installed; the BPF probes cannot be built", where="clang", fix=_FIX
+        )
     sources = sorted(SOURCES.glob("*.bpf.c"))
     command = [clang, *_flags()]
     digest = _digest(command, [*sources, *sorted(SOURCES.glob("*.h"))])
@@ -66,7 +68,9 @@ def load_object(name: str, folder: Path = OBJECTS) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise TraceError(
-            f"the BPF object of probe {name!r} is not built", where=str(path), fix=f"{_FIX}; python -m workbench.trace.build"
+            f"the BPF object of probe {name!r} is not built",
+            where=str(path),
+            fix=f"{_FIX}; python -m workbench.trace.build",
         ) from error
 
 

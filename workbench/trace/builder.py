@@ -44,7 +44,9 @@ class TraceBuilder:
         cell = self._cells[file]
         return Frame("python", name, f"In[{cell}]" if cell else file, line, cell, source_line(file, line))
 
-    def sample(self, kind: str, time_ns: int, pid: int, tid: int, value: float, frames: Iterable[Frame]) -> None:
+    def sample(
+        self, kind: str, time_ns: int, pid: int, tid: int, value: float, frames: Iterable[Frame]
+    ) -> None:
         """Add one sample; frames outermost first."""
         stack = tuple(self._frames.setdefault(frame, len(self._frames)) for frame in frames)
         index = self._stacks.setdefault(stack, len(self._stacks))

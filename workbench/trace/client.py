@@ -1,7 +1,8 @@
 """Reach a collector: one that runs on this machine, else one started for this process.
 
-A private collector listens on an abstract socket that only the starter knows of by inheritance (nothing is left in the
-file system), serves only this user, lives as long as this process, and is shared by all its sessions.
+A private collector listens on an abstract socket that only the starter knows of by inheritance (nothing is
+left in the file system), serves only this user, lives as long as this process, and is shared by all its
+sessions.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """The one process with BPF rights: ``python -m workbench.trace.collector``.
 
-It loads only the objects shipped with the workbench, for clients on a ``SOCK_SEQPACKET`` socket whose identity the kernel
-vouches for (SO_PEERCRED), and traces nothing but the client itself and what it started. It reads no memory of theirs and
-resolves no names: raw records go back to the client (:mod:`workbench.trace.wire`).
+It loads only the objects shipped with the workbench, for clients on a ``SOCK_SEQPACKET`` socket whose
+identity the kernel vouches for (SO_PEERCRED), and traces nothing but the client itself and what it started.
+It reads no memory of theirs and resolves no names: raw records go back to the client
+(:mod:`workbench.trace.wire`).
 
-One thread, one loop: every tenth of a second, or when a client speaks or dies, waiting records move on. It ends when its
-owner ends.
+One thread, one loop: every tenth of a second, or when a client speaks or dies, waiting records move on. It
+ends when its owner ends.
 """
 
 from __future__ import annotations
@@ -140,7 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--listen-fd", type=int, help="a listening socket inherited from the owner")
     place.add_argument("--socket", type=Path, help="where to listen, for every user of this machine")
-    parser.add_argument("--owner", type=int, default=0, help="end when this process ends, serve only its user")
+    parser.add_argument(
+        "--owner", type=int, default=0, help="end when this process ends, serve only its user"
+    )
     options = parser.parse_args(arguments)
     try:
         owner, uid = _owner(options.owner)

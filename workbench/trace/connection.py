@@ -1,8 +1,8 @@
 """One client of the collector: who it is, what it asked, what it has still to read.
 
-States: ``waiting`` for a request, ``tracing``, ``finishing`` (programs detached, last records and tables on their way),
-``closed``. A client that reads slowly never makes the collector grow: its outbox is bounded, then the ring buffer fills
-up, then the kernel counts what it drops.
+States: ``waiting`` for a request, ``tracing``, ``finishing`` (programs detached, last records and tables on
+their way), ``closed``. A client that reads slowly never makes the collector grow: its outbox is bounded, then
+the ring buffer fills up, then the kernel counts what it drops.
 """
 
 from __future__ import annotations

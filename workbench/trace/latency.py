@@ -31,8 +31,8 @@ class Latency:
     def percentile(self, share: float) -> float:
         """Return the duration, in ns, that `share` of the events do not exceed.
 
-        Within a slot the events are taken as evenly spread, so the answer is within a factor of two; never more than
-        the longest event.
+        Within a slot the events are taken as evenly spread, so the answer is within a factor of two; never
+        more than the longest event.
 
         Examples
         --------

@@ -1,7 +1,8 @@
 """Where CPython keeps frames and code objects, by version.
 
-The offsets come from CPython's own headers (``offsetof`` over Include/internal); they are fixed within a minor version.
-The first group is what ``bpf/stack.bpf.h`` walks, the second what :mod:`workbench.trace.symbols.python` reads names with.
+The offsets come from CPython's own headers (``offsetof`` over Include/internal); they are fixed within a
+minor version. The first group is what ``bpf/stack.bpf.h`` walks, the second what
+:mod:`workbench.trace.symbols.python` reads names with.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """libbpf.so.1 through ctypes: load CO-RE objects, attach programs, read maps and ring buffers.
 
-No compiler, no kernel headers, no C extension: the shared library (Debian: libbpf1) is all that is needed, and a set of
-objects loads in well under 0.3 s. Used only inside the collector, the one process that holds BPF rights.
+No compiler, no kernel headers, no C extension: the shared library (Debian: libbpf1) is all that is needed,
+and a set of objects loads in well under 0.3 s. Used only inside the collector, the one process that holds BPF
+rights.
 """
 
 from __future__ import annotations

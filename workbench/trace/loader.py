@@ -1,7 +1,7 @@
 """One tracing session in the kernel: objects loaded, maps shared, processes adopted, programs attached.
 
-Lives in the collector. Each session has its own objects and maps, so ending one (or losing its client) frees all it had
-and touches no other.
+Lives in the collector. Each session has its own objects and maps, so ending one (or losing its client) frees
+all it had and touches no other.
 """
 
 from __future__ import annotations

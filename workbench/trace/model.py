@@ -1,7 +1,8 @@
 """A finished trace: what ran, where, for how long. Every tier fills the same model; what it cannot see is None.
 
-A trace is an artifact: :meth:`Trace.save` writes ``trace.jsonl.gz`` (one JSON array a line, the record's kind first) and
-``meta.json``; :meth:`Trace.load` reads them anywhere, without the machine, the process or the source files it came from.
+A trace is an artifact: :meth:`Trace.save` writes ``trace.jsonl.gz`` (one JSON array a line, the record's kind
+first) and ``meta.json``; :meth:`Trace.load` reads them anywhere, without the machine, the process or the
+source files it came from.
 """
 
 from __future__ import annotations
@@ -185,7 +186,9 @@ class Trace:
             If the device is full.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n" for line in _lines(self))
+        lines = "".join(
+            json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n" for line in _lines(self)
+        )
         write_bytes(folder / RECORDS_FILE, gzip.compress(lines.encode(), mtime=0))
         write_bytes(folder / META_FILE, codec.dumps(self.meta).encode())
 
@@ -240,7 +243,8 @@ def _collect(lines: Iterator[list[Any]]) -> dict[str, Any]:
         else:
             name, row = _ROWS[kind]
             if kind in ("wait", "call"):
-                values[-1] = Latency(*values[-1][:-1], tuple(values[-1][-1]))
+                *figures, slots = values[-1]
+                values[-1] = Latency(*figures, slots=tuple(slots))
             parts[name].append(row(*values))
     _check_references(parts)
     return {name: tuple(rows) for name, rows in parts.items()}

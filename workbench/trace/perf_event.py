@@ -1,6 +1,7 @@
 """The perf_event_open system call: sampling clocks and counters the kernel keeps.
 
-One function opens an event; :class:`SampleRing` reads the samples of one that carries a buffer (the tier without BPF).
+One function opens an event; :class:`SampleRing` reads the samples of one that carries a buffer (the tier
+without BPF).
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def open_clock(hz: int, *, pid: int = -1, cpu: int = -1, own: bool = False) -> i
     pid, cpu
         One thread or all (-1); one CPU or all.
     own
-        Sample user mode only, with a record of (instruction, thread, time), children included: what the kernel allows
-        without any right.
+        Sample user mode only, with a record of (instruction, thread, time), children included: what the
+        kernel allows without any right.
 
     Raises
     ------
@@ -80,7 +81,9 @@ def open_clock(hz: int, *, pid: int = -1, cpu: int = -1, own: bool = False) -> i
     struct.pack_into("<i", attribute, 92, _CLOCK_MONOTONIC if own else 0)
     number = _SYSCALL.get(platform.machine())
     if number is None:
-        raise TraceError(f"perf events are not supported on {platform.machine()} yet", where="perf_event_open")
+        raise TraceError(
+            f"perf events are not supported on {platform.machine()} yet", where="perf_event_open"
+        )
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     handle: int = libc.syscall(number, bytes(attribute), pid, cpu, -1, _CLOEXEC)
@@ -126,7 +129,9 @@ class SampleRing:
         libc = ctypes.CDLL(None, use_errno=True)
         self._handles.append(handle)
         if libc.ioctl(handle, _SET_OUTPUT, self._handles[0]) < 0:
-            raise TraceError(f"cannot share a perf buffer: {os.strerror(ctypes.get_errno())}", where="perf_event")
+            raise TraceError(
+                f"cannot share a perf buffer: {os.strerror(ctypes.get_errno())}", where="perf_event"
+            )
 
     def read(self) -> Iterator[ClockSample]:
         """Yield the samples written since the last call."""

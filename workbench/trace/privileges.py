@@ -1,8 +1,9 @@
 """Give up every right but the two tracing needs.
 
-The collector starts as root (or with ambient capabilities under a service manager) and, before it hears any client,
-becomes: user ``nobody``, capabilities exactly CAP_BPF and CAP_PERFMON, empty bounding and ambient sets, no_new_privs,
-not dumpable. Order matters: groups and bounding set need rights that the last step takes away.
+The collector starts as root (or with ambient capabilities under a service manager) and, before it hears any
+client, becomes: user ``nobody``, capabilities exactly CAP_BPF and CAP_PERFMON, empty bounding and ambient
+sets, no_new_privs, not dumpable. Order matters: groups and bounding set need rights that the last step takes
+away.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Names of Linux system calls by number, for the architectures we trace on.
 
-Each table maps the first number of a run to the names of the run, as the kernel's user-space headers list them.
+Each table maps the first number of a run to the names of the run, as the kernel's user-space headers list
+them.
 """
 
 from __future__ import annotations

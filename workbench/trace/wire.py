@@ -7,8 +7,8 @@
                            b"R" + records          raw ring buffer records, one after another
                            b"T" + table            raw entries of one BPF map
 
-Records and tables have the layout of ``bpf/record.h``; the collector forwards them unread. All sizes are little-endian
-and naturally aligned, as clang lays the structures out.
+Records and tables have the layout of ``bpf/record.h``; the collector forwards them unread. All sizes are
+little-endian and naturally aligned, as clang lays the structures out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from .latency import SLOTS, Latency
 
 VERSION = 1
 MESSAGE_BYTES = 32 * 1024
@@ -31,12 +32,11 @@ CONTROL, RECORDS, TABLE = b"C", b"R", b"T"
 RECORD_CPU, RECORD_FAULT, RECORD_FORK, RECORD_EXEC = 1, 2, 3, 4
 FLAG_KERNEL, FLAG_TRUNCATED = 1, 2
 NATIVE_FRAMES = 24
-LATENCY_SLOTS = 32
 
 _HEADER = struct.Struct("<QIIIHBB")
 _COUNTS = struct.Struct("<II")
 _PYTHON_FRAME = struct.Struct("<QII")
-_LATENCY = struct.Struct(f"<4Q{LATENCY_SLOTS}QII")
+_LATENCY = struct.Struct(f"<4Q{SLOTS}QII")
 _PYTHON = struct.Struct("<Q12I")
 _TABLE_HEAD = struct.Struct("<B3xHH")
 _NATIVE_OFFSET = _HEADER.size + _COUNTS.size
@@ -108,7 +108,9 @@ def parse_request(data: bytes) -> Request:
 def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int:
     value = body[name]
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(f"{name} is {value!r}, expected a whole number from {low} to {high:,}", where="collector")
+        raise InputError(
+            f"{name} is {value!r}, expected a whole number from {low} to {high:,}", where="collector"
+        )
     return value
 
 
@@ -169,7 +171,7 @@ def parse_table(data: bytes) -> tuple[str, list[tuple[bytes, bytes]]]:
     ]
 
 
-def parse_latency(value: bytes) -> tuple[int, int, int, int, tuple[int, ...], int, int]:
-    """Return count, errors, total ns, longest ns, slots, pid and tid of a ``struct latency``."""
-    fields = _LATENCY.unpack(value)
-    return *fields[:4], fields[4:-2], fields[-2], fields[-1]
+def parse_latency(value: bytes) -> tuple[Latency, int, int]:
+    """Return the distribution, pid and tid of a ``struct latency``."""
+    count, errors, total_ns, max_ns, *slots, pid, tid = _LATENCY.unpack(value)
+    return Latency(count, errors, total_ns, max_ns, tuple(slots)), pid, tid

@@ -54,7 +54,9 @@ def costs(trace: Trace) -> list[LineCost]:
             cost.samples += 1
         else:
             cost.faults += sample.value
-    return sorted(lines.values(), key=lambda cost: (-cost.cpu_s, -cost.faults, cost.frame.file, cost.frame.line))
+    return sorted(
+        lines.values(), key=lambda cost: (-cost.cpu_s, -cost.faults, cost.frame.file, cost.frame.line)
+    )
 
 
 def readable(stack: Iterable[Frame]) -> list[Frame]:

@@ -103,5 +103,7 @@ def _colour(frame: Frame) -> str:
 def _svg(height: int, body: list[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="100%" '
-        'font-family="monospace" font-size="11" style="background:#fff;min-width:600px">' + "".join(body) + "</svg>"
+        'font-family="monospace" font-size="11" style="background:#fff;min-width:600px">'
+        + "".join(body)
+        + "</svg>"
     )

@@ -34,7 +34,9 @@ class TraceReport:
         trace = self.trace
         found: list[Table | None] = [lines_table(trace), calls_table(trace), waits_table(trace)]
         if trace.waits:
-            found.append(histogram_table(merge(row.latency for row in trace.waits), "Run-queue latency, all threads"))
+            found.append(
+                histogram_table(merge(row.latency for row in trace.waits), "Run-queue latency, all threads")
+            )
         return [table for table in found if table is not None]
 
     def text(self) -> str:

@@ -49,7 +49,10 @@ def calls_table(trace: Trace, limit: int = 10) -> Table | None:
     count = sum(all_.count for _, all_ in merged)
     note = f"{count:,} calls of {len(merged)} kinds; the time of a call includes waiting in it"
     return Table(
-        ("system call", "calls", "failed", "total ms", "p50 us", "p99 us", "max us"), rows, "System calls", note
+        ("system call", "calls", "failed", "total ms", "p50 us", "p99 us", "max us"),
+        rows,
+        "System calls",
+        note,
     )
 
 
@@ -83,10 +86,16 @@ def histogram_table(latency: Latency, title: str) -> Table:
     span = range(used[0], used[-1] + 1) if used else range(0)
     most = max(latency.slots, default=0)
     rows = [
-        [f"{duration(2**slot)} – {duration(2 ** (slot + 1))}", latency.slots[slot], _bar(latency.slots[slot], most)]
+        [
+            f"{duration(2**slot)} – {duration(2 ** (slot + 1))}",
+            latency.slots[slot],
+            _bar(latency.slots[slot], most),
+        ]
         for slot in span
     ]
-    note = f"p50 {duration(latency.percentile(0.5))}, p99 {duration(latency.percentile(0.99))}" if used else ""
+    note = (
+        f"p50 {duration(latency.percentile(0.5))}, p99 {duration(latency.percentile(0.99))}" if used else ""
+    )
     return Table(("from – to", "count", ""), rows, title, note)
 
 

@@ -1,7 +1,7 @@
 """From a code object's file name to a notebook cell, and to source text.
 
-IPython compiles cell 3 under a file name of its own (``/tmp/ipykernel_…/….py`` or ``<ipython-input-3-…>``) and knows
-which is which; outside IPython only the second form can be recognised.
+IPython compiles cell 3 under a file name of its own (``/tmp/ipykernel_…/….py`` or ``<ipython-input-3-…>``)
+and knows which is which; outside IPython only the second form can be recognised.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def source_line(file: str, line: int) -> str:
 def keep_code() -> Iterator[None]:
     """While active, keep the code objects of executed cells alive, so that samples of them can be named.
 
-    IPython drops a cell's code as soon as it has run; a sample of a cell shorter than the collector's tick would then
-    point to freed memory. Functions a cell defines live on its code, so they are kept as well.
+    IPython drops a cell's code as soon as it has run; a sample of a cell shorter than the collector's tick
+    would then point to freed memory. Functions a cell defines live on its code, so they are kept as well.
     """
     shell = _shell()
     run = getattr(shell, "run_code", None)

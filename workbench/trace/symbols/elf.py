@@ -73,7 +73,9 @@ class Elf:
     def _read_symbols(self) -> tuple[Any, Any, Any]:
         (table,) = struct.unpack_from("<Q", self._data, 40)
         (count,) = struct.unpack_from("<H", self._data, 60)
-        sections = [struct.unpack_from("<IIQQQQIIQQ", self._data, table + 64 * index) for index in range(count)]
+        sections = [
+            struct.unpack_from("<IIQQQQIIQQ", self._data, table + 64 * index) for index in range(count)
+        ]
         parts = [np.zeros((3, 0), np.uint64)]
         for section in sections:
             if section[1] in _TABLES:

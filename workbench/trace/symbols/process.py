@@ -105,7 +105,8 @@ class Symbols:
         """Return native frames, innermost first.
 
         With Python frames known, only what lies between them and the CPU: up to the interpreter, and not its
-        evaluation loop, which *is* the Python frame. Without frame pointers (most wheels) that is the leaf alone.
+        evaluation loop, which *is* the Python frame. Without frame pointers (most wheels) that is the leaf
+        alone.
         """
         process = self._processes[record.pid]
         mapped = process.native or (process.parent.native if process.parent else None)

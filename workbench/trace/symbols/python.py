@@ -1,8 +1,8 @@
 """Names and lines of CPython code objects, read from a process's memory.
 
-Addresses come from a sample taken a moment ago; the code object may be gone. So memory is read through /proc (a bad
-address is an error, never a crash), the type is checked, sizes are bounded. The same way works for this process, its
-forks and other interpreters of the same version.
+Addresses come from a sample taken a moment ago; the code object may be gone. So memory is read through /proc
+(a bad address is an error, never a crash), the type is checked, sizes are bounded. The same way works for
+this process, its forks and other interpreters of the same version.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class CodeReader:
 def decode_lines(table: bytes, first_line: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return byte offsets where a line starts, and the lines (0: none), from ``co_linetable``.
 
-    The location table of CPython 3.11 and later: entries of one head byte (1, kind: 4 bits, length - 1: 3 bits) and
-    what the kind says; columns are skipped.
+    The location table of CPython 3.11 and later: entries of one head byte (1, kind: 4 bits, length - 1: 3
+    bits) and what the kind says; columns are skipped.
 
     Examples
     --------

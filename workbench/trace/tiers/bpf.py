@@ -1,7 +1,7 @@
 """The tier that sees everything: probes in the kernel, by way of a collector.
 
-This process keeps no rights and loads no BPF. A reader thread (itself not traced) takes the collector's records and names
-their Python frames at once; the rest is named at the end.
+This process keeps no rights and loads no BPF. A reader thread (itself not traced) takes the collector's
+records and names their Python frames at once; the rest is named at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from ...errors import TraceError
 from ..builder import TraceBuilder
 from ..client import Collector
-from ..latency import Latency
 from ..layout import own_layout, own_walk
 from ..model import FaultCount, SystemCall, ThreadWaits
 from ..syscall_names import syscall_names
@@ -47,7 +46,9 @@ class BpfTier:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         own = wanted.pid == os.getpid()
-        self._layout, self._note = own_layout() if own else (None, "Python frames of another process are not read")
+        self._layout, self._note = (
+            own_layout() if own else (None, "Python frames of another process are not read")
+        )
         self._records: list[ResolvedRecord] = []
         self._tables: dict[str, list[tuple[bytes, bytes]]] = {}
         self._collector: Collector | None = None
@@ -123,7 +124,9 @@ class BpfTier:
             return
         python = [builder.python_frame(code.name, code.file, code.line(at)) for code, at in resolved.python]
         native = self._symbols.native(record, has_python=bool(python))
-        kind, value = ("cpu", 1 / self._wanted.hz) if record.kind == RECORD_CPU else ("fault", float(record.weight))
+        kind, value = (
+            ("cpu", 1 / self._wanted.hz) if record.kind == RECORD_CPU else ("fault", float(record.weight))
+        )
         frames = [*reversed(python), *reversed(native)]
         builder.sample(kind, max(record.time_ns - self._began, 0), record.pid, record.tid, value, frames)
 
@@ -134,18 +137,18 @@ class BpfTier:
         if "sched" in probes:
             builder.waits = []
             for _, value in self._tables.get("waits", ()):
-                *fields, pid, tid = parse_latency(value)
-                builder.waits.append(ThreadWaits(pid, tid, _thread_name(pid, tid, threads), Latency(*fields)))
+                latency, pid, tid = parse_latency(value)
+                builder.waits.append(ThreadWaits(pid, tid, _thread_name(pid, tid, threads), latency))
         if "syscalls" in probes:
             builder.calls = []
             for key, value in self._tables.get("calls", ()):
                 number = int.from_bytes(key[4:8], "little")
-                latency = Latency(*parse_latency(value)[:5])
+                latency, _, _ = parse_latency(value)
                 pid = int.from_bytes(key[:4], "little")
                 builder.calls.append(SystemCall(pid, names.get(number, f"syscall {number}"), latency))
         if "faults" in probes:
             rows = [parse_latency(value) for _, value in self._tables.get("faults", ())]
-            builder.faults = [FaultCount(row[-2], row[0]) for row in rows]
+            builder.faults = [FaultCount(pid, latency.count) for latency, pid, _ in rows]
 
     def _add_notes(self, builder: TraceBuilder) -> None:
         builder.processes = self._symbols.names()
@@ -155,7 +158,9 @@ class BpfTier:
             builder.notes.append(self._note)
         cut = sum(bool(resolved.record.flags & FLAG_TRUNCATED) for resolved in self._records)
         if cut:
-            builder.notes.append(f"{cut} stacks were deeper than 128 Python frames; their outer ends are missing")
+            builder.notes.append(
+                f"{cut} stacks were deeper than 128 Python frames; their outer ends are missing"
+            )
 
 
 def _thread_name(pid: int, tid: int, own: dict[int | None, str]) -> str:

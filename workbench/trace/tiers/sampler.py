@@ -1,8 +1,8 @@
 """The tier that needs nothing: a thread of our own looks at the others' Python frames.
 
-Works on any system Python runs on. What it cannot see is None. A sample weighs the CPU time its thread used since the
-tick before (where the system tells), so sleeping threads weigh nothing. It looks when the interpreter lets it run: long C
-calls that hold the GIL are charged to the line after them.
+Works on any system Python runs on. What it cannot see is None. A sample weighs the CPU time its thread used
+since the tick before (where the system tells), so sleeping threads weigh nothing. It looks when the
+interpreter lets it run: long C calls that hold the GIL are charged to the line after them.
 """
 
 from __future__ import annotations

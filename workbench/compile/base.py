@@ -1,0 +1,58 @@
+"""The seam every backend implements, and the backends there are: one file each in ``backends/``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import UnknownBackend
+from ..session import Runner
+from .config import CompileConfig
+from .source import Source
+
+Progress = Callable[[float, str], None]
+"""Called with the share done and a line of text."""
+
+
+class Backend(Protocol):
+    """What one file of ``backends/`` provides as ``BACKEND``."""
+
+    name: str
+    reference: bool
+    """True if it runs the program itself, so that there is nothing to compare it with."""
+
+    def available(self) -> str | None:
+        """Return None if it can run here, else the reason and what to install."""
+
+    def compile(
+        self, source: Source, out: Path, config: CompileConfig, progress: Progress
+    ) -> Mapping[str, str]:
+        """Write the model's files into `out`; return the versions of what made them."""
+
+    def load(self, compiled: Path, threads: int) -> Runner:
+        """Return the forward pass of a compiled folder."""
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends, whether or not they can run here."""
+    folder = Path(__file__).parent / "backends"
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(folder)])))
+
+
+def backend(name: str) -> Backend:
+    """Return a backend by name.
+
+    Raises
+    ------
+    UnknownBackend
+        If there is none of this name; lists those there are.
+    """
+    if name not in backend_names():
+        raise UnknownBackend(
+            f"there is no backend {name!r}", where=name, fix=f"backends: {', '.join(backend_names())}"
+        )
+    found: Backend = importlib.import_module(f"{__package__}.backends.{name}").BACKEND
+    return found

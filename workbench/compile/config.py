@@ -1,0 +1,48 @@
+"""How to compile, as a record: the parameters of one recipe step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..codec import register
+from ..errors import InputError
+
+
+@register("compile_config")
+@dataclass(frozen=True)
+class CompileConfig:
+    """How to compile a program.
+
+    Parameters
+    ----------
+    backend
+        A file of ``compile/backends``: ``onnxruntime``, or ``eager`` (the reference).
+    tolerance_abs, tolerance_rel
+        An output passes when it differs from eager by at most ``tolerance_abs + tolerance_rel * peak``, where
+        peak is the largest magnitude eager gave for it. None: a default by dtype and scheme
+        (:mod:`workbench.compile.tolerance`).
+    threads
+        Threads of the session that is checked.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> CompileConfig().backend
+    'onnxruntime'
+    """
+
+    backend: str = "onnxruntime"
+    tolerance_abs: float | None = None
+    tolerance_rel: float | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in (("tolerance_abs", self.tolerance_abs), ("tolerance_rel", self.tolerance_rel)):
+            if value is not None and not 0 <= value < float("inf"):
+                raise InputError(f"{name} is {value}", where=name, fix="a number from 0 up, or None")
+        if self.threads < 1:
+            raise InputError(f"threads is {self.threads}", where="threads", fix="1 or more")

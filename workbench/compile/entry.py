@@ -1,0 +1,173 @@
+"""The verb: a program or variant folder in, a compiled folder out; and back to a session."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import codec
+from ..atomic import disk_guard, write_bytes
+from ..codec import register
+from ..errors import CompileError, CorruptArtifact
+from ..program import read_signature, write_examples, write_signature
+from ..session import Session
+from .base import Backend, Progress, backend
+from .check import compare, make_cases
+from .config import CompileConfig
+from .source import Source
+from .tolerance import Tolerance, tolerance_for
+
+BACKEND_FILE = "backend.json"
+
+
+@register("compile_report")
+@dataclass(frozen=True)
+class CompileReport:
+    """Outcome of one compilation.
+
+    Parameters
+    ----------
+    backend
+        Its name.
+    max_abs_error
+        Largest difference from eager, over all float outputs and checked sizes.
+    tolerance_abs, tolerance_rel
+        What was allowed.
+    checked
+        The sizes it was checked at; one empty mapping where nothing is dynamic.
+    bytes
+        Size of the compiled folder's files.
+    seconds
+        Time by stage: ``reference``, ``compile``, ``check``. Not stored: it differs from run to run.
+    """
+
+    backend: str
+    max_abs_error: float
+    tolerance_abs: float
+    tolerance_rel: float
+    checked: tuple[Mapping[str, int], ...]
+    bytes: int
+    seconds: Mapping[str, float]
+
+
+def compile_program(
+    variant: Path, out: Path, config: CompileConfig, progress: Progress | None = None
+) -> CompileReport:
+    """Compile a program or variant, check it against eager and write the compiled folder.
+
+    Equal inputs give equal bytes.
+
+    Parameters
+    ----------
+    variant
+        A program or variant folder (left as it is).
+    out
+        An existing empty folder to fill.
+    config
+        Backend, tolerance and threads.
+    progress
+        Called with the share done and a line of text.
+
+    Raises
+    ------
+    UnknownBackend
+        If there is no such backend.
+    CompileError
+        If the backend cannot run here or cannot express the program; names the operator and its module.
+    NumericalMismatch
+        If an output differs from eager beyond the tolerance; carries the numbers.
+    CorruptArtifact
+        If the variant's files are damaged.
+    """
+    tell = progress or (lambda share, text: None)
+    chosen = _available(config.backend)
+    clock = _Clock()
+    tell(0.0, "running the reference")
+    source = Source(variant)
+    tolerance = tolerance_for(source, config)
+    cases = make_cases(source) if not chosen.reference else make_cases(source)[:1]
+    clock.lap("reference")
+    tell(0.2, f"compiling for {chosen.name}")
+    with disk_guard(out):
+        versions = chosen.compile(source, out, config, tell)
+    source.release()
+    clock.lap("compile")
+    tell(0.8, "checking against the reference")
+    error = compare(chosen.load(out, config.threads), cases, tolerance, where=chosen.name)
+    clock.lap("check")
+    write_signature(out, source.signature)
+    write_examples(out, source.examples)
+    checked = tuple(case.sizes for case in cases)
+    _write_record(out, chosen.name, versions, tolerance, error, checked)
+    tell(1.0, "done")
+    size = sum(file.stat().st_size for file in out.iterdir())
+    return CompileReport(
+        chosen.name, error, tolerance.absolute, tolerance.relative, checked, size, clock.seconds
+    )
+
+
+def load(compiled: Path, threads: int = 1) -> Session:
+    """Return a compiled folder as a callable session; in a fresh process too, without torch for onnxruntime.
+
+    Parameters
+    ----------
+    compiled
+        A compiled folder.
+    threads
+        Threads inside one operator.
+
+    Raises
+    ------
+    CorruptArtifact
+        If a file is missing or damaged.
+    UnknownBackend, CompileError
+        If its backend does not exist or cannot run here.
+    """
+    path = compiled / BACKEND_FILE
+    try:
+        name = str(json.loads(path.read_bytes())["backend"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptArtifact(
+            f"{BACKEND_FILE} is missing or cannot be read: {error}", where=str(path), fix="compile it again"
+        ) from error
+    return Session(read_signature(compiled), _available(name).load(compiled, threads), compiled.name)
+
+
+def _available(name: str) -> Backend:
+    found = backend(name)
+    if reason := found.available():
+        raise CompileError(f"the backend {name!r} cannot run here", where=name, fix=reason)
+    return found
+
+
+def _write_record(
+    out: Path,
+    name: str,
+    versions: Mapping[str, str],
+    tolerance: Tolerance,
+    error: float,
+    checked: tuple[Mapping[str, int], ...],
+) -> None:
+    record = {
+        "backend": name,
+        "versions": versions,
+        "tolerance": {"absolute": tolerance.absolute, "relative": tolerance.relative},
+        "max_abs_error": error,
+        "checked": checked,
+    }
+    write_bytes(out / BACKEND_FILE, codec.dumps(record).encode())
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now

@@ -1,0 +1,92 @@
+"""The program or variant folder a backend compiles: read once, run as the reference, then let go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CorruptArtifact
+from ..program import (
+    ONNX_FILE,
+    PROGRAM_FILE,
+    Examples,
+    read_examples,
+    read_program,
+    read_signature,
+    runner,
+    to_arrays,
+)
+from ..types import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch.export import ExportedProgram
+
+    Array = NDArray[Any]
+
+QUANTIZATION_FILE = "quantization.json"
+
+
+class Source:
+    """A program or variant folder.
+
+    Parameters
+    ----------
+    folder
+        Holds ``program.pt2`` or ``program.onnx``, and what :mod:`workbench.program` describes.
+
+    Raises
+    ------
+    CorruptArtifact
+        If a file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.signature: Signature = read_signature(folder)
+        self.examples: Examples = read_examples(folder)
+        self.quantized = (folder / QUANTIZATION_FILE).exists()
+        if not self.file.exists():
+            raise CorruptArtifact("the folder holds no program", where=str(folder), fix="capture it again")
+
+    @property
+    def file(self) -> Path:
+        """The model: ``program.onnx`` if it came from ONNX, else ``program.pt2``."""
+        onnx = self.folder / ONNX_FILE
+        return onnx if onnx.exists() else self.folder / PROGRAM_FILE
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the model is an ONNX file."""
+        return self.file.name == ONNX_FILE
+
+    @cached_property
+    def program(self) -> ExportedProgram:
+        """The torch program. Whoever lowers it may change it; :meth:`run` is for before that."""
+        return read_program(self.folder)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the reference outputs: torch eager, or for an ONNX file its graph run as written."""
+        if self.is_onnx:
+            return self._onnx.run(feeds)
+        import torch
+
+        return to_arrays(self._eager({k: torch.from_numpy(v.copy()) for k, v in feeds.items()}))
+
+    @cached_property
+    def _eager(self) -> Any:
+        return runner(self.program, self.signature)
+
+    @cached_property
+    def _onnx(self) -> Any:
+        from ..onnx_session import OnnxRunner
+
+        return OnnxRunner(self.file, optimize=False)
+
+    def release(self) -> None:
+        """Forget the program, so that its weights do not lie in memory twice while the result is checked."""
+        for name in ("program", "_eager", "_onnx"):
+            self.__dict__.pop(name, None)

@@ -1,0 +1,54 @@
+"""How far a compiled output may be from eager's.
+
+An output passes when ``max|compiled - eager| <= absolute + relative * peak``, peak = ``max|eager|``. The peak,
+not each element, scales it: a sum that cancels to almost zero carries the rounding of its large terms.
+
+=============  =========  =========  ==============================================================
+program        absolute   relative   why
+=============  =========  =========  ==============================================================
+float64        1e-10      1e-9       another order of summation
+float32        1e-5       1e-3       another order of summation, fused and approximated functions
+float16        1e-3       2e-2       as above with 11 bits; kernels differ in where they round
+quantized      1e-3       1e-1       a value near a step's edge rounds to either side, in every layer
+=============  =========  =========  ==============================================================
+
+Integer and boolean outputs (an argmax, a mask) have no distance: the share of elements that differ must be
+at most ``relative``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .config import CompileConfig
+from .source import Source
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest error an output may have: ``absolute + relative * peak``."""
+
+    absolute: float
+    relative: float
+
+
+_BY_DTYPE = {
+    "float64": Tolerance(1e-10, 1e-9),
+    "float32": Tolerance(1e-5, 1e-3),
+    "float16": Tolerance(1e-3, 2e-2),
+}
+_QUANTIZED = Tolerance(1e-3, 1e-1)
+
+
+def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
+    """Return what the caller asked for, else the default of the program's coarsest dtype."""
+    dtypes = {spec.dtype for spec in (*source.signature.inputs, *source.signature.outputs)}
+    default = next((_BY_DTYPE[d] for d in ("float16", "float32", "float64") if d in dtypes), None)
+    if default is None:
+        default = _BY_DTYPE["float32"]
+    if source.quantized:
+        default = _QUANTIZED
+    return Tolerance(
+        default.absolute if config.tolerance_abs is None else config.tolerance_abs,
+        default.relative if config.tolerance_rel is None else config.tolerance_rel,
+    )
