@@ -91,6 +91,8 @@ def compile_program(
     cases = make_cases(source) if not chosen.reference else make_cases(source)[:1]
     clock.lap("reference")
     tell(0.2, f"compiling for {chosen.name}")
+    write_signature(out, source.signature)
+    write_examples(out, source.examples)
     with disk_guard(out):
         versions = chosen.compile(source, out, config, tell)
     source.release()
@@ -98,8 +100,6 @@ def compile_program(
     tell(0.8, "checking against the reference")
     error = compare(chosen.load(out, config.threads), cases, tolerance, where=chosen.name)
     clock.lap("check")
-    write_signature(out, source.signature)
-    write_examples(out, source.examples)
     checked = tuple(case.sizes for case in cases)
     _write_record(out, chosen.name, versions, tolerance, error, checked)
     tell(1.0, "done")
