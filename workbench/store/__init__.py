@@ -1,7 +1,8 @@
 """The store: artifacts, names, runs, events, lineage, measurements and deployments in one folder."""
 
-from .artifacts import ArtifactDraft, ArtifactRow
+from .artifacts import ArtifactRow
 from .deployments import Deployment
+from .draft import ArtifactDraft
 from .events import Event
 from .gc import GcReport
 from .lineage import LineageGraph, LineageNode

@@ -12,46 +12,18 @@ import builtins
 import errno
 import hashlib
 import os
-import stat
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .. import codec
 from ..atomic import disk_guard, inside, sync_folder, write_bytes
-from ..errors import CorruptArtifact, InputError, UnknownArtifact, UnsafePath
-from ..types import FileEntry, Manifest, Signature
+from ..errors import CorruptArtifact, InputError, UnknownArtifact
+from ..types import FileEntry, Manifest
 from .blobs import hash_file, remove_tree, take_in
 from .database import Database, exclusive, shared
-
-_MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class ArtifactDraft:
-    """What becomes an artifact: a folder of files and everything the manifest says of them.
-
-    Parameters
-    ----------
-    kind
-        ``program | variant | compiled | package | trace | data``.
-    files
-        The folder whose regular files (at any depth) are taken; it is left as it is.
-    signature, parents, step, code, environment, data, metrics
-        As in :class:`~workbench.types.Manifest`.
-    """
-
-    kind: str
-    files: Path
-    signature: Signature | None = None
-    parents: tuple[str, ...] = ()
-    step: Mapping[str, Any] = field(default_factory=dict)
-    code: str = ""
-    environment: str = ""
-    data: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
+from .draft import MANIFEST, ArtifactDraft, regular_files
 
 
 @dataclass(frozen=True)
@@ -121,7 +93,7 @@ class Artifacts:
             If its manifest is missing or its bytes do not match the digest.
         """
         self._require(digest)
-        path = self._of(digest) / _MANIFEST
+        path = self._of(digest) / MANIFEST
         try:
             text = path.read_bytes()
         except OSError as error:
@@ -210,7 +182,7 @@ class Artifacts:
 
     def _take_in(self, draft: ArtifactDraft, scratch: Path) -> Manifest:
         entries = []
-        for path in _regular_files(draft.files):
+        for path in regular_files(draft.files):
             relative, hexdigest = (
                 path.relative_to(draft.files).as_posix(),
                 take_in(path, self._blobs, scratch),
@@ -232,7 +204,7 @@ class Artifacts:
             path = inside(folder, entry.path)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.link(self._blobs / _hex(entry.digest), path)
-        write_bytes(folder / _MANIFEST, text, mode=0o444)
+        write_bytes(folder / MANIFEST, text, mode=0o444)
         for inner in [path for path in folder.rglob("*") if path.is_dir()]:
             sync_folder(inner)
         try:
@@ -251,8 +223,8 @@ class Artifacts:
                 fresh = path.with_name(f".{path.name}.{os.getpid()}")
                 os.link(blob, fresh)
                 fresh.replace(path)
-        if not (target / _MANIFEST).is_file() or (target / _MANIFEST).read_bytes() != text:
-            write_bytes(target / _MANIFEST, text, mode=0o444)
+        if not (target / MANIFEST).is_file() or (target / MANIFEST).read_bytes() != text:
+            write_bytes(target / MANIFEST, text, mode=0o444)
 
     def _record(self, digest: str, manifest: Manifest) -> None:
         size = sum(entry.size_bytes for entry in manifest.files)
@@ -265,21 +237,6 @@ class Artifacts:
                 "INSERT OR IGNORE INTO lineage VALUES (?, ?)",
                 [(digest, parent) for parent in manifest.parents],
             )
-
-
-def _regular_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError("a draft needs a folder of files", where=str(folder))
-    found = []
-    for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
-        mode = path.lstat().st_mode
-        if not stat.S_ISDIR(mode):
-            if not stat.S_ISREG(mode):
-                raise UnsafePath(f"{path.name} is not a regular file", where=str(path))
-            found.append(path)
-    if folder / _MANIFEST in found:
-        raise InputError(f"a draft may not hold a {_MANIFEST}", where=str(folder))
-    return found
 
 
 def _hex(digest: str) -> str:
