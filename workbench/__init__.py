@@ -13,9 +13,13 @@ package costs nothing.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import inspect
+
     from IPython.core.interactiveshell import InteractiveShell
 
 __version__ = "0.1.0"
@@ -48,6 +52,40 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
+
+
+class _VerbPackage(ModuleType):
+    """A package named like its verb, which can be called as the verb: ``workbench.quantize(...)``."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        import inspect
+
+        return inspect.signature(self._function)
+
+    @property
+    def _function(self) -> Any:
+        name = self.__name__.rpartition(".")[2]
+        return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+class _Package(ModuleType):
+    """The package itself, which makes those packages callable.
+
+    Importing ``workbench.quantize`` binds that name to the package, over the function of the api: with this,
+    ``wb.quantize(...)`` works before and after.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOMES and type(value) is ModuleType:
+            value.__class__ = _VerbPackage
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,8 @@
 """show, lineage, gc, verify, runs, logs, cancel, resume: looking and tidying."""
 
+import subprocess
+import sys
+
 import pytest
 
 import workbench as wb
@@ -96,7 +99,7 @@ def test_results_are_what_a_notebook_shows(store, made):
 
 
 def test_the_package_gives_the_api_lazily():
-    assert wb.quantize is api.quantize
+    assert wb.show is api.show
     assert wb.Store.__name__ == "Store"
     assert {"capture", "push", "Store"} <= set(dir(wb))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -104,10 +107,25 @@ def test_the_package_gives_the_api_lazily():
     assert set(api.__all__) <= set(wb.__all__)
 
 
-def test_importing_the_package_imports_nothing_heavy():
-    import subprocess
-    import sys
+@pytest.mark.parametrize("verb", ["capture", "quantize", "compile"])
+def test_a_verb_is_callable_before_and_after_its_package_is_imported(verb):
+    code = f"""
+import inspect, workbench as wb
+from workbench import api
+assert wb.{verb} is api.{verb}
+import workbench.{verb}, workbench.{verb} as package
+assert package.__path__ and wb.{verb} is package
+assert inspect.signature(wb.{verb}) == inspect.signature(api.{verb})
+try:
+    wb.{verb}()
+except TypeError as error:
+    assert str(error).startswith("{verb}() missing"), error
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
+
+def test_importing_the_package_imports_nothing_heavy():
     code = (
         "import sys, workbench; before = set(sys.modules); from workbench import api; api.show;"
         "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'pandas', 'starlette', 'IPython'};"
