@@ -15,13 +15,20 @@ The tensors are shared with the original program, never copied.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
-from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec, TensorArgument
+from torch.export.graph_signature import (
+    ExportGraphSignature,
+    InputKind,
+    InputSpec,
+    OutputSpec,
+    TensorArgument,
+)
 from torch.fx import Node
 
 _STATE = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -138,7 +145,7 @@ class Editor:
         self.graph.lint()
         self.module.recompile()
         specs = [self._specs[n.name] for n in self._placeholders()]
-        signature = ExportGraphSignature(specs, self._program.graph_signature.output_specs)
+        signature = ExportGraphSignature(specs, self._output_specs())
         used = {str(s.target) for s in specs if s.kind in _STATE}
         return ExportedProgram(
             root=self.module,
@@ -150,6 +157,17 @@ class Editor:
             example_inputs=self._program.example_inputs,
             constants=self._constants,
         )
+
+    def _output_specs(self) -> list[OutputSpec]:
+        """Return the outputs by the names of the nodes that give them now: the last layer may be replaced."""
+        results = self.graph.output_node().args[0]
+        assert isinstance(results, tuple | list)  # noqa: S101 - every exported graph returns a tuple
+        return [
+            dataclasses.replace(spec, arg=TensorArgument(result.name))
+            if isinstance(result, Node) and isinstance(spec.arg, TensorArgument)
+            else spec
+            for spec, result in zip(self._program.graph_signature.output_specs, results, strict=True)
+        ]
 
     def _placeholders(self) -> list[Node]:
         return [n for n in self.graph.nodes if n.op == "placeholder"]

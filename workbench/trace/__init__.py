@@ -1,4 +1,4 @@
-"""Profile what runs in a process: CPU, scheduling, page faults, system calls, down to the notebook cell and line.
+"""Profile what runs in a process: CPU, scheduling, page faults, system calls, down to the cell and line.
 
 ::
 

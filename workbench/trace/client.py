@@ -45,7 +45,7 @@ class _Private:
             self.address = listener.getsockname()
             handle = listener.fileno()
             # A session of its own: Ctrl-C in the notebook must not reach it.
-            self.process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "workbench.trace.collector"),
                     *("--listen-fd", str(handle), "--owner", str(self.owner)),
@@ -163,7 +163,7 @@ def _connect() -> tuple[socket.socket, _Private | None]:
         return sock, None
     if not privileges.can_trace():
         raise NoPrivilege(
-            f"no collector listens at {running}, and uid {os.geteuid()} has not CAP_BPF and CAP_PERFMON to start one",
+            f"no collector listens at {running} and uid {os.geteuid()} lacks CAP_BPF and CAP_PERFMON to start one",
             where="collector",
             fix=f"as root: python -m workbench.trace.collector --socket {running}",
         )

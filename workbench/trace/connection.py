@@ -200,7 +200,7 @@ def peer(sock: socket.socket) -> tuple[int, int, int]:
 
 
 def _peer_pidfd(sock: socket.socket, pid: int) -> int:
-    """A handle on the client's process; readable when it ends, whoever else holds the socket."""
+    """Return a handle on the client's process; readable when it ends, whoever else holds the socket."""
     with contextlib.suppress(OSError):  # kernels before 6.5
         return sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     with contextlib.suppress(OSError):

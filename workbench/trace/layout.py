@@ -83,7 +83,7 @@ def own_layout() -> tuple[Layout | None, str]:
 
 
 def own_walk() -> tuple[int, ...]:
-    """Return the request's ``python`` field for this process: address of ``_PyRuntime`` and the walk's offsets."""
+    """Return the request's ``python`` field for this process: address of ``_PyRuntime``, then offsets."""
     layout, _ = own_layout()
     if layout is None:
         return ()

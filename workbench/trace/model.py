@@ -1,4 +1,4 @@
-"""A finished trace: what ran, where, for how long. Every tier fills the same model; what it cannot see is None.
+"""A finished trace: what ran, where, for how long. Every tier fills it; what a tier cannot see is None.
 
 A trace is an artifact: :meth:`Trace.save` writes ``trace.jsonl.gz`` (one JSON array a line, the record's kind
 first) and ``meta.json``; :meth:`Trace.load` reads them anywhere, without the machine, the process or the
@@ -243,8 +243,8 @@ def _collect(lines: Iterator[list[Any]]) -> dict[str, Any]:
         else:
             name, row = _ROWS[kind]
             if kind in ("wait", "call"):
-                *figures, slots = values[-1]
-                values[-1] = Latency(*figures, slots=tuple(slots))
+                count, errors, total_ns, max_ns, slots = values[-1]
+                values[-1] = Latency(count, errors, total_ns, max_ns, tuple(slots))
             parts[name].append(row(*values))
     _check_references(parts)
     return {name: tuple(rows) for name, rows in parts.items()}

@@ -25,8 +25,10 @@ class LineCost:
 
 
 def line_of(stack: Iterable[Frame]) -> Frame:
-    """Return the line a stack is charged to: the innermost in a notebook cell, else the innermost of the user's own
-    files, else the innermost Python line, else :data:`NO_PYTHON`.
+    """Return the line a stack is charged to.
+
+    The innermost in a notebook cell, else the innermost of the user's own files, else the innermost Python
+    line, else :data:`NO_PYTHON`.
 
     Examples
     --------
@@ -60,14 +62,14 @@ def costs(trace: Trace) -> list[LineCost]:
 
 
 def readable(stack: Iterable[Frame]) -> list[Frame]:
-    """Return a stack, outermost first, without what runs *under* a notebook cell (kernel, event loop, IPython)."""
+    """Return a stack, outermost first, without what runs a notebook cell (event loop, IPython)."""
     frames = list(stack)
     first = next((index for index, frame in enumerate(frames) if frame.cell), 0)
     return frames[first:]
 
 
 def weighted_stacks(trace: Trace) -> dict[tuple[Frame, ...], float]:
-    """Return CPU seconds by readable stack; a process other than the traced one comes as an outermost frame."""
+    """Return CPU seconds by readable stack; a child process comes as an outermost frame."""
     weights: dict[tuple[Frame, ...], float] = defaultdict(float)
     read = [tuple(readable(trace.frames[index] for index in stack)) for stack in trace.stacks]
     for sample in trace.samples:

@@ -81,7 +81,8 @@ def _box(left: float, width: float, row: int, name: str, tip: str, colour: str) 
     shown = f'<text x="{left + 3:.1f}" y="{top + 13}">{html.escape(text)}</text>' if text else ""
     return (
         f"<g><title>{html.escape(tip)}</title>"
-        f'<rect x="{left:.1f}" y="{top}" width="{max(width - 0.5, 0.3):.1f}" height="{_ROW - 1}" fill="{colour}"/>'
+        f'<rect x="{left:.1f}" y="{top}" width="{max(width - 0.5, 0.3):.1f}" '
+        f'height="{_ROW - 1}" fill="{colour}"/>'
         f"{shown}</g>"
     )
 

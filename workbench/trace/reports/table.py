@@ -85,7 +85,7 @@ def histogram_table(latency: Latency, title: str) -> Table:
     used = [slot for slot, count in enumerate(latency.slots) if count]
     span = range(used[0], used[-1] + 1) if used else range(0)
     most = max(latency.slots, default=0)
-    rows = [
+    rows: list[list[Cell]] = [
         [
             f"{duration(2**slot)} – {duration(2 ** (slot + 1))}",
             latency.slots[slot],

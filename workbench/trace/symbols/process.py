@@ -1,11 +1,12 @@
 """Names for the records of a traced process and its children, resolved while they are fresh.
 
-Code objects die and processes end, so Python frames are looked up as records arrive; native addresses wait until the end
-for this process and until the first record for children.
+Code objects die and processes end, so Python frames are looked up as records arrive; native addresses wait
+until the end. Mappings of a child are read at its first record, those of the root process again at the end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +40,9 @@ class _Process:
         self.name = _comm(pid)
         self.memory: Memory | None = None
         self.native: NativeMap | None = None
-        try:
+        with contextlib.suppress(OSError):  # it has ended already; a fork shares what its parent had
             self.memory = Memory(pid)
             self.native = NativeMap(pid)
-        except OSError:  # it has ended already; a fork shares what its parent had
-            pass
         self.reader = CodeReader(self.memory, layout.code) if self.memory and layout else None
 
     def code(self, address: int) -> Code | None:
@@ -95,11 +94,8 @@ class Symbols:
 
     def refresh(self) -> None:
         """Read the root process's mappings again: libraries loaded during the trace are there now."""
-        root = self._processes[self._root]
-        try:
-            root.native = NativeMap(self._root)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):  # it has ended; what we had stays
+            self._processes[self._root].native = NativeMap(self._root)
 
     def native(self, record: Record, *, has_python: bool) -> list[Frame]:
         """Return native frames, innermost first.

@@ -122,14 +122,14 @@ class CodeReader:
 
 
 def decode_lines(table: bytes, first_line: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return byte offsets where a line starts, and the lines (0: none), from ``co_linetable``.
+    r"""Return byte offsets where a line starts, and the lines (0: none), from ``co_linetable``.
 
     The location table of CPython 3.11 and later: entries of one head byte (1, kind: 4 bits, length - 1: 3
     bits) and what the kind says; columns are skipped.
 
     Examples
     --------
-    >>> code = compile("a = 1\\nb = 2\\n", "x", "exec")
+    >>> code = compile("a = 1\nb = 2\n", "x", "exec")
     >>> starts, lines = decode_lines(code.co_linetable, code.co_firstlineno)
     >>> sorted(set(lines))
     [0, 1, 2]

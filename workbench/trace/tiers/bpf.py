@@ -16,8 +16,8 @@ from ..builder import TraceBuilder
 from ..client import Collector
 from ..layout import own_layout, own_walk
 from ..model import FaultCount, SystemCall, ThreadWaits
-from ..syscall_names import syscall_names
 from ..symbols.process import ResolvedRecord, Symbols
+from ..syscall_names import syscall_names
 from ..wire import (
     FLAG_TRUNCATED,
     RECORD_CPU,
@@ -91,7 +91,7 @@ class BpfTier:
         return builder
 
     def _read(self) -> None:
-        """Reader thread: connect (so that its own thread id is known not to be traced), then take messages."""
+        """Reader thread: connect (the request names this thread as one not to trace), then take messages."""
         try:
             own = self._wanted.pid == os.getpid()
             self._symbols = Symbols(self._wanted.pid, self._layout)

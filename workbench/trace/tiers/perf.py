@@ -1,8 +1,9 @@
 """The tier without BPF rights: the kernel's own sampling clock, on ourselves.
 
-perf_event_open on one's own threads (user mode only) is open to everybody at the usual paranoia level: true on-CPU samples
-with the native function, threads and children included. The Python frames come from our own look at the threads, joined by
-time: each clock sample takes the nearest look at its thread. /proc adds page faults and run-queue delay.
+Sampling one's own threads with perf_event_open (user mode only) is open to everybody at the usual paranoia
+level: true on-CPU samples with the native function, threads and children included. The Python frames come
+from our own look at the threads, joined by time: each clock sample takes the nearest look at its thread.
+The process's own accounting adds page faults.
 """
 
 from __future__ import annotations
