@@ -34,6 +34,10 @@ class ShellContext:
         """Return what ``module:attribute`` or ``file.py:attribute`` names."""
         return resolve(name, None, what)
 
+    def optional(self, name: str | None, what: str) -> Any:
+        """Return the same, or None where the option was not given."""
+        return None if name is None else self.value(name, what)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.

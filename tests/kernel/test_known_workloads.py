@@ -96,7 +96,9 @@ def test_page_faults_of_fresh_pages():
 def test_run_queue_latency_under_contention():
     with trace.session(("sched",), tier="bpf") as recorder:
         spinners = [
-            subprocess.Popen([sys.executable, "-c", "import time; e=time.time()+1\nwhile time.time()<e: pass"])
+            subprocess.Popen(
+                [sys.executable, "-c", "import time; e=time.time()+1\nwhile time.time()<e: pass"]
+            )
             for _ in range(2 * os.cpu_count())
         ]
         _spin(0.4)
@@ -122,7 +124,9 @@ def test_a_forked_child_is_followed():
             os._exit(0)
         os.waitpid(child, 0)
     recorded = recorder.trace
-    assert [call.latency.count for call in recorded.calls if (call.pid, call.name) == (child, "getppid")] == [1009]
+    assert [call.latency.count for call in recorded.calls if (call.pid, call.name) == (child, "getppid")] == [
+        1009
+    ]
     stacks = [recorded.stack(sample) for sample in recorded.samples if sample.pid == child]
     assert len(stacks) > 100
     named = [stack for stack in stacks if any(frame.name == "_warm" for frame in stack)]
@@ -211,7 +215,9 @@ def test_code_that_is_gone_is_not_misnamed():
     with trace.session(("cpu",), hz=499, tier="bpf") as recorder:
         for index in range(20):
             names = {"time": time}
-            source = f"def made_{index}():\n end=time.thread_time()+0.03\n while time.thread_time()<end: pass\n"
+            source = (
+                f"def made_{index}():\n end=time.thread_time()+0.03\n while time.thread_time()<end: pass\n"
+            )
             exec(compile(source + f"made_{index}()", "<made>", "exec"), names)
             del names
     made = {

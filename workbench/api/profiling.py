@@ -73,7 +73,9 @@ def _keep(store: Store, trace: Trace, compiled: str, name: str) -> str:
     folder = store.scratch()
     try:
         trace.save(folder)
-        digest = store.artifacts.put(ArtifactDraft("trace", folder, parents=(compiled,), code=code_version()))
+        digest = store.artifacts.put(
+            ArtifactDraft("trace", folder, parents=(compiled,), code=code_version(("trace",)))
+        )
     finally:
         remove_tree(folder)
     store.names.set(name, digest)

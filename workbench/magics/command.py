@@ -25,6 +25,9 @@ class Context(Protocol):
     def value(self, name: str, what: str) -> Any:
         """Return the object a name stands for; `what` names its role in an error."""
 
+    def optional(self, name: str | None, what: str) -> Any:
+        """Return the same, or None where the option was not given."""
+
     def on_event(self, event: Any) -> None:
         """Show one event of a run."""
 

@@ -35,6 +35,10 @@ class NotebookContext:
         """Return the variable (or reference) of this name."""
         return resolve(name, self._shell.user_ns, what)
 
+    def optional(self, name: str | None, what: str) -> Any:
+        """Return the same, or None where the option was not given."""
+        return None if name is None else self.value(name, what)
+
     def _run(self, names: Mapping[str, Any]) -> None:
         cells.run(self._shell, self._body or "", names)
 

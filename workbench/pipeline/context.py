@@ -75,33 +75,37 @@ class StepContext:
         self._folders.append(self.store.scratch())
         return self._folders[-1]
 
+    def stage(self, message: str, fraction: float | None = None) -> None:
+        """Tell that a new part of the work begins, and the share done before it (0 to 1) when known."""
+        self._told_s = time.monotonic()
+        payload = {"message": message, "fraction": fraction}
+        self.store.events.append(self.run_id, self.position, "step.progress", payload)
+
     def progress(self, message: str, fraction: float | None = None) -> None:
-        """Tell what is being done and the share done (0 to 1, None unknown); at most 5 times a second."""
-        now = time.monotonic()
-        if now - self._told_s >= _PROGRESS_EVERY_S or fraction == 1:
-            self._told_s = now
-            self.store.events.append(
-                self.run_id, self.position, "step.progress", {"message": message, "fraction": fraction}
-            )
+        """Tell how far the present part is; what comes within 0.2 s of the last word is not worth an event."""
+        if time.monotonic() - self._told_s >= _PROGRESS_EVERY_S:
+            self.stage(message, fraction)
 
     def put(
         self,
         kind: str,
         files: Path,
         *,
+        step: Step | None = None,
         signature: Signature | None = None,
         parents: tuple[str, ...] = (),
         data: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> str:
-        """Store a folder as an artifact made by this step and return its digest."""
+        """Store a folder as an artifact made by this step, or by another `step` it stands for; return the digest."""
+        maker = step or self.step
         draft = ArtifactDraft(
             kind,
             files,
             signature=signature,
             parents=parents,
-            step=canonical(self.step),
-            code=environment.code_version(),
+            step=canonical(maker),
+            code=environment.code_version(maker.code),
             environment=environment.lock_digest(),
             data=data or {},
             metrics=metrics or {},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from collections.abc import Iterable
@@ -34,11 +33,10 @@ def code_digest(parts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def code_version() -> str:
-    """Return the package's version, the git commit it lies in if any, and the digest of its source."""
+def code_version(parts: Iterable[str]) -> str:
+    """Return the package's version, the git commit it lies in if any, and the digest of the parts' source."""
     commit = _commit(_PACKAGE.parent)
-    return "+".join([__version__, *([commit[:12]] if commit else []), code_digest([""])[:12]])
+    return "+".join([__version__, *([commit[:12]] if commit else []), code_digest(parts)[:12]])
 
 
 def _sources(parts: Iterable[str]) -> list[Path]:

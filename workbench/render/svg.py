@@ -151,10 +151,7 @@ def _arrow(a: _Place, b: _Place) -> str:
     mid = (x1 + x2) / 2
     curve = f"M{x1:.0f} {y1:.0f}C{mid:.0f} {y1:.0f} {mid:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
     tip = f"M{x2 - 6:.0f} {y2 - 3:.0f}L{x2:.0f} {y2:.0f}L{x2 - 6:.0f} {y2 + 3:.0f}z"
-    return (
-        f'<path d="{curve}" fill="none" stroke="currentColor"/>'
-        f'<path d="{tip}" fill="currentColor"/>'
-    )
+    return f'<path d="{curve}" fill="none" stroke="currentColor"/><path d="{tip}" fill="currentColor"/>'
 
 
 def _text_graph(

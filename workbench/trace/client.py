@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from .wire import CONTROL, MESSAGE_BYTES, STOP, Request
 
 SERVICE_SOCKET = Path("/run/workbench/collector.sock")
 SOCKET_VARIABLE = "MLOPS_COLLECTOR"
+_DIAL_SECONDS = 5
 _START_SECONDS = 20.0
 _END_SECONDS = 40.0
 
@@ -158,12 +160,13 @@ def _failure(body: dict[str, object]) -> TraceError:
 def _connect() -> tuple[socket.socket, _Private | None]:
     global _private
     running = Path(os.environ.get(SOCKET_VARIABLE) or SERVICE_SOCKET)
-    sock = _dial(str(running))
-    if sock is not None:
-        return sock, None
+    try:
+        return _dial(str(running)), None
+    except OSError as error:
+        absent = error.strerror
     if not privileges.can_trace():
         raise NoPrivilege(
-            f"no collector listens at {running} and uid {os.geteuid()} lacks CAP_BPF and CAP_PERFMON to start one",
+            f"no collector at {running} ({absent}), and uid {os.geteuid()} lacks CAP_BPF and CAP_PERFMON to start one",
             where="collector",
             fix=f"as root: python -m workbench.trace.collector --socket {running}",
         )
@@ -172,17 +175,19 @@ def _connect() -> tuple[socket.socket, _Private | None]:
             _private = _Private()
             atexit.register(stop_private)
         private = _private
-    sock = _dial(private.address)
-    if sock is None:
-        raise private.failure()
-    return sock, private
+    try:
+        return _dial(private.address), private
+    except OSError as error:
+        raise private.failure() from error
 
 
-def _dial(address: str | bytes) -> socket.socket | None:
+def _dial(address: str | bytes) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # A time limit of Python's own would turn a full backlog into an error at once; the kernel's waits.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _DIAL_SECONDS, 0))
     try:
         sock.connect(address)
     except OSError:
         sock.close()
-        return None
+        raise
     return sock

@@ -22,13 +22,14 @@ from pathlib import Path
 from ..errors import TraceError, WorkbenchError
 from . import privileges
 from .build import load_object
-from .connection import Connection
+from .connection import Connection, peer
 from .libbpf import Library
 from .probes import FOLLOW, PROBES
 
 # How old a record may get before the client sees it; waking up for each would cost more than taking it.
 _TICK_SECONDS = 0.1
-_MAX_CLIENTS = 32
+_MAX_CLIENTS = 64
+_MAX_CLIENTS_PER_USER = 16
 _MAX_SESSIONS = 8
 _MAX_SESSIONS_PER_USER = 4
 
@@ -84,7 +85,9 @@ class Collector:
             sock, _ = self._listener.accept()
         except OSError:
             return
-        if len(self._clients) >= _MAX_CLIENTS:
+        uid = peer(sock)[1]
+        same = sum(client.uid == uid for client in self._clients)
+        if len(self._clients) >= _MAX_CLIENTS or same >= _MAX_CLIENTS_PER_USER:
             sock.close()
             return
         try:

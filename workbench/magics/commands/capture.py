@@ -36,8 +36,11 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     is_file = args.model.endswith(".onnx")
     return api.capture(
         args.model if is_file else context.value(args.model, "the model"),
-        None if args.inputs is None else context.value(args.inputs, "the example inputs"),
+        context.optional(args.inputs, "the example inputs"),
         name=args.name or _default_name(args.model),
+        state=args.state,
+        dynamic=args.dynamic,
+        preprocess=context.optional(args.preprocess, "the preprocessing"),
         **_running.options(args, context),
     )
 

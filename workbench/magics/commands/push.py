@@ -26,7 +26,14 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.push`."""
     from ... import api
 
-    return api.push(args.artifact, **_running.options(args, context))
+    return api.push(
+        args.artifact,
+        to=args.to,
+        canary=args.canary,
+        port=args.port,
+        replicas=args.replicas,
+        **_running.options(args, context),
+    )
 
 
 COMMAND = Command(

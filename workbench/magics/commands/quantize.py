@@ -47,6 +47,14 @@ def call(args: argparse.Namespace, context: Context) -> Any:
 
     return api.quantize(
         args.artifact,
+        scheme=args.scheme,
+        mode=args.mode,
+        calibrator=args.calibrator,
+        calibrate=context.optional(args.calibrate, "the calibration data"),
+        preprocess=context.optional(args.preprocess, "the preprocessing"),
+        evaluate=context.optional(args.eval, "the evaluation function"),
+        max_drop=args.max_drop,
+        skip=args.skip,
         **_running.options(args, context),
     )
 

@@ -18,7 +18,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.status`."""
     from ... import api
 
-    return api.status()
+    return api.status(args.deployment or "")
 
 
 COMMAND = Command(

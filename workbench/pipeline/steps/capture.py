@@ -62,7 +62,7 @@ class CaptureStep:
 def capture(step: CaptureStep, context: StepContext) -> StepResult:
     """Fill a program folder and store it."""
     out = context.folder()
-    context.progress("capturing")
+    context.stage("capturing")
     report = _capture(step, context, out)
     roles = (("examples", step.examples), ("state", step.state), ("file", step.file))
     digest = context.put(

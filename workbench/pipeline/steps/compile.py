@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...codec import register
@@ -50,9 +51,15 @@ def compile_(step: CompileStep, context: StepContext) -> StepResult:
     report = compile_program(
         source, out, step.config, progress=lambda share, text: context.progress(text, share)
     )
+    return keep(step, context, out, report)
+
+
+def keep(step: CompileStep, context: StepContext, out: Path, report: CompileReport) -> StepResult:
+    """Store a compiled folder as what `step` makes and return its result."""
     metrics = {"max_abs_error": report.max_abs_error, "bytes": float(report.bytes)}
+    signature = read_signature(out)
     digest = context.put(
-        "compiled", out, signature=read_signature(out), parents=(step.program,), metrics=metrics
+        "compiled", out, step=step, signature=signature, parents=(step.program,), metrics=metrics
     )
     return StepResult(
         digest,

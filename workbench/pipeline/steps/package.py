@@ -50,7 +50,7 @@ def package(step: PackageStep, context: StepContext) -> StepResult:
             fix=f"%mlops compile {step.label} --backend onnxruntime",
         )
     out = context.folder()
-    context.progress("packing")
+    context.stage("packing")
     report = pack(
         context.input(step.compiled),
         out,

@@ -17,8 +17,6 @@ from ..wire import RECORD_EXEC, RECORD_FORK, Record
 from .native import NativeMap
 from .python import Code, CodeReader, Memory
 
-# Names, first line and line table of a code object lie in here; a change means another object took its place.
-_IDENTITY = slice(64, 144)
 _KERNEL = Frame("native", "[kernel]", "[kernel]")
 _EVAL_LOOP = "_PyEval_EvalFrameDefault"
 
@@ -47,10 +45,7 @@ class _Process:
 
     def code(self, address: int) -> Code | None:
         known = self.codes.get(address)
-        try:
-            identity = self.memory.read(address, _IDENTITY.stop)[_IDENTITY] if self.memory else b""
-        except OSError:
-            identity = b""
+        identity = self.reader.identity(address) if self.reader else b""
         if known and (known[0] == identity or not identity):
             return known[1]
         found = self.reader.read(address) if self.reader and identity else None

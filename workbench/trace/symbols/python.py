@@ -17,6 +17,9 @@ from ..layout import CodeLayout
 _TYPE_OFFSET = 8
 _TYPE_NAME_OFFSET = 24
 _SIZE_OFFSET = 16
+_REFERENCES_END = 1 << 32  # immortal objects have 2^32 - 1
+# First line, names and line table of a code object lie in here.
+_IDENTITY = slice(64, 144)
 _STATE_OFFSET = 32
 _BYTES_DATA = 32
 _MAX_NAME = 1024
@@ -81,17 +84,31 @@ class CodeReader:
         self._types: dict[int, bytes] = {}
         self._strings: dict[int, str] = {}
 
+    def identity(self, address: int) -> bytes:
+        """Return bytes that change when another code object takes the place; empty when there is none.
+
+        A freed block keeps its type but not its reference count: allocators put a pointer or 0 there.
+        """
+        try:
+            head = self._memory.read(address, _IDENTITY.stop)
+            alive = 0 < int.from_bytes(head[:_TYPE_OFFSET], "little") < _REFERENCES_END
+            return head[_IDENTITY] if alive and self._type(address) == b"code" else b""
+        except OSError:
+            return b""
+
     def read(self, address: int) -> Code | None:
         """Return the code object at an address, or None when there is none (any more)."""
-        layout = self._layout
+        layout, before = self._layout, self.identity(address)
+        if not before:
+            return None
         try:
-            if self._type(address) != b"code":
-                return None
             name = self._string(self._memory.word(address + layout.qualname))
             file = self._string(self._memory.word(address + layout.filename))
             (first,) = struct.unpack("<i", self._memory.read(address + layout.first_line, 4))
             table = self._bytes(self._memory.word(address + layout.line_table))
         except (OSError, ValueError):
+            return None
+        if self.identity(address) != before:  # it ended while we read
             return None
         starts, lines = decode_lines(table, first)
         return Code(name, file, first, starts, lines)

@@ -1,0 +1,313 @@
+"""The collector itself: what rights it has, whom it serves, what it leaves behind."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from workbench import trace
+from workbench.errors import TraceError
+from workbench.trace import client, wire
+from workbench.trace.connection import is_descendant
+
+pytestmark = pytest.mark.bpf
+
+
+def _status(pid):
+    return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+
+
+def _program_count(pid):
+    """Programs and links the process holds open; the kernel frees both with the last holder."""
+    count = 0
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            count += os.readlink(handle).startswith("anon_inode:bpf")
+        except OSError:
+            continue
+    return count
+
+
+def _until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture
+def service():
+    """A collector for everybody, on a socket of its own, in a folder that every user may enter."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    path = folder / "collector.sock"
+    process = subprocess.Popen([sys.executable, "-m", "workbench.trace.collector", "--socket", str(path)])
+    try:
+        assert _until(path.exists)
+        yield path, process
+        assert process.poll() is None, "the collector died"
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def _dial(path):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.connect(str(path))
+    sock.settimeout(20)
+    return sock
+
+
+def _request(**changes):
+    body = {"version": 1, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], **changes}
+    return json.dumps(body).encode()
+
+
+def _answer(sock):
+    message = sock.recv(100_000)
+    return json.loads(message[1:])
+
+
+def test_rights_are_exactly_two():
+    with trace.session(("cpu",), tier="bpf"):
+        status = _status(client.private_pid())
+    both = f"{(1 << 38) | (1 << 39):016x}"
+    assert (status["CapEff"].strip(), status["CapPrm"].strip()) == (both, both)
+    none = "0" * 16
+    assert [status[name].strip() for name in ("CapInh", "CapBnd", "CapAmb")] == [none] * 3
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Uid"].split() == ["65534"] * 4
+    assert status["Groups"].split() == []
+
+
+def test_nothing_stays_after_a_session():
+    with trace.session(tier="bpf"):
+        pid = client.private_pid()
+        assert _program_count(pid) > 10
+    assert _until(lambda: _program_count(pid) == 0)
+
+
+def test_it_ends_with_its_owner():
+    script = textwrap.dedent(
+        """
+        from workbench import trace
+        from workbench.trace import client
+        import sys, time
+        with trace.session(("cpu",), tier="bpf"):
+            print(client.private_pid(), flush=True)
+            time.sleep(60)
+        """
+    )
+    owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    with owner:
+        pid = int(owner.stdout.readline())
+        assert _program_count(pid) > 0
+        owner.kill()
+    assert _until(lambda: not Path(f"/proc/{pid}").exists() or _status(pid)["State"].split()[0] == "Z")
+
+
+def test_a_client_that_dies_leaves_nothing(service):
+    path, collector = service
+    script = (
+        "import os, time\nfrom workbench import trace\nwith trace.session(tier='bpf'):\n"
+        # A child that outlives its parent and holds the socket must not hold the programs.
+        " child = os.fork()\n if child == 0: time.sleep(60); os._exit(0)\n print(child, flush=True)\n time.sleep(60)"
+    )
+    dying = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, client.SOCKET_VARIABLE: str(path)},
+    )
+    with dying:
+        child = int(dying.stdout.readline())
+        assert _program_count(collector.pid) > 10
+        dying.kill()
+    try:
+        assert _until(lambda: _program_count(collector.pid) == 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_slow_client_loses_records_not_the_collector(service):
+    path, collector = service
+    slow = _dial(path)
+    slow.send(_request(probes=["cpu", "faults"], hz=9999))
+    assert _answer(slow)["event"] == "started"
+    for _ in range(100):
+        bytearray(30_000_000)  # page faults by the thousand
+    end = time.thread_time() + 2
+    while time.thread_time() < end:
+        pass
+    fast = _dial(path)
+    fast.send(_request())
+    assert _answer(fast)["event"] == "started"
+    assert int(_status(collector.pid)["VmRSS"].split()[0]) < 40_000
+    slow.send(wire.STOP)
+    kinds = []
+    while message := slow.recv(100_000):
+        kinds.append(message[:1])
+    assert kinds[-1] == wire.CONTROL
+    assert wire.RECORDS in kinds
+    fast.close()
+    slow.close()
+
+
+def test_a_client_that_reads_nothing_and_ends(service):
+    path, collector = service
+    sock = _dial(path)
+    sock.send(_request(hz=9999))
+    end = time.thread_time() + 0.5
+    while time.thread_time() < end:
+        pass
+    sock.close()
+    assert _until(lambda: _program_count(collector.pid) == 0)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (b"\xff\xfe", "not JSON"),
+        (b"[]", "exactly the fields"),
+        (_request(extra=1), "exactly the fields"),
+        (_request(version=2), "protocol 2"),
+        (_request(probes="cpu"), "not a list of names"),
+        (_request(probes=["shell"]), "no probe is called 'shell'"),
+        (_request(probes=[]), "no probe given"),
+        (_request(hz=0), "hz is 0"),
+        (_request(hz=True), "hz is True"),
+        (_request(hz=10**9), "hz is 1000000000"),
+        (_request(pid=-1), "pid is -1"),
+        (_request(pid=1), "not yours to trace"),
+        (_request(python=[1, 2]), "not an address"),
+        (_request(python=[2**64] + [0] * 12), "out of range"),
+        (_request(python=[4096] + [2**31] * 12), "out of range"),
+        (b"x" * 5000, "at most 4,096 bytes"),
+    ],
+)
+def test_a_bad_request_is_refused(service, message, said):
+    path, collector = service
+    with _dial(path) as sock:
+        sock.send(message)
+        answer = _answer(sock)
+        assert answer["event"] == "error"
+        assert said in answer["error"]["what"]
+        assert sock.recv(10) == b""
+    assert _program_count(collector.pid) == 0
+
+
+def test_too_many_sessions_are_refused(service):
+    path, _ = service
+    socks = [_dial(path) for _ in range(5)]
+    for sock in socks:
+        sock.send(_request(probes=["syscalls"]))
+    answers = [_answer(sock) for sock in socks]
+    assert [answer["event"] for answer in answers] == ["started"] * 4 + ["error"]
+    assert "too many tracing sessions" in answers[4]["error"]["what"]
+    for sock in socks:
+        sock.close()
+
+
+def test_endless_connects_are_cut_off(service):
+    path, collector = service
+    socks = []
+    for _ in range(60):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.connect(str(path))
+        socks.append(sock)
+    # 16 clients of a user, two handles each, and its own ten or so.
+    assert _until(lambda: len(list(Path(f"/proc/{collector.pid}/fd").iterdir())) < 50)
+    for sock in socks:
+        sock.close()
+    assert _until(lambda: len(list(Path(f"/proc/{collector.pid}/fd").iterdir())) < 20)
+    with _dial(path) as sock:
+        sock.send(_request())
+        assert _answer(sock)["event"] == "started"
+
+
+def test_the_collector_that_ends_mid_trace_is_an_error_not_a_hang(service, monkeypatch):
+    path, _ = service
+    other = subprocess.Popen([sys.executable, "-m", "workbench.trace.collector", "--socket", f"{path}2"])
+    assert _until(Path(f"{path}2").exists)
+    monkeypatch.setenv(client.SOCKET_VARIABLE, f"{path}2")
+    recorder = trace.session(("cpu",), tier="bpf")
+    recorder.__enter__()
+    other.kill()
+    other.wait()
+    with pytest.raises(TraceError, match="the collector ended during the trace"):
+        recorder.__exit__(None, None, None)
+
+
+def test_unprivileged_users_are_served_by_a_running_collector(service):
+    path, _ = service
+    script = (
+        "import os\nfrom workbench import trace\n"
+        "with trace.session(('syscalls',), tier='bpf') as r:\n  for _ in range(1009): os.getppid()\n"
+        "print(os.getuid(), [c.latency.count for c in r.trace.calls if c.name == 'getppid'])"
+    )
+    out = as_nobody(script, {client.SOCKET_VARIABLE: str(path)})
+    assert out.strip() == "65534 [1009]"
+
+
+def test_without_rights_the_next_tier_runs_and_says_why():
+    script = (
+        "import time\nfrom workbench import trace\nfrom workbench.errors import NoPrivilege\n"
+        "with trace.session() as r:\n  e = time.thread_time() + 0.3\n  while time.thread_time() < e: pass\n"
+        "print(r.trace.meta.tier, '|', *r.trace.meta.reasons, '|', round(r.trace.total('cpu'), 1))\n"
+        "try: trace.session(tier='bpf').__enter__()\n"
+        "except NoPrivilege as error: print(error)\n"
+    )
+    out = as_nobody(script, {client.SOCKET_VARIABLE: "/nonexistent"}).splitlines()
+    tier, reason, seconds = (part.strip() for part in out[0].split("|"))
+    assert tier == "perf"
+    assert "no collector at /nonexistent (No such file or directory)" in reason
+    assert "uid 65534 lacks CAP_BPF and CAP_PERFMON" in reason
+    assert seconds == "0.3"
+    assert "no collector" in out[1]
+    assert "next:  as root: python -m workbench.trace.collector" in "\n".join(out)
+
+
+def test_descendants():
+    child = subprocess.Popen(["sleep", "20"])
+    try:
+        assert is_descendant(child.pid, os.getpid())
+        assert not is_descendant(os.getpid(), child.pid)
+        assert not is_descendant(os.getppid(), os.getpid())
+    finally:
+        child.kill()
+        child.wait()
+
+
+def as_nobody(script, environment):
+    """Run a script as a user without rights; our own interpreter, which may lie where that user cannot look.
+
+    So the new process gives up its rights itself, after Python has started and our modules are imported.
+    """
+    drop = (
+        "import sys, os, numpy\nfrom workbench import trace\n"
+        "import workbench.trace.tiers.bpf, workbench.trace.tiers.perf, workbench.trace.tiers.sampler\n"
+        "from workbench.trace.client import private_pid\n"
+        "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
+        # A new user id makes the process undumpable, which closes /proc/self/mem; exec would undo it.
+        "import ctypes; ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", drop + script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
