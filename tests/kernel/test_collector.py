@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from workbench import trace
 from workbench.errors import TraceError
 from workbench.trace import client, wire
