@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.magics.commands import ORDER, load_all
-from workbench.magics.run import words
 from workbench.magics.parser import BadSyntax, HelpAsked, build, comma, number, percent, whole
+from workbench.magics.run import words
 
 PARSER, SUBPARSERS = build("%mlops", load_all())
 

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from workbench.errors import EvaluationFailed
-from workbench.pipeline.evaluation import compare_latency, evaluate, one_item
+from workbench.pipeline.evaluation import compare_latency, one_item, score
 from workbench.session import Session
 from workbench.types import Signature, TensorSpec
 
@@ -32,28 +32,28 @@ def session():
 
 def test_any_real_number_is_a_score(session):
     for value in (1, 0.5, numpy.float32(0.25), numpy.array(0.125)):
-        assert evaluate(lambda _, value=value: value, session) == float(value)
+        assert score(lambda _, value=value: value, session) == float(value)
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [("x", "returned a str"), (None, "returned a NoneType"), (math.nan, "nan")]
 )
 def test_what_is_no_score(session, value, said):
-    def score(model):
+    def users_score(model):
         return value
 
     with pytest.raises(EvaluationFailed, match=said):
-        evaluate(score, session)
+        score(users_score, session)
 
 
 def test_an_evaluation_that_raises_names_the_users_line(session):
-    def score(model):
+    def users_score(model):
         return {}["accuracy"]
 
     with pytest.raises(EvaluationFailed, match="raised KeyError: 'accuracy'") as caught:
-        evaluate(score, session)
+        score(users_score, session)
     assert "test_evaluation.py" in caught.value.where
-    assert caught.value.where.endswith("in score")
+    assert caught.value.where.endswith("in users_score")
     assert 'return {}["accuracy"]' in caught.value.fields["traceback"]
 
 

@@ -21,6 +21,7 @@ from ..program import (
 from ..types import Signature
 
 if TYPE_CHECKING:
+    from ..session import Runner
     import numpy as np
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
@@ -81,7 +82,7 @@ class Source:
         return runner(self.program, self.signature)
 
     @cached_property
-    def _onnx(self) -> Any:
+    def _onnx(self) -> Runner:
         from ..onnx_session import OnnxRunner
 
         return OnnxRunner(self.file, optimize=False)

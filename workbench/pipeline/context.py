@@ -82,7 +82,7 @@ class StepContext:
         self.store.events.append(self.run_id, self.position, "step.progress", payload)
 
     def progress(self, message: str, fraction: float | None = None) -> None:
-        """Tell how far the present part is; what comes within 0.2 s of the last word is not worth an event."""
+        """Tell how far the present part is; what comes within 0.2 s of the last word is dropped."""
         if time.monotonic() - self._told_s >= _PROGRESS_EVERY_S:
             self.stage(message, fraction)
 
@@ -97,7 +97,7 @@ class StepContext:
         data: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> str:
-        """Store a folder as an artifact made by this step, or by another `step` it stands for; return the digest."""
+        """Store a folder as made by this step, or by another `step` it stands for; return the digest."""
         maker = step or self.step
         draft = ArtifactDraft(
             kind,

@@ -31,7 +31,7 @@ class Latency:
     ratio: float
 
 
-def evaluate(function: Callable[[Session], Any], session: Session) -> float:
+def score(function: Callable[[Session], Any], session: Session) -> float:
     """Return what the user's evaluation function says of a session; higher is better.
 
     Raises

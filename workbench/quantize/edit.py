@@ -99,7 +99,7 @@ class Editor:
         """Add a persistent buffer and return its placeholder."""
         name = "b_" + target.replace(".", "_")
         with self.graph.inserting_before(self.user_inputs[0] if self.user_inputs else None):
-            node = self.graph.placeholder(name)
+            node: Node = self.graph.placeholder(name)
         node.meta["val"] = self._fake_mode().from_tensor(value, static_shapes=True)
         self._specs[node.name] = InputSpec(
             InputKind.BUFFER, TensorArgument(node.name), target, persistent=True
@@ -119,7 +119,7 @@ class Editor:
             return self._call(anchor, op, args)
 
     def _call(self, anchor: Node, op: Callable[..., Any], args: tuple[Any, ...]) -> Node:
-        node = self.graph.call_function(op, args)
+        node: Node = self.graph.call_function(op, args)
         node.meta.update({k: v for k, v in anchor.meta.items() if k in ("nn_module_stack", "stack_trace")})
         with self._fake_mode():
             node.meta["val"] = op(*(a.meta["val"] if isinstance(a, Node) else a for a in args))
@@ -161,7 +161,7 @@ class Editor:
     def _output_specs(self) -> list[OutputSpec]:
         """Return the outputs by the names of the nodes that give them now: the last layer may be replaced."""
         results = self.graph.output_node().args[0]
-        assert isinstance(results, tuple | list)  # noqa: S101 - every exported graph returns a tuple
+        assert isinstance(results, tuple | list)
         return [
             dataclasses.replace(spec, arg=TensorArgument(result.name))
             if isinstance(result, Node) and isinstance(spec.arg, TensorArgument)

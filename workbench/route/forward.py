@@ -119,7 +119,7 @@ class Forwarder:
         ConnectionDied
             If the replica ends it early: the client has seen a part, nothing can be repeated.
         """
-        assert answer.rest is not None  # noqa: S101 - the caller asks only for these
+        assert answer.rest is not None
         complete = False
         try:
             async for piece in rest_of(answer, answer.rest, self.answer_timeout_s):

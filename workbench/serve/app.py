@@ -132,7 +132,7 @@ class _Handlers:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """Say what was wrong, with the error's own status, else 400 (the caller's fault) or 500 (ours)."""
-    assert isinstance(error, WorkbenchError)  # noqa: S101 - registered for this class only
+    assert isinstance(error, WorkbenchError)
     default = 400 if isinstance(error, BadRequest | InputError) else 500
     status = int(error.fields.get("status", default))
     headers = {"connection": "close"} if error.fields.get("close") else {}
@@ -144,7 +144,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    assert isinstance(error, HTTPException)
     text = f"{error.detail}: {request.method} {request.url.path}"
     return JSONResponse({"error": text}, error.status_code, error.headers)
 

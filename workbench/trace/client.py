@@ -166,7 +166,7 @@ def _connect() -> tuple[socket.socket, _Private | None]:
         absent = error.strerror
     if not privileges.can_trace():
         raise NoPrivilege(
-            f"no collector at {running} ({absent}), and uid {os.geteuid()} lacks CAP_BPF and CAP_PERFMON to start one",
+            f"no collector at {running} ({absent}), and uid {os.geteuid()} lacks CAP_BPF and CAP_PERFMON",
             where="collector",
             fix=f"as root: python -m workbench.trace.collector --socket {running}",
         )

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ... import codec
 from ...codec import register
-from ...program import read_examples, read_signature
+from ...program import read_signature
 from ...quantize import QuantizeConfig
 from ...render.table import Table
+from ..cache import key_of
 from ..callables import CallableReference
 from ..context import StepContext
-from ..evaluation import Latency, compare_latency, evaluate, one_item
+from ..judge import Judged, Lowered, judge
 from ..recipe import step_body
 from ..result import Measured, StepResult, table_json
+from .compile import CompileStep, keep
 
 if TYPE_CHECKING:
     from ...quantize import QuantizeReport
-    from ...session import Session
 
 _WORST = 3
 
@@ -51,7 +52,9 @@ class QuantizeStep:
     code: ClassVar[tuple[str, ...]] = (
         "quantize",
         "compile",
+        "pipeline/steps/compile.py",
         "pipeline/steps/quantize.py",
+        "pipeline/judge.py",
         "pipeline/evaluation.py",
     )
 
@@ -62,16 +65,6 @@ class QuantizeStep:
     max_drop: float | None = None
     threads: int = 1
     name: str = ""
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Scores (None without an evaluation function) and latency of the candidate beside the baseline."""
-
-    baseline: float | None
-    candidate: float | None
-    latency: Latency
-    backend: str
 
 
 @step_body(QuantizeStep)
@@ -88,7 +81,9 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
         calibration=batches,
         progress=lambda share, text: context.progress(text, share * 0.6),
     )
-    judged = _judge(step, context, program, out)
+    judged = judge(
+        context, program, out, evaluate=step.evaluate, candidate=step.config.scheme, threads=step.threads
+    )
     _gate(step, report, judged)
     metrics = _metrics(report, judged)
     digest = context.put(
@@ -96,53 +91,28 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
         out,
         signature=read_signature(out),
         parents=(step.program,),
-        data={"calibration": step.calibration} if step.calibration else {},
+        data=_data(step),
         metrics=metrics,
     )
+    _remember(context, digest, judged.lowered)
     return StepResult(
         digest,
         metrics=metrics,
         measured=_measured(step, judged),
         tables=(table_json(_summary(step, report, judged)), table_json(report.table(_WORST))),
-        details={"latency_ratio": judged.latency.ratio, "backend": judged.backend},
+        details={"latency_ratio": judged.latency.ratio, "backend": judged.lowered.config.backend},
     )
 
 
-def _judge(step: QuantizeStep, context: StepContext, program: Path, variant: Path) -> _Judged:
-    import torch
-
-    torch.set_num_threads(step.threads)
-    context.progress("lowering", 0.65)
-    baseline = _session(context, program, "eager", step.threads)
-    candidate, backend = _lowered(context, variant, step.threads)
-    scores: list[float | None] = [None, None]
-    if step.evaluate is not None:
-        function = context.function(step.evaluate)
-        for index, (session, what) in enumerate(((baseline, "fp32"), (candidate, step.config.scheme))):
-            context.progress(f"evaluating {what}", 0.7 + 0.12 * index)
-            scores[index] = evaluate(function, session)
-    context.progress("measuring latency", 0.94)
-    feeds = one_item(baseline.signature, read_examples(program).inputs)
-    return _Judged(scores[0], scores[1], compare_latency(baseline, candidate, feeds), backend)
+def _remember(context: StepContext, variant: str, lowered: Lowered) -> None:
+    """Keep what was judged as the cached result of compiling the variant: that is what people type next."""
+    step = CompileStep(variant, lowered.config)
+    result = keep(step, context, lowered.folder, lowered.report)
+    context.store.runs.refer(context.run_id, context.position, "judged", result.output)
+    context.store.results.set(key_of(step), codec.to_json(result))
 
 
-def _session(context: StepContext, folder: Path, backend: str, threads: int) -> Session:
-    from ...compile import CompileConfig, compile_program, load
-
-    out = context.folder()
-    compile_program(folder, out, CompileConfig(backend=backend, threads=threads))
-    return load(out, threads=threads)
-
-
-def _lowered(context: StepContext, variant: Path, threads: int) -> tuple[Session, str]:
-    """Return the candidate as it will be served: in onnxruntime, or in eager where that cannot run."""
-    from ...compile.base import backend
-
-    name = "onnxruntime" if backend("onnxruntime").available() is None else "eager"
-    return _session(context, variant, name, threads), name
-
-
-def _gate(step: QuantizeStep, report: QuantizeReport, judged: _Judged) -> None:
+def _gate(step: QuantizeStep, report: QuantizeReport, judged: Judged) -> None:
     from ...quantize.audit import audit
 
     if step.max_drop is not None and judged.baseline is not None and judged.candidate is not None:
@@ -155,7 +125,13 @@ def _gate(step: QuantizeStep, report: QuantizeReport, judged: _Judged) -> None:
         )
 
 
-def _metrics(report: QuantizeReport, judged: _Judged) -> dict[str, float]:
+def _data(step: QuantizeStep) -> dict[str, str]:
+    """Return the data by role; an evaluation's fingerprint covers the data its function holds."""
+    data = {"calibration": step.calibration} if step.calibration else {}
+    return data | ({"evaluation": step.evaluate.fingerprint} if step.evaluate else {})
+
+
+def _metrics(report: QuantizeReport, judged: Judged) -> dict[str, float]:
     metrics = {"quantized_share": report.share, "size_ratio": report.size_ratio}
     if judged.baseline is not None and judged.candidate is not None:
         metrics |= {
@@ -166,7 +142,7 @@ def _metrics(report: QuantizeReport, judged: _Judged) -> dict[str, float]:
     return metrics
 
 
-def _measured(step: QuantizeStep, judged: _Judged) -> tuple[Measured, ...]:
+def _measured(step: QuantizeStep, judged: Judged) -> tuple[Measured, ...]:
     against = f"fp32 in torch eager, {step.threads} thread(s), batch 1, interleaved"
     return (
         Measured("latency_ratio", judged.latency.ratio, "ratio", against),
@@ -174,7 +150,7 @@ def _measured(step: QuantizeStep, judged: _Judged) -> tuple[Measured, ...]:
     )
 
 
-def _summary(step: QuantizeStep, report: QuantizeReport, judged: _Judged) -> Table:
+def _summary(step: QuantizeStep, report: QuantizeReport, judged: Judged) -> Table:
     score = step.evaluate.target.rpartition(":")[2] if step.evaluate else "score"
     latency, drop = judged.latency, None
     if judged.baseline is not None and judged.candidate is not None:
@@ -188,5 +164,5 @@ def _summary(step: QuantizeStep, report: QuantizeReport, judged: _Judged) -> Tab
         ("", "fp32", step.config.scheme, "change"),
         rows if step.evaluate else rows[1:],
         note=f"latency: batch 1, {step.threads} thread(s), fp32 in torch eager, {step.config.scheme} in "
-        f"{judged.backend}, interleaved, median",
+        f"{judged.lowered.config.backend}, interleaved, median",
     )

@@ -27,7 +27,7 @@ Watch = Callable[[Node, tuple[Any, ...], Any], None]
 """Called with a node, its arguments and its value."""
 
 
-class Watcher(Interpreter):  # type: ignore[misc]
+class Watcher(Interpreter):
     """Runs a graph and shows the values of some nodes."""
 
     def __init__(self, editor: Editor, nodes: Collection[Node], watch: Watch) -> None:

@@ -49,4 +49,5 @@ def batches(calibration: Any, signature: Signature) -> Iterator[list[Tensor]]:
 
 
 def _iterable(calibration: Any) -> Iterable[Any]:
-    return calibration() if callable(calibration) else calibration
+    found: Iterable[Any] = calibration() if callable(calibration) else calibration
+    return found

@@ -135,7 +135,8 @@ def best_threshold(counts: Floats, levels: int) -> int:
         return filled
     stride = max(1, (filled - levels) // 128)
     candidates = [*range(levels, filled, stride), filled]
-    return min(candidates, key=lambda kept: (_divergence(counts, kept, levels), kept))
+    best: int = min(candidates, key=lambda kept: (_divergence(counts, kept, levels), kept))
+    return best
 
 
 def _divergence(counts: Floats, kept: int, levels: int) -> float:

@@ -42,12 +42,10 @@ def _fold(editor: Editor, layer: Layer, norm: Node) -> None:
     w, bias = editor.tensor(weight.node), editor.tensor(layer.bias)
     gamma, beta, mean, var = (editor.tensor(a) for a in norm.args[1:5])
     training, eps = norm.args[5], float(norm.args[7])  # type: ignore[arg-type]
-    known = (
-        w is not None and mean is not None and var is not None and (bias is not None or layer.bias is None)
-    )
-    # A grouped transposed convolution keeps fewer channels on that axis than it puts out.
-    if training or not known or var.numel() != w.shape[weight.axis]:
+    if training or w is None or mean is None or var is None or (bias is None and layer.bias is not None):
         return
+    if var.numel() != w.shape[weight.axis]:
+        return  # a grouped transposed convolution keeps fewer channels on that axis than it puts out
     k = torch.rsqrt(var.double() + eps) * (1 if gamma is None else gamma.detach().double())
     shift = ((0 if bias is None else bias.detach().double()) - mean.double()) * k
     shift = shift if beta is None else shift + beta.detach().double()

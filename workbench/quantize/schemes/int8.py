@@ -91,7 +91,8 @@ def _plan(editor: Editor, layers: list[Layer], store: WeightStore, request: Requ
 
 
 def _rows(layers: list[Layer], plan: _Plan, store: WeightStore) -> list[LayerRow]:
-    rows, counted = [], set()
+    rows: list[LayerRow] = []
+    counted: set[str] = set()
     for layer in layers:
         how = plan.how[layer.name]
         fresh = not counted & {w.node.name for w in layer.weights}

@@ -1,0 +1,110 @@
+"""A candidate beside its program: both made ready to run, scored by the user's measure, timed in turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..compile import CompileConfig, CompileReport
+from ..program import read_examples
+from .callables import CallableReference
+from .context import StepContext
+from .evaluation import Latency, compare_latency, one_item, score
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A program compiled for a backend, and loaded."""
+
+    session: Session
+    folder: Path
+    config: CompileConfig
+    report: CompileReport
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found.
+
+    Parameters
+    ----------
+    baseline, candidate
+        Scores of the program in torch eager and of the candidate; None without an evaluation function.
+    latency
+        Of one item, candidate beside baseline.
+    lowered
+        The candidate as it was judged.
+    """
+
+    baseline: float | None
+    candidate: float | None
+    latency: Latency
+    lowered: Lowered
+
+
+def judge(
+    context: StepContext,
+    program: Path,
+    variant: Path,
+    *,
+    evaluate: CallableReference | None,
+    candidate: str,
+    threads: int,
+) -> Judged:
+    """Run a program in torch eager and its variant in the backend that will serve it, and compare.
+
+    Parameters
+    ----------
+    context
+        The step that asks.
+    program, variant
+        Their folders.
+    evaluate
+        The user's measure, called with each session; None for latency only.
+    candidate
+        What to call the variant in progress messages.
+    threads
+        Of both sessions.
+
+    Raises
+    ------
+    EvaluationFailed
+        If the user's measure raises or gives no number.
+    NumericalMismatch
+        If the variant's outputs differ between torch eager and the backend.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    context.stage("lowering", 0.65)
+    reference = _lower(context, program, "eager", threads).session
+    lowered = _lower(context, variant, _serving_backend(), threads)
+    before = after = None
+    if evaluate is not None:
+        function = context.function(evaluate)
+        context.stage("evaluating the program", 0.8)
+        before = score(function, reference)
+        context.stage(f"evaluating {candidate}", 0.87)
+        after = score(function, lowered.session)
+    context.stage("measuring latency", 0.94)
+    feeds = one_item(reference.signature, read_examples(program).inputs)
+    return Judged(before, after, compare_latency(reference, lowered.session, feeds), lowered)
+
+
+def _serving_backend() -> str:
+    """Return what the candidate will be served by: onnxruntime, or eager where that cannot run."""
+    from ..compile.base import backend
+
+    return "onnxruntime" if backend("onnxruntime").available() is None else "eager"
+
+
+def _lower(context: StepContext, folder: Path, backend: str, threads: int) -> Lowered:
+    from ..compile import compile_program, load
+
+    out, config = context.folder(), CompileConfig(backend=backend, threads=threads)
+    report = compile_program(folder, out, config)
+    return Lowered(load(out, threads=threads), out, config, report)
