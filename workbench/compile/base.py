@@ -25,7 +25,7 @@ class Backend(Protocol):
     """True if it runs the program itself, so that there is nothing to compare it with."""
 
     def available(self) -> str | None:
-        """Return None if it can run here, else the reason and what to install."""
+        """Return None if it can run here, else the command that installs what is missing."""
 
     def compile(
         self, source: Source, out: Path, config: CompileConfig, progress: Progress

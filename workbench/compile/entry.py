@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import codec
 from ..atomic import disk_guard, write_bytes
 from ..codec import register
-from ..errors import CompileError, CorruptArtifact
+from ..errors import CorruptArtifact, MissingDependency
 from ..program import read_signature, write_examples, write_signature
 from ..session import Session
 from .base import Backend, Progress, backend
@@ -75,8 +75,10 @@ def compile_program(
     ------
     UnknownBackend
         If there is no such backend.
+    MissingDependency
+        If the backend's runtime is not installed; carries the command.
     CompileError
-        If the backend cannot run here or cannot express the program; names the operator and its module.
+        If the backend cannot express the program; names the operator and its module.
     NumericalMismatch
         If an output differs from eager beyond the tolerance; carries the numbers.
     CorruptArtifact
@@ -123,8 +125,8 @@ def load(compiled: Path, threads: int = 1) -> Session:
     ------
     CorruptArtifact
         If a file is missing or damaged.
-    UnknownBackend, CompileError
-        If its backend does not exist or cannot run here.
+    UnknownBackend, MissingDependency
+        If its backend does not exist or is not installed.
     """
     path = compiled / BACKEND_FILE
     try:
@@ -138,8 +140,8 @@ def load(compiled: Path, threads: int = 1) -> Session:
 
 def _available(name: str) -> Backend:
     found = backend(name)
-    if reason := found.available():
-        raise CompileError(f"the backend {name!r} cannot run here", where=name, fix=reason)
+    if command := found.available():
+        raise MissingDependency(f"the backend {name!r} cannot run here", where=name, fix=command)
     return found
 
 

@@ -21,10 +21,11 @@ from ..program import (
 from ..types import Signature
 
 if TYPE_CHECKING:
-    from ..session import Runner
     import numpy as np
     from numpy.typing import NDArray
     from torch.export import ExportedProgram
+
+    from ..session import Runner
 
     Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""The reference backend: runs the program itself, in torch (or an ONNX file as written)."""
+"""The reference backend: runs the program itself, in torch (an ONNX file: in onnxruntime, graph as written)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...errors import missing_dependency
 from ...program import ONNX_FILE, read_program, read_signature, runner, to_arrays
 from ..base import Progress
 from ..config import CompileConfig
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class EagerBackend:
-    """Copies the program and runs it operator by operator."""
+class Eager:
+    """Copies the program; runs it operator by operator."""
 
     name = "eager"
     reference = True
 
     def available(self) -> str | None:
-        """Return None if torch is installed, else the install command."""
-        return None if importlib.util.find_spec("torch") else "pip install 'mlops-workbench[torch]'"
+        """Need torch."""
+        return None if importlib.util.find_spec("torch") else missing_dependency("torch", "torch").fix
 
     def compile(
         self, source: Source, out: Path, config: CompileConfig, progress: Progress
     ) -> Mapping[str, str]:
-        """Copy the program; there is nothing to lower."""
+        """Copy the program's file."""
         shutil.copyfile(source.file, out / source.file.name)
         if source.is_onnx:
             import onnxruntime
@@ -43,26 +44,33 @@ class EagerBackend:
             return {"onnxruntime": onnxruntime.__version__}
         import torch
 
-        return {"torch": torch.__version__}
+        return {"torch": str(torch.__version__)}
 
     def load(self, compiled: Path, threads: int) -> Runner:
-        """Return the program as it runs in torch; torch's thread count belongs to the whole process."""
+        """Return a runner of ``program.onnx`` or ``program.pt2``."""
         if (compiled / ONNX_FILE).exists():
             from ...onnx_session import OnnxRunner
 
             return OnnxRunner(compiled / ONNX_FILE, threads, optimize=False)
-        return _EagerRunner(compiled)
+        return _TorchRunner(compiled, threads)
 
 
-class _EagerRunner:
-    def __init__(self, compiled: Path) -> None:
+class _TorchRunner:
+    """Runs ``program.pt2`` in torch."""
+
+    def __init__(self, compiled: Path, threads: int) -> None:
         self._run = runner(read_program(compiled), read_signature(compiled))
+        self._threads = threads
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, np.ndarray[Any, Any]]:
         import torch
 
-        # A copy: torch may not share memory that numpy marks read-only.
-        return to_arrays(self._run({k: torch.from_numpy(v.copy()) for k, v in feeds.items()}))
+        before = torch.get_num_threads()  # torch has one setting for the whole process: give it back
+        torch.set_num_threads(self._threads)
+        try:
+            return to_arrays(self._run({k: torch.tensor(v) for k, v in feeds.items()}))
+        finally:
+            torch.set_num_threads(before)
 
 
-BACKEND = EagerBackend()
+BACKEND = Eager()
