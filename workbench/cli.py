@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -49,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = parse(argv)
-        _show(_call(args), as_json=args.json)
+        _print(_text(_call(args), args))
     except HelpAsked as page:
         _print(str(page))
     except BadSyntax as error:
         return _complain(f"{PROG}: {error}", 2)
     except WorkbenchError as error:
-        return _complain(f"{type(error).__name__}: {error}".replace("%mlops", PROG), 1)
+        return _complain(re.sub("%+mlops", PROG, "\n".join(error._render_traceback_())), 1)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     return 0
@@ -77,11 +78,10 @@ def _call(args: argparse.Namespace) -> Any:
         progress.close()
 
 
-def _show(result: Any, *, as_json: bool) -> None:
-    if as_json:
-        _print(json.dumps(result.to_json(), indent=2, sort_keys=True))
-    elif result is not None:
-        _print(str(result))
+def _text(result: Any, args: argparse.Namespace) -> str:
+    """Return a result as text or JSON; a recipe (``--dry-run``) is JSON either way, ready for a pipe."""
+    form = result.recipe if getattr(args, "dry_run", False) else result.to_json() if args.json else None
+    return str(result) if form is None else json.dumps(form, indent=2, sort_keys=True)
 
 
 def _print(text: str) -> None:

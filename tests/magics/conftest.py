@@ -13,7 +13,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
-LOAD = "from workbench.magics import load; load(get_ipython())"
+LOAD = "%load_ext workbench"
 WAIT_S = 60
 
 

@@ -18,6 +18,7 @@ import pytest
         ("%mlops quantize m --scheme in", ["%mlops quantize m --scheme int8"]),
         ("%mlops quantize m --scheme=in", ["%mlops quantize m --scheme=int8"]),
         ("%mlops quantize m --mode s", ["%mlops quantize m --mode static"]),
+        ("%%mlops profile m --probes cpu,sc", ["%%mlops profile m --probes cpu,sched"]),
         ("%mlops capture enc", ["%mlops capture encoder"]),
         ("%mlops capture encoder --inputs batche", ["%mlops capture encoder --inputs batches"]),
         ("%mlops show $enc", ["%mlops show $encoder"]),

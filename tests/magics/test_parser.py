@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.magics.commands import ORDER, load_all
-from workbench.magics.parser import BadSyntax, HelpAsked, build, comma, number, percent, whole
+from workbench.magics.parser import BadSyntax, HelpAsked, build, number, percent, subset, whole
 from workbench.magics.run import words
 
 PARSER, SUBPARSERS = build("%mlops", load_all())
@@ -39,13 +39,15 @@ LINES = [
         {"canary": 0.1, "to": "staging", "port": 0, "replicas": 1},
     ),
     ("push minilm --port 8000 --replicas 2", {"canary": None, "port": 8000, "replicas": 2}),
-    ("status   # runs and deployments", {"deployment": None}),
+    ("status   # runs and deployments", {"deployment": ""}),
     ("status minilm", {"deployment": "minilm"}),
     ("promote minilm", {"deployment": "minilm"}),
     ("rollback minilm", {"deployment": "minilm"}),
     ("unstage minilm", {"deployment": "minilm"}),
     ("lineage minilm:int8", {"artifact": "minilm:int8"}),
     ("show minilm:int8@sha256:ab12", {"artifact": "minilm:int8@sha256:ab12"}),
+    ("show", {"artifact": ""}),
+    ("verify minilm", {"artifact": "minilm"}),
     ("runs --limit 3", {"limit": 3}),
     ("logs r1", {"run_id": "r1"}),
     ("cancel r1", {"run_id": "r1"}),
@@ -78,6 +80,8 @@ BAD = [
     ("push minilm --canary 110%", "110 is not between 0 and 100"),
     ("push minilm --replicas 0", "0 is below 1"),
     ("push minilm --port 1.5", "'1.5' is not a whole number"),
+    ("profile minilm --probes cpu,gpu", "no choice 'gpu': choose from cpu, sched, faults, syscalls"),
+    ("profile minilm --probes ,", "no choice '': choose from cpu, sched, faults, syscalls"),
     ("runs --limit few", "'few' is not a whole number"),
     ("show 'minilm", "No closing quotation: show 'minilm"),
 ]
@@ -118,9 +122,9 @@ def test_a_share_reads_the_same_as_percent_and_as_fraction(share: int) -> None:
     assert percent(f"{share}%") == pytest.approx(percent(str(share / 100)))
 
 
-@given(st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True)))
+@given(st.lists(st.sampled_from(["cpu", "sched"]), min_size=1))
 def test_a_comma_list_keeps_its_words(names: list[str]) -> None:
-    assert comma(", ".join(names)) == tuple(names)
+    assert subset(("cpu", "sched"))(", ".join(names)) == tuple(names)
 
 
 @given(st.floats(0, 1))
@@ -132,3 +136,19 @@ def test_a_number_in_its_range_is_read(value: float) -> None:
 def test_a_number_below_its_range_is_refused(value: int) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         whole(0)(str(value))
+
+
+def test_choices_are_what_the_package_holds() -> None:
+    from workbench.compile import backend_names
+
+    backends = SUBPARSERS["compile"]._option_string_actions["--backend"].choices
+    assert tuple(backends or ()) == backend_names()
+    schemes = SUBPARSERS["quantize"]._option_string_actions["--scheme"].choices
+    assert {"int8", "none"} <= set(schemes or ())
+
+
+def test_the_probes_are_those_of_the_tracer() -> None:
+    from workbench.magics.commands.profile import PROBES
+    from workbench.trace.recorder import DEFAULT_PROBES
+
+    assert PROBES == DEFAULT_PROBES

@@ -17,6 +17,7 @@ from IPython.core.completer import (
     SimpleMatcherResult,
 )
 
+from .commands.profile import PROBES
 from .parser import Parser
 from .run import parsers
 
@@ -95,6 +96,7 @@ def _values(parser: Parser, action: argparse.Action | None, word: str, known: Se
         "deployment": _deployments,
         "variable": lambda: known,
         "file": lambda: _files(word),
+        "probes": lambda: _lists(word, PROBES),
     }
     return [name for kind in parser.kinds.get(action.dest, ()) for name in sources[kind]()]
 
@@ -123,6 +125,12 @@ def _options(parser: Parser) -> list[str]:
 
 def _starting(word: str, names: Iterable[str]) -> list[str]:
     return sorted({name for name in names if name.startswith(word)})
+
+
+def _lists(word: str, names: Sequence[str]) -> list[str]:
+    """Return the comma separated lists that a list can become by one more name."""
+    begun, comma, _ = word.rpartition(",")
+    return [f"{begun}{comma}{name}" for name in names if name not in begun.split(",")]
 
 
 def _artifacts() -> list[str]:

@@ -13,6 +13,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 NAME = "mlops"
+RESULT = ("workbench.pipeline.result", "Result")
+"""What the notebook shows with pictures; by name, so that nothing is imported for it."""
 
 
 @magics_class
@@ -42,6 +44,7 @@ def register(ip: InteractiveShell) -> None:
     unregister(ip)
     ip.register_magics(MlopsMagics(ip))
     ip.Completer.custom_matchers.append(_matcher(ip))
+    _formatter(ip).for_type_by_name(*RESULT, _view)
 
 
 def unregister(ip: InteractiveShell) -> None:
@@ -50,6 +53,18 @@ def unregister(ip: InteractiveShell) -> None:
         ip.magics_manager.magics[kind].pop(NAME, None)
     matchers = ip.Completer.custom_matchers
     matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", "") != NAME]
+    _formatter(ip).pop(".".join(RESULT), None)
+
+
+def _formatter(ip: InteractiveShell) -> Any:
+    display: Any = ip.display_formatter
+    return display.mimebundle_formatter
+
+
+def _view(result: Any) -> dict[str, str]:
+    from ..widgets.views import mimebundle
+
+    return mimebundle(result)
 
 
 def _matcher(ip: InteractiveShell) -> Any:

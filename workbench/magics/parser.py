@@ -151,12 +151,20 @@ def percent(text: str) -> float:
     return number(0, scale)(text.removesuffix("%")) / scale
 
 
-def comma(text: str) -> tuple[str, ...]:
-    """Return the words of a comma separated list.
+def subset(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return an argument type: a comma separated list of known words.
 
     Examples
     --------
-    >>> comma("cpu, sched,faults")
-    ('cpu', 'sched', 'faults')
+    >>> subset(("cpu", "sched", "faults"))("cpu, faults")
+    ('cpu', 'faults')
     """
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(word.strip() for word in text.split(",") if word.strip())
+        for word in words or ("",):
+            if word not in known:
+                raise argparse.ArgumentTypeError(f"no choice {word!r}: choose from {', '.join(known)}")
+        return words
+
+    return parse

@@ -23,6 +23,7 @@ ORDER = (
     "cancel",
     "resume",
     "gc",
+    "verify",
     "doctor",
 )
 """The order of the help page: the way of a model, then upkeep."""

@@ -8,13 +8,17 @@ from typing import Any
 from ..command import Command, Context
 from ..parser import Parser, whole
 from . import _running
+from ._families import members
 
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("artifact", takes=("artifact",), help="a program or a variant")
-    parser.argument("--backend", choices=("onnxruntime", "eager"), default="onnxruntime", help="what runs it")
+    parser.argument(
+        "--backend", choices=members("compile/backends"), default="onnxruntime", help="what runs it"
+    )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one session")
+    parser.argument("--name", default="", help="name of the result (default: artifact/backend)")
     _running.add(parser)
 
 
@@ -23,7 +27,11 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     from ... import api
 
     return api.compile(
-        args.artifact, backend=args.backend, threads=args.threads, **_running.options(args, context)
+        args.artifact,
+        backend=args.backend,
+        threads=args.threads,
+        name=args.name,
+        **_running.options(args, context),
     )
 
 

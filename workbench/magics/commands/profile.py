@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..command import Command, Context
-from ..parser import Parser, comma, whole
+from ..parser import Parser, subset, whole
 
 PROBES = ("cpu", "sched", "faults", "syscalls")
 
@@ -17,9 +17,15 @@ def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("artifact", takes=("artifact",), help="what to run; the cell sees it as `session`")
     parser.argument(
-        "--probes", metavar="LIST", type=comma, default=PROBES, help="default: cpu,sched,faults,syscalls"
+        "--probes",
+        metavar="LIST",
+        type=subset(PROBES),
+        default=PROBES,
+        takes=("probes",),
+        help="default: cpu,sched,faults,syscalls",
     )
     parser.argument("--hz", type=whole(1), default=99, help="CPU samples a second (default: %(default)s)")
+    parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of the session")
     parser.argument(
         "--call",
         metavar="FN",
@@ -32,7 +38,9 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.profile`."""
     from ... import api
 
-    return api.profile(args.artifact, _workload(args, context), probes=args.probes, hz=args.hz)
+    return api.profile(
+        args.artifact, _workload(args, context), probes=args.probes, hz=args.hz, threads=args.threads
+    )
 
 
 def _workload(args: argparse.Namespace, context: Context) -> Callable[[Any], Any]:

@@ -19,6 +19,8 @@ def add(parser: Parser) -> None:
         "--port", metavar="P", type=whole(0), default=0, help="port of the route (default: a free one)"
     )
     parser.argument("--replicas", metavar="N", type=whole(1), default=1, help="processes that serve it")
+    parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one inference")
+    parser.argument("--name", default="", help="name of the deployment (default: the artifact's)")
     _running.add(parser)
 
 
@@ -32,6 +34,8 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         canary=args.canary,
         port=args.port,
         replicas=args.replicas,
+        threads=args.threads,
+        name=args.name,
         **_running.options(args, context),
     )
 

@@ -6,15 +6,19 @@ import argparse
 from typing import Any
 
 from ..command import Command, Context
-from ..parser import Parser, number
+from ..parser import Parser, number, whole
 from . import _running
+from ._families import members
 
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("artifact", takes=("artifact",), help="a captured program")
     parser.argument(
-        "--scheme", choices=("int8",), default="int8", help="number format (default: %(default)s)"
+        "--scheme",
+        choices=members("quantize/schemes"),
+        default="int8",
+        help="number format (default: %(default)s)",
     )
     parser.argument(
         "--mode", choices=("auto", "static", "dynamic"), default="auto", help="how activations are quantized"
@@ -38,6 +42,10 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--skip", metavar="GLOB", nargs="+", action="extend", default=[], help="layers to leave alone"
     )
+    parser.argument(
+        "--threads", metavar="N", type=whole(1), default=1, help="threads of the sessions that are timed"
+    )
+    parser.argument("--name", default="", help="name of the variant (default: artifact:scheme)")
     _running.add(parser)
 
 
@@ -55,6 +63,8 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         evaluate=context.optional(args.eval, "the evaluation function"),
         max_drop=args.max_drop,
         skip=args.skip,
+        threads=args.threads,
+        name=args.name,
         **_running.options(args, context),
     )
 

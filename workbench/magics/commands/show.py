@@ -11,7 +11,9 @@ from ..parser import Parser
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.argument("artifact", takes=("artifact",), help="any name or digest")
+    parser.argument(
+        "artifact", nargs="?", default="", takes=("artifact",), help="any name or digest (default: list them)"
+    )
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -21,4 +23,6 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     return api.show(args.artifact)
 
 
-COMMAND = Command("show", "show an artifact: signature, files, figures", add, call, examples=("minilm:int8",))
+COMMAND = Command(
+    "show", "show an artifact: signature, files, figures", add, call, examples=("minilm:int8", "")
+)

@@ -11,14 +11,16 @@ from ..parser import Parser
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.argument("deployment", nargs="?", takes=("deployment",), help="one deployment (default: all)")
+    parser.argument(
+        "deployment", nargs="?", default="", takes=("deployment",), help="one deployment (default: all)"
+    )
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.status`."""
     from ... import api
 
-    return api.status(args.deployment or "")
+    return api.status(args.deployment)
 
 
 COMMAND = Command(

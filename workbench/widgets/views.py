@@ -1,0 +1,64 @@
+"""Pictures beside what the api answers: the traffic of a deployment, a lineage graph, the worst layers.
+
+The text of a :class:`~workbench.pipeline.result.Result` says everything; a notebook that shows HTML gets a
+picture too, drawn from the same data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..render.svg import Bar, Node, Picture, bars, graph
+from ..render.table import Table
+
+if TYPE_CHECKING:
+    from ..pipeline.result import Result
+    from ..staging import DeploymentStatus
+
+WORST = 8
+"""Layers to draw: the table lists more."""
+
+_CLEAN_DB = 60.0  # a signal this far above its quantization noise fills the bar
+
+
+def mimebundle(result: Result) -> dict[str, str]:
+    """Return a result as text, and as HTML with its pictures."""
+    drawn = "".join(f"<div>{picture.html()}</div>" for picture in pictures(result))
+    return {"text/plain": result.text(), "text/html": result.html() + drawn}
+
+
+def pictures(result: Result) -> list[Picture]:
+    """Return what can be drawn of a result; often nothing."""
+    found = [traffic(one) for one in result.details.get("deployments", ()) if one.tracks]
+    if {"nodes", "edges"} <= set(result.details):
+        found.append(family(result))
+    layers = [table for table in result.tables if {"layer", "output dB"} <= set(table.columns)]
+    return found + [worst_layers(table) for table in layers if table.rows]
+
+
+def traffic(deployment: DeploymentStatus) -> Picture:
+    """Return the share of requests each version of a deployment gets."""
+    rows = [
+        Bar(f"{track.track} v{track.version}", track.weight, f"{100 * track.weight:.4g} %")
+        for track in deployment.tracks
+    ]
+    return bars(rows, f"{deployment.name}@{deployment.env}")
+
+
+def family(result: Result) -> Picture:
+    """Return an artifact's ancestors, oldest on the left."""
+    from ..pipeline.views import label
+
+    nodes = {
+        digest: Node((label(result.store, digest) if result.store else digest[:19],), digest == result.digest)
+        for digest in result.details["nodes"]
+    }
+    return graph(nodes, [(parent, child) for child, parent in result.details["edges"]], result.title)
+
+
+def worst_layers(table: Table) -> Picture:
+    """Return how far each layer's output stands above its quantization noise, worst first."""
+    name, decibel = table.columns.index("layer"), table.columns.index("output dB")
+    known = [(str(row[name]), float(row[decibel] or 0)) for row in table.rows if row[decibel] is not None]
+    rows = [Bar(layer, value / _CLEAN_DB, f"{value:.1f} dB") for layer, value in known[:WORST]]
+    return bars(rows, "output over quantization noise, worst layers")
