@@ -99,7 +99,7 @@ def write_examples(folder: Path, examples: Examples) -> None:
     arrays = {f"in.{k}": v for k, v in examples.inputs.items()}
     arrays |= {f"out.{k}": v for k, v in examples.outputs.items()}
     with disk_guard(folder):
-        write_bytes(folder / EXAMPLES_FILE, save({k: numpy.ascontiguousarray(v) for k, v in arrays.items()}))
+        write_bytes(folder / EXAMPLES_FILE, save({k: numpy.asarray(v, order="C") for k, v in arrays.items()}))
 
 
 def read_examples(folder: Path) -> Examples:

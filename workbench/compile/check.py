@@ -76,7 +76,7 @@ def _resize(
         for axis, dim in enumerate(spec.shape):
             if isinstance(dim, str):
                 array = numpy.take(array, numpy.arange(sizes[dim]) % array.shape[axis], axis)
-        resized[spec.name] = numpy.ascontiguousarray(array)
+        resized[spec.name] = numpy.asarray(array, order="C")
     return resized
 
 

@@ -37,7 +37,18 @@ class OnnxRuntime:
     def compile(
         self, source: Source, out: Path, config: CompileConfig, progress: Progress
     ) -> Mapping[str, str]:
-        """Write ``model.onnx`` and ``weights.bin``."""
+        """Write ``model.onnx`` and ``weights.bin``.
+
+        Raises
+        ------
+        MissingDependency
+            If a package that only compiling needs is not installed.
+        CompileError
+            If an operator has no ONNX form.
+        """
+        for package in ("onnx", "onnxscript"):
+            if importlib.util.find_spec(package) is None:
+                raise missing_dependency(package, "onnx")
         import onnxruntime
 
         from ..onnx_model import read_onnx, write_onnx
@@ -50,7 +61,7 @@ class OnnxRuntime:
 
             from ..onnx_lowering import lower
 
-            model = lower(source.program, source.signature)
+            model = lower(source.program)
             versions["torch"] = str(torch.__version__)
         progress(0.6, "writing the model")
         write_onnx(model, out / MODEL_FILE, source.signature)

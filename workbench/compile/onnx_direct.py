@@ -1,0 +1,49 @@
+"""ONNX forms of composite torch operators, so that most programs lower without being decomposed.
+
+``torch.onnx.export`` first traces the whole program again to decompose it, which takes longer than all the
+rest. The exporter translates most operators of a captured program as they are; these are the common ones it
+knows only in pieces. What is in neither list goes the long way (:mod:`workbench.compile.onnx_lowering`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from onnxscript import opset20 as op
+
+aten = torch.ops.aten
+
+
+def _identity(x: Any, *_: Any, **__: Any) -> Any:
+    return op.Identity(x)
+
+
+def _to_dtype(x: Any, dtype: int, *_: Any, **__: Any) -> Any:
+    return op.Cast(x, to=dtype)
+
+
+def _dropout(x: Any, p: float, train: bool) -> Any:
+    if train:
+        raise NotImplementedError("dropout in training mode")
+    return op.Identity(x)
+
+
+def _batch_norm(
+    x: Any, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float, *_: Any
+) -> Any:
+    if training:
+        raise NotImplementedError("batch norm in training mode")
+    weight = op.Div(var, var) if weight is None else weight
+    bias = op.Sub(mean, mean) if bias is None else bias
+    return op.BatchNormalization(x, weight, bias, mean, var, epsilon=eps)
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    aten.to.dtype: _to_dtype,
+    aten.contiguous.default: _identity,
+    aten.dropout.default: _dropout,
+    aten.feature_dropout.default: _dropout,
+    aten.batch_norm.default: _batch_norm,
+}

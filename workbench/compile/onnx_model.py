@@ -1,0 +1,115 @@
+"""Tidy an ONNX model and write it: equal models give equal bytes, weights lie in a file of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CorruptArtifact
+from ..types import Signature
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+WEIGHTS_FILE = "weights.bin"
+_INLINE = 1024  # bytes: shapes, scales and zero points stay in the graph, where shape inference can see them
+_PAGE = 4096  # a weight that starts on a page can be mapped as it is
+
+
+def read_onnx(path: Path) -> onnx_ir.Model:
+    """Return the model of an ONNX file.
+
+    Raises
+    ------
+    CorruptArtifact
+        If it cannot be read.
+    """
+    import onnx_ir
+
+    try:
+        return onnx_ir.load(path)
+    except Exception as error:
+        raise CorruptArtifact(
+            f"the ONNX file cannot be read: {error}", where=str(path), fix="capture it again"
+        ) from error
+
+
+def write_onnx(model: onnx_ir.Model, path: Path, signature: Signature) -> None:
+    """Tidy the model and write ``model.onnx`` with ``weights.bin`` beside it.
+
+    Inputs, outputs and their sizes carry the signature's names. The graph is not optimized:
+    onnxruntime does that when it loads, for the CPU it finds, and folding here would turn int8 weights back
+    into float.
+    """
+    import onnx_ir
+
+    _name_ports(model, signature)
+    _tidy(model)
+    _name_sizes(model, signature)
+    onnx_ir.save(
+        model,
+        path,
+        external_data=WEIGHTS_FILE,
+        size_threshold_bytes=_INLINE,
+        alignment=_PAGE,
+        align_threshold=_PAGE,
+    )
+
+
+def _name_ports(model: onnx_ir.Model, signature: Signature) -> None:
+    """Give inputs and outputs, which come in the signature's order, its names."""
+    import onnx_ir
+
+    graph = model.graph
+    for index, value in enumerate(graph.outputs):
+        if value.is_graph_input() or value in graph.outputs[:index] or value.is_initializer():
+            node = onnx_ir.node("Identity", [value])  # one value cannot carry two names
+            node.outputs[0].type, node.outputs[0].shape = value.type, value.shape
+            graph.append(node)
+            graph.outputs[index] = node.outputs[0]
+    ports = [
+        *zip(graph.inputs, signature.inputs, strict=True),
+        *zip(graph.outputs, signature.outputs, strict=True),
+    ]
+    taken = {spec.name for _, spec in ports}
+    inner = [value for node in graph.all_nodes() for value in node.outputs]
+    for value in [*inner, *graph.initializers.values()]:
+        if value.name in taken:
+            value.name = f"{value.name}.inner"
+    for value, spec in ports:
+        value.name = spec.name
+
+
+def _tidy(model: onnx_ir.Model) -> None:
+    """Remove what does no work, and everything that tells where or when the model was made."""
+    from onnx_ir.passes import common
+
+    for each in (
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        common.RemoveUnusedOpsetsPass(),
+        common.ClearMetadataAndDocStringPass(),
+    ):
+        each(model)
+    model.metadata_props.clear()
+    model.doc_string = None
+    for values in (model.graph.inputs, model.graph.outputs, model.graph.initializers.values()):
+        for value in values:
+            value.metadata_props.clear()
+            value.doc_string = None
+
+
+def _name_sizes(model: onnx_ir.Model, signature: Signature) -> None:
+    """Give inputs and outputs the sizes of the signature; drop the sizes in between, which ONNX infers."""
+    import onnx_ir
+
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = None
+            value.metadata_props.clear()
+    specs = {spec.name: spec for spec in (*signature.inputs, *signature.outputs)}
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.name in specs:
+            value.shape = onnx_ir.Shape(specs[value.name].shape)
