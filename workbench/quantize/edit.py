@@ -48,6 +48,8 @@ class Editor:
         self.module = copy.deepcopy(program.graph_module)
         self.graph = self.module.graph
         self._specs = {_name(s): s for s in program.graph_signature.input_specs}
+        for node, name in zip(self._placeholders(), self._specs, strict=True):
+            node.name = name  # the copy renames one called like a builtin, such as "input"
         self._state: dict[str, Any] = dict(program.state_dict)
         self._constants: dict[str, Any] = dict(program.constants)
 
