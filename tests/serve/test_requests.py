@@ -114,11 +114,29 @@ def test_every_answer_says_who_gave_it(replica: RunningReplica) -> None:
         assert (headers["x-mlops-track"], headers["x-mlops-version"]) == ("stable", "1")
 
 
-def test_a_body_over_the_limit_is_413_and_the_connection_ends_cleanly(replica: RunningReplica) -> None:
-    status, answer, headers = ask(replica, "POST", INFER, bytes((1 << 20) + 1))
-    assert status == 413
-    assert "send at most 1048576 bytes" in answer["error"]
-    assert headers["connection"] == "close"
+@pytest.mark.parametrize("size", [(1 << 20) + 1, 16 << 20])
+def test_a_body_over_the_limit_is_413_and_the_connection_stays(replica: RunningReplica, size: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=LIMIT_S)
+    connection.request("POST", INFER, bytes(size))
+    response = connection.getresponse()
+    assert response.status == 413
+    assert "send at most 1048576 bytes" in json.loads(response.read())["error"]
+    used = connection.sock
+    connection.request("POST", INFER, body_of())
+    assert connection.getresponse().status == 200
+    assert connection.sock is used
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "extra", [f"Content-Length: {1 << 40}", "Content-Length: 2000000\r\nExpect: 100-continue"]
+)
+def test_a_body_far_over_the_limit_is_not_even_read(replica: RunningReplica, extra: str) -> None:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=LIMIT_S) as raw:
+        raw.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\n{extra}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer
 
 
 def test_a_chunked_body_over_the_limit_is_413(replica: RunningReplica) -> None:
@@ -126,6 +144,7 @@ def test_a_chunked_body_over_the_limit_is_413(replica: RunningReplica) -> None:
         raw.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         for _ in range(17):
             raw.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+        raw.sendall(b"0\r\n\r\n")
         assert raw.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 

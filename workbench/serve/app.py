@@ -21,6 +21,7 @@ from .pool import Pool
 from .protocol import HEADER_SIZE
 
 BODY_TIMEOUT_S = 30.0
+DISCARD_BYTES = 64 << 20
 _log = logging.getLogger(__package__)
 
 
@@ -104,29 +105,38 @@ class _Handlers:
             )
 
     async def _body(self, request: Request) -> bytearray:
-        """Read the body into writable memory, so that tensors can lie in it without a copy."""
-        declared = request.headers.get("content-length", "0")
-        if int(declared) > self._max_body_bytes:
-            raise self._too_large(f"{declared} bytes")
-        body = bytearray()
+        """Read the body into writable memory, so that tensors can lie in it without a copy.
+
+        A body over the limit is read to its end and thrown away: a client that is still sending would meet a
+        reset connection instead of the answer. Only one that is out of all proportion is cut off.
+        """
+        limit, declared = self._max_body_bytes, int(request.headers.get("content-length", "0"))
+        waits = request.headers.get("expect", "").lower() == "100-continue"  # it sends nothing before we ask
+        if declared > limit + DISCARD_BYTES or (declared > limit and waits):
+            raise self._too_large(close=True)
+        size, body = 0, bytearray()
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > self._max_body_bytes:
-                        raise self._too_large(f"more than {self._max_body_bytes} bytes")
+                    size += len(chunk)
+                    if size <= limit:
+                        body += chunk
+                    elif size > limit + DISCARD_BYTES:
+                        raise self._too_large(close=True)
         except TimeoutError as error:
             raise BadRequest(f"no whole body within {BODY_TIMEOUT_S:g} s", status=408, close=True) from error
         except ClientDisconnect as error:  # nobody reads this answer; it keeps the error counters honest
             raise BadRequest("the client left before its body was whole") from error
+        if size > limit:
+            raise self._too_large(close=False)
         return body
 
-    def _too_large(self, size: str) -> BadRequest:
+    def _too_large(self, *, close: bool) -> BadRequest:
         return BadRequest(
-            f"the body has {size}",
+            "the body is too large",
             fix=f"send at most {self._max_body_bytes} bytes (--max-body-mib)",
             status=413,
-            close=True,
+            close=close,
         )
 
 
