@@ -20,5 +20,5 @@ def test_an_input_called_input(tmp_path: Path) -> None:
     report = quantize_program(
         program, variant, QuantizeConfig(mode="static"), calibration=[(torch.randn(4, 8),)]
     )
-    assert report.share > 0.9
+    assert report.share > 0.8
     assert [spec.name for spec in read_signature(variant).inputs] == ["input"]
