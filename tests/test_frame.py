@@ -90,7 +90,7 @@ def test_one_version_everywhere():
     (python,) = (
         node.value.value
         for node in init.body
-        if isinstance(node, ast.Assign) and node.targets[0].id == "__version__"
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__version__"
     )
     source = json.loads((ROOT / "labextension/package.json").read_text())["version"]
     built = json.loads((ROOT / "workbench/labextension/package.json").read_text())["version"]

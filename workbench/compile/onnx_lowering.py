@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CompileError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import onnx_ir
     from torch.export import ExportedProgram
 
+_FAILED_NODE = re.compile(r"translating node %(\w+) : .*?target=([\w.]+)\]")
+_ADVICE = "use the backend eager, or express this operation with others"
 OPSET = 20  # the first with Gelu; the custom operators' translations are written in it
 
 Table = Mapping[Callable[..., Any], Callable[..., Any]]
@@ -36,19 +39,20 @@ def lower(program: ExportedProgram) -> onnx_ir.Model:
     from .onnx_direct import TRANSLATIONS
 
     custom = dict(onnx_translations(_namespaces(program)))
+    failures: list[Exception] = []
     if _is_functional(program):
         decompose = program.run_decompositions
         program.run_decompositions = lambda *_, **__: program
         try:
             return _export(program, {**TRANSLATIONS, **custom})
-        except torch.onnx.OnnxExporterError:
-            pass  # some operator has no direct form: decompose, as the exporter would
+        except torch.onnx.OnnxExporterError as error:
+            failures.append(error)  # some operator has no direct form: decompose, as the exporter would
         finally:
             program.run_decompositions = decompose
     try:
         return _export(program, custom)
     except torch.onnx.OnnxExporterError as error:
-        raise _explain(error, program) from error
+        raise _explain(program, [*failures, error]) from error
 
 
 def _namespaces(program: ExportedProgram) -> set[str]:
@@ -97,23 +101,27 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _explain(error: Exception, program: ExportedProgram) -> CompileError:
-    """Name the operator that the exporter could not translate and the module it came from."""
-    text = _chain(error)
-    for node in program.graph.nodes:
-        if node.op == "call_function" and f"%{node.name} :" in text:
-            stack = list((node.meta.get("nn_module_stack") or {}).values())
-            module = stack[-1][0] if stack else ""
-            return CompileError(
-                f"ONNX has no form for the operator {node.target}",
-                where=f"module {module!r}, node {node.name}",
-                fix="use the backend eager, or express this operation with others",
-            )
-    first = str(error).strip().partition("\n")[0]
+def _explain(program: ExportedProgram, errors: Sequence[Exception]) -> CompileError:
+    """Name the operator that has no ONNX form and the module it came from.
+
+    The last error names it as it stands after decomposition, where its module is not known any more; an
+    earlier one, from before, names it as the module's code does.
+    """
+    found = [match for error in errors if (match := _FAILED_NODE.search(_chain(error)))]
+    if not found:
+        first = str(errors[-1]).strip().partition("\n")[0]
+        return CompileError(
+            f"the program cannot be lowered to ONNX: {first}", where="torch.onnx.export", fix=_ADVICE
+        )
+    modules = {node.name: node.meta.get("nn_module_stack") or {} for node in program.graph.nodes}
+    stack = next((list(modules[match[1]].values()) for match in found if match[1] in modules), [])
+    path = stack[-1][0] if stack else ""
+    operators = " -> ".join(dict.fromkeys(match[2] for match in found))
     return CompileError(
-        f"the program cannot be lowered to ONNX: {first}",
-        where="torch.onnx.export",
-        fix="use the backend eager",
+        f"ONNX has no form for the operator {operators}",
+        where=f"module {path!r}" if path else "the module itself",
+        fix=_ADVICE,
+        operators=operators,
     )
 
 

@@ -51,6 +51,7 @@ def execute(
         notebook,
         timeout=CELL_TIMEOUT_S,
         kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=40"],  # its advice on transports is not about the notebook
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=hook(on_start),
         on_cell_executed=None

@@ -7,6 +7,7 @@ without BPF).
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import platform
@@ -71,6 +72,8 @@ def open_clock(hz: int, *, pid: int = -1, cpu: int = -1, own: bool = False) -> i
     ------
     NoPrivilege
         If the kernel does not allow it.
+    ProcessLookupError
+        If the thread has ended.
     """
     flags = _FREQUENCY
     if own:
@@ -89,6 +92,8 @@ def open_clock(hz: int, *, pid: int = -1, cpu: int = -1, own: bool = False) -> i
     handle: int = libc.syscall(number, bytes(attribute), pid, cpu, -1, _CLOEXEC)
     if handle < 0:
         said = os.strerror(ctypes.get_errno())
+        if ctypes.get_errno() == errno.ESRCH:
+            raise ProcessLookupError(errno.ESRCH, said)
         raise NoPrivilege(
             f"perf_event_open was refused: {said}",
             where=f"pid {pid}, cpu {cpu}",

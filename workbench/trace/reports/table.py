@@ -10,6 +10,7 @@ from ..model import Frame, Trace
 from .attribution import NO_PYTHON, costs, short
 
 _NS_PER_US = 1e3
+_SOURCE_WIDTH = 72  # a line of source, cut so that the figures beside it stay in view
 
 
 def lines_table(trace: Trace, limit: int = 20) -> Table:
@@ -20,7 +21,7 @@ def lines_table(trace: Trace, limit: int = 20) -> Table:
     cells: list[list[Cell]] = [
         [
             _place(row.frame),
-            row.frame.text or row.frame.name,
+            _clipped(row.frame.text or row.frame.name),
             round(row.cpu_s, 4) if cpu else None,
             f"{row.cpu_s / total:.1%}" if total else None,
             row.samples if cpu else None,
@@ -30,6 +31,10 @@ def lines_table(trace: Trace, limit: int = 20) -> Table:
     ]
     rest = f"{len(rows) - limit} more lines" if len(rows) > limit else ""
     return Table(("line", "source", "cpu s", "share", "samples", "faults ~"), cells, "CPU time by line", rest)
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _SOURCE_WIDTH else text[: _SOURCE_WIDTH - 1] + "…"
 
 
 def calls_table(trace: Trace, limit: int = 10) -> Table | None:

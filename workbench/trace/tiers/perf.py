@@ -86,24 +86,32 @@ class PerfTier:
         return builder
 
     def _open(self) -> None:
+        """Open a clock for each thread on each CPU; all of a CPU share a buffer."""
         tids = sorted(int(task.name) for task in Path("/proc/self/task").iterdir())[:_MAX_THREADS]
         for cpu in online_cpus():
             ring: SampleRing | None = None
             for tid in tids:
-                handle = open_clock(self._wanted.hz, pid=tid, cpu=cpu, own=True)
-                if ring is not None:
-                    ring.redirect(handle)
-                    continue
                 try:
-                    ring = SampleRing(handle)
-                except OSError as error:
-                    os.close(handle)
-                    raise NoPrivilege(
-                        f"no memory for a sample buffer: {error.strerror}",
-                        where="perf_event",
-                        fix="raise kernel.perf_event_mlock_kb or the memlock limit",
-                    ) from error
-                self._rings.append(ring)
+                    handle = open_clock(self._wanted.hz, pid=tid, cpu=cpu, own=True)
+                except ProcessLookupError:  # the thread ended since we listed it
+                    continue
+                if ring is None:
+                    ring = self._add_ring(handle)
+                else:
+                    ring.redirect(handle)
+
+    def _add_ring(self, handle: int) -> SampleRing:
+        try:
+            ring = SampleRing(handle)
+        except OSError as error:
+            os.close(handle)
+            raise NoPrivilege(
+                f"no memory for a sample buffer: {error.strerror}",
+                where="perf_event",
+                fix="raise kernel.perf_event_mlock_kb or the memlock limit",
+            ) from error
+        self._rings.append(ring)
+        return ring
 
     def _run(self) -> None:
         own = threading.get_native_id()
