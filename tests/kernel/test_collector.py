@@ -274,7 +274,7 @@ def test_without_rights_the_next_tier_runs_and_says_why():
     assert tier == "perf", reason
     assert "no collector at /nonexistent (No such file or directory)" in reason
     assert "uid 65534 lacks CAP_BPF and CAP_PERFMON" in reason
-    assert seconds == "0.3"
+    assert 0.1 <= float(seconds) <= 0.5  # user mode only, on a machine with other work
     assert "no collector" in out[1]
     assert "next:  as root: python -m workbench.trace.collector" in "\n".join(out)
 

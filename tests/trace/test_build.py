@@ -1,0 +1,65 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from workbench.errors import MissingDependency, TraceError
+from workbench.trace.build import SOURCES, build, load_object
+from workbench.trace.probes import FOLLOW, PROBES
+
+_clang = pytest.mark.skipif(
+    not any(
+        os.access(os.path.join(folder, "clang"), os.X_OK) for folder in os.environ["PATH"].split(os.pathsep)
+    ),
+    reason="clang is not installed (system-packages.txt)",
+)
+
+
+@_clang
+def test_a_second_build_does_nothing(tmp_path):
+    first = build(tmp_path)
+    times = [path.stat().st_mtime_ns for path in first]
+    assert [path.stat().st_mtime_ns for path in build(tmp_path)] == times
+    assert [path.name for path in first] == sorted(f"{name}.bpf.o" for name in (FOLLOW.name, *PROBES))
+
+
+@_clang
+def test_a_missing_object_is_built_again(tmp_path):
+    paths = build(tmp_path)
+    paths[0].unlink()
+    build(tmp_path)
+    assert load_object("cpu", tmp_path)[:4] == b"\x7fELF"
+
+
+def test_without_clang_the_fix_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingDependency, match="clang is not installed") as caught:
+        build(tmp_path)
+    assert caught.value.fix == "apt-get install clang libbpf-dev"
+
+
+def test_the_command_says_it_in_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench.trace.build"],
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "apt-get install clang libbpf-dev" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_object_that_was_not_built(tmp_path):
+    with pytest.raises(TraceError, match="BPF object of probe 'cpu' is not built") as caught:
+        load_object("cpu", tmp_path)
+    assert "python -m workbench.trace.build" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", [FOLLOW.name, *PROBES])
+def test_each_probe_says_what_it_costs_and_loses(name):
+    text = (SOURCES / f"{name}.bpf.c").read_text()
+    assert text.startswith("// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0\n")
+    for word in ("WHAT", "ATTACH", "COST", "LOSS"):
+        assert f" * {word}" in text
