@@ -22,7 +22,8 @@ def run(shell: InteractiveShell, body: str, names: Mapping[str, Any]) -> None:
     The last expression is displayed, as in any cell. Whatever the body raises propagates.
     """
     source = "\n" + str(shell.transform_cell(body))  # type: ignore[no-untyped-call]  # the magic's own line is line 1
-    file = shell.compile.cache(source, shell.execution_count, raw_code="\n" + body)
+    # The shell has counted on already: the cell that is running carries the number before.
+    file = shell.compile.cache(source, shell.execution_count - 1, raw_code="\n" + body)
     shell.user_ns.update(names)
     for code in _compiled(shell, source, file):
         exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 - running the user's cell is the job
