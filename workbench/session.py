@@ -7,7 +7,7 @@ it with validation against the signature and with the calling convention of the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import BadTensor
@@ -136,7 +136,12 @@ def _check_one(spec: TensorSpec, array: Array, sizes: dict[str, int], *, where: 
 
 def describe(signature: Signature) -> str:
     """Return the inputs as ``name: dtype[shape]``, for messages."""
-    return ", ".join(f"{s.name}: {s.dtype}[{', '.join(map(str, s.shape))}]" for s in signature.inputs)
+    return describe_tensors(signature.inputs)
+
+
+def describe_tensors(specs: Iterable[TensorSpec]) -> str:
+    """Return tensors as ``name: dtype[shape]``, by commas."""
+    return ", ".join(f"{s.name}: {s.dtype}[{', '.join(map(str, s.shape))}]" for s in specs)
 
 
 def _to_numpy(value: Any) -> np.ndarray[Any, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...codec import register
 from ...errors import RunError
 from ...render.table import Table
-from ...session import describe
+from ...session import describe, describe_tensors
 from ..callables import CallableReference
 from ..context import StepContext
 from ..recipe import step_body
@@ -112,10 +112,9 @@ def _capture(step: CaptureStep, context: StepContext, out: Path) -> CaptureRepor
 
 
 def _table(report: CaptureReport) -> Table:
-    outputs = ", ".join(f"{s.name}: {s.dtype}{list(s.shape)}" for s in report.signature.outputs)
     rows: list[tuple[str, Any]] = [
         ("inputs", describe(report.signature)),
-        ("outputs", outputs),
+        ("outputs", describe_tensors(report.signature.outputs)),
         ("parameters", f"{report.parameters:,}"),
         ("file MB", f"{report.bytes / 1e6:.2f}"),
         ("dynamic", ", ".join(report.dynamic) or "none"),
