@@ -1,5 +1,7 @@
 """Modules that cannot be captured: the error names the submodule, the file and the line."""
 
+from pathlib import Path
+
 import numpy
 import pytest
 import torch
@@ -12,7 +14,7 @@ from workbench.errors import BadTensor, CaptureError, NonFinite
 
 
 def line_of(text):
-    lines = open(networks.__file__).read().splitlines()
+    lines = Path(networks.__file__).read_text().splitlines()
     return next(i for i, line in enumerate(lines, 1) if text in line)
 
 

@@ -71,8 +71,13 @@ def test_a_checkpoint_of_more_than_tensors_is_refused(tmp_path):
 
 
 def test_weights_of_another_model(tmp_path):
-    save_file({"0.weight": torch.ones(8, 5), "0.bias": torch.ones(8), "9.w": torch.ones(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match="missing: 2.bias, 2.weight; unknown: 9.w; of another shape: 0.weight"):
+    save_file(
+        {"0.weight": torch.ones(8, 5), "0.bias": torch.ones(8), "9.w": torch.ones(1)},
+        tmp_path / "w.safetensors",
+    )
+    with pytest.raises(
+        InputError, match=r"missing: 2.bias, 2.weight; unknown: 9.w; of another shape: 0.weight"
+    ):
         capture_factory(build_perceptron, torch.randn(2, 4), tmp_path, state=tmp_path / "w.safetensors")
 
 

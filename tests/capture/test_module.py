@@ -200,7 +200,8 @@ def test_shared_weights_are_stored_once(tmp_path):
     ("inputs", "error", "text"),
     [
         (lambda: (torch.randn(2, 4),) * 2, BadTensor, "too many positional arguments"),
-        (lambda: {"x": torch.randn(2, 4)}, BadTensor, "missing a required argument: 'input'"),
+        (lambda: {"x": torch.randn(2, 4)}, CaptureError, "must be Tensor, not dict"),
+        (lambda: {"a": torch.randn(2, 4), "input": torch.randn(2, 4)}, BadTensor, "unexpected keyword"),
         (lambda: "text", BadTensor, "input 'input' is a str, not a tensor"),
         (lambda: [1.0, 2.0], BadTensor, "too many positional"),
         (lambda: (), BadTensor, "missing a required argument"),

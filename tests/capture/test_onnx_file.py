@@ -98,7 +98,7 @@ def test_external_weights_elsewhere_are_refused(tmp_path, out, location):
 
 
 def test_absent_external_weights(tmp_path, out):
-    with pytest.raises(MissingInput, match="the weights of 'w' are in 'gone.bin', which is not there"):
+    with pytest.raises(MissingInput, match=r"the weights of 'w' are in 'gone.bin', which is not there"):
         capture_onnx(write(tmp_path, classifier(external="gone.bin")), out)
 
 

@@ -26,8 +26,8 @@ _ADVICE = (
         'the model needs a fixed size: leave that dimension out of dynamic="...", or use dynamic="auto"',
     ),
     (
-        ("mat1 and mat2", "size mismatch", "must match", "Expected", "expected"),
-        "check that the example inputs have the shapes and dtypes the module expects",
+        ("mat1 and mat2", "size mismatch", "must match", "must be Tensor", "Expected", "expected"),
+        "check the example inputs: names, shapes and dtypes must be those that forward takes",
     ),
 )
 _OTHER = "rewrite this line with tensor operations that torch.export supports"
