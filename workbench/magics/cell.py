@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from types import CodeType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ def run(shell: InteractiveShell, body: str, names: Mapping[str, Any]) -> None:
     shell.user_ns.update(names)
     for code in _compiled(shell, source, file):
         exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 - running the user's cell is the job
+
+
+def users_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from the cell's own lines on; the whole of it where no cell was running."""
+    current = traceback
+    while current is not None and current.tb_frame.f_code is not run.__code__:
+        current = current.tb_next
+    return traceback if current is None else current.tb_next
 
 
 def _compiled(shell: InteractiveShell, source: str, file: str) -> list[CodeType]:

@@ -26,6 +26,7 @@ class MlopsMagics(Magics):
         """Run one workbench command; ``%mlops --help`` lists them."""
         from .run import run
 
+        __tracebackhide__ = True  # IPython leaves such a frame out of tracebacks
         return run(cast(InteractiveShell, self.shell), line, cell)
 
 

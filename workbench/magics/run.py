@@ -72,6 +72,9 @@ def run(shell: InteractiveShell, line: str, cell: str | None) -> Any:
         progress.open()  # a background run's first event may come when another cell runs
     try:
         return args.run.call(args, NotebookContext(shell, cell, progress))
+    except Exception as error:
+        error.__traceback__ = cells.users_part(error.__traceback__)
+        raise
     finally:
         progress.close()
 
