@@ -16,17 +16,24 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
-def run(shell: InteractiveShell, body: str, names: Mapping[str, Any]) -> None:
+def run(shell: InteractiveShell, body: str, names: Mapping[str, Any]) -> list[CodeType]:
     """Run the body of a cell with `names` added to the notebook's variables; they stay afterwards.
 
     The last expression is displayed, as in any cell. Whatever the body raises propagates.
+
+    Returns
+    -------
+    list of code
+        What was run. Hold on to it as long as a profile may still look for its lines: freed code has none.
     """
     source = "\n" + str(shell.transform_cell(body))  # type: ignore[no-untyped-call]  # the magic's own line is line 1
     # The shell has counted on already: the cell that is running carries the number before.
     file = shell.compile.cache(source, shell.execution_count - 1, raw_code="\n" + body)
     shell.user_ns.update(names)
-    for code in _compiled(shell, source, file):
+    units = _compiled(shell, source, file)
+    for code in units:
         exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 - running the user's cell is the job
+    return units
 
 
 def users_part(traceback: TracebackType | None) -> TracebackType | None:

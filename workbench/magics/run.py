@@ -40,7 +40,7 @@ class NotebookContext:
         return None if name is None else self.value(name, what)
 
     def _run(self, names: Mapping[str, Any]) -> None:
-        cells.run(self._shell, self._body or "", names)
+        self._code = cells.run(self._shell, self._body or "", names)  # kept for the profile's symbols
 
 
 @cache
