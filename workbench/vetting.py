@@ -26,7 +26,10 @@ from .operators import LIBRARIES
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _WORD_OR_NUMBER = re.compile(r"(?!\w*__)[\w.+-]+")
-_TORCH_OP = re.compile(r"torch\.ops\.([a-z]\w*)\.([A-Za-z_]\w*)(?:\.([A-Za-z]\w*))?")
+# Of the names with two underscores only the operators: __dict__ and __init__ are attributes of the namespace.
+_TORCH_OP = re.compile(
+    r"torch\.ops\.([a-z]\w*)\.((?!__|name\b)[A-Za-z_]\w*|__i?(?:and|or|xor|[lr]shift)__)(?:\.([A-Za-z]\w*))?"
+)
 _TORCH_NAMESPACES = {"aten", "prims", "higher_order", *LIBRARIES}
 _PYTHON_OPS = {
     "_operator": {

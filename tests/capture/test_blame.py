@@ -113,3 +113,15 @@ def test_weights_on_another_device(tmp_path):
     with pytest.raises(CaptureError, match="weight is on meta") as caught:
         capture_module(nn.Linear(4, 4, device="meta"), torch.randn(2, 4), tmp_path)
     assert "module.cpu()" in caught.value.fix
+
+
+def test_an_operator_that_could_not_be_loaded_again(tmp_path):
+    @torch.library.custom_op("elsewhere::twice", mutates_args=())
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    twice.register_fake(torch.empty_like)
+    module = type("Foreign", (nn.Module,), {"forward": lambda self, x: twice(x)})()
+    with pytest.raises(CaptureError, match=r"cannot be stored; .*'torch.ops.elsewhere.twice.default'"):
+        capture_module(module, torch.ones(2, 4), tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CaptureError
+from ..errors import CaptureError, CorruptArtifact
 from ..program import PROGRAM_FILE, Examples, runner, to_arrays, write_program
 from ..types import OutputStructure, Signature
 from . import dims
@@ -70,7 +70,7 @@ def capture_module(
         signature = _signature(program, bound, outputs, wanted, structure, preprocessing)
         given = runner(program, signature)(bound.tensors)
     _compare(given, outputs, type(module).__name__)
-    write_program(out, program, signature, Examples(to_arrays(bound.tensors), to_arrays(given)))
+    _write(out, program, signature, Examples(to_arrays(bound.tensors), to_arrays(given)))
     parameters = count_parameters(module)
     write_record(out, signature, parameters=parameters, dtype=main_dtype(module), producer=_producer())
     size = (out / PROGRAM_FILE).stat().st_size
@@ -124,6 +124,17 @@ def _compare(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], module
                 where=module,
                 fix="forward must give the same each time: no random numbers, no state kept in attributes",
             )
+
+
+def _write(out: Path, program: ExportedProgram, signature: Signature, examples: Examples) -> None:
+    try:
+        write_program(out, program, signature, examples)
+    except CorruptArtifact as error:  # what would not be loaded again is not written either
+        raise CaptureError(
+            f"the captured program cannot be stored; {error.what}",
+            where=error.where,
+            fix="use torch's own operators, or name the library that defines it in workbench.operators.LIBRARIES",
+        ) from error
 
 
 def _producer() -> str:
