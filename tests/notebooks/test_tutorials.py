@@ -52,7 +52,7 @@ def test_it_runs_and_tells_its_story(path: Path, home: Path) -> None:
     if path.stem == "02-real-model":
         recall = re.search(r"100 queries: recall@1 (0\.\d+)", text)
         assert recall, text
-        assert float(recall[1]) > 0.3
+        assert float(recall[1]) > 0.15  # one among 2,000 definitions
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda p: p.stem)

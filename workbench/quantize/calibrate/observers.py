@@ -119,6 +119,8 @@ class Entropy(Histogram):
             return self.low, self.high
         half = BINS // 2
         magnitudes = self.counts[half:] + self.counts[:half][::-1]
+        # Every grid holds zero exactly, so the zeros behind a ReLU cost nothing; counted, they would drown the rest.
+        magnitudes[0] = magnitudes[1]
         levels = 255 if self.low >= 0 or self.high <= 0 else 128
         threshold = best_threshold(magnitudes, levels) * self.reach / half
         return max(self.low, -threshold), min(self.high, threshold)

@@ -45,7 +45,7 @@ def linear_static(
 ) -> Tensor:
     """Return the linear layer with `x` quantized on a calibrated grid. x: [..., in] -> [..., out]."""
     q = ((x / scale).round() + zero_point).clamp(0, 255) - zero_point
-    y = _integer_matmul(q, w_q) * (w_scale * scale)
+    y = _integer_matmul(q, w_q) * w_scale * scale
     return y if bias is None else y + bias
 
 
@@ -81,14 +81,21 @@ def _onnx_dynamic(x: Any, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
 
 def _onnx_static(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
     y = _onnx_matmul(x, scale, zero_point, w_q, w_scale)
+    y = opset20.Mul(y, opset20.Constant(value_float=scale))
     return y if bias is None else opset20.Add(y, bias)
 
 
 def _onnx_matmul(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any) -> Any:
+    """Return the product in units of `scale`.
+
+    The caller multiplies by `scale` afterwards: were the bias added right here, onnxruntime would turn a
+    2-D product into a float Gemm and dequantize the weight at every call.
+    """
     op = opset20
-    grid = op.Constant(value_float=scale), op.Cast(op.Constant(value_int=zero_point), to=2)
+    zero = op.Cast(op.Constant(value_int=zero_point), to=2)
+    q = op.QuantizeLinear(x, op.Constant(value_float=scale), zero)
     w = op.DequantizeLinear(op.Transpose(w_q, perm=[1, 0]), w_scale, axis=1)
-    return op.MatMul(op.DequantizeLinear(op.QuantizeLinear(x, *grid), *grid), w)
+    return op.MatMul(op.DequantizeLinear(q, op.Constant(value_float=1.0), zero), w)
 
 
 TRANSLATIONS = {
