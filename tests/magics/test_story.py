@@ -72,7 +72,7 @@ def test_profile_runs_the_cell_with_a_session_and_names_its_lines(story: Any) ->
     )
     assert reply["status"] == "ok", reply
     (result,) = shown(messages)
-    assert "line 3 total = sum" in result
+    assert "line 3 total = sum" in " ".join(result.split())
     assert shown(story.execute("len(answers)")[1]) == ["8"]
 
 
