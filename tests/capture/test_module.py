@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.networks import ZOO, Pair, Recurrent, Tagger, build, perceptron, tags
+from tests.networks import ZOO, Pair, Tagger, build, perceptron, tags
 from workbench.capture import capture_module
 from workbench.errors import BadTensor, CaptureError, EmptyData, InputError
 from workbench.program import read_examples, read_program, read_signature, runner
@@ -216,8 +216,11 @@ def test_inputs_that_do_not_fit(tmp_path, inputs, error, text):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_recurrent_module_keeps_the_length_it_was_captured_with(tmp_path):
-    module, inputs = build("gru")
-    assert isinstance(module, Recurrent)
+@pytest.mark.parametrize("name", ["lstm", "gru", "bidirectional"])
+def test_recurrent_modules_take_any_length(tmp_path, name):
+    module, inputs = build(name)
     report = capture_module(module, inputs, tmp_path)
-    assert report.signature.inputs[0].shape == ("batch", 5, 4)
+    batch, steps, width = report.signature.inputs[0].shape
+    assert (batch, width) == ("batch", 4)
+    assert isinstance(steps, str)
+    assert steps in report.signature.outputs[0].shape

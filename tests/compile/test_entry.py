@@ -144,6 +144,28 @@ def test_any_size_gives_what_eager_gives(tagger, batch, tokens):
     assert torch.equal(given["count_kept"], expected["count"]["kept"])
 
 
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=st.integers(1, 5), steps=st.integers(1, 9))
+def test_recurrent_state_goes_round(recurrent, batch, steps):
+    """Step by step with the state handed on gives what the whole sequence gives."""
+    module, session = recurrent
+    x, state = torch.randn(batch, steps, 4), torch.zeros(1, batch, 6)
+    whole = session.run({"x": x.numpy(), "state_0": state.numpy(), "state_1": state.numpy()})
+    expected = module(x, (state, state))[0].detach()
+    torch.testing.assert_close(torch.from_numpy(whole["output_0"]), expected, rtol=1e-3, atol=1e-5)
+    hidden = cell = state.numpy()
+    for step in range(steps):
+        one = session.run({"x": x[:, step : step + 1].numpy(), "state_0": hidden, "state_1": cell})
+        hidden, cell = one["output_1_0"], one["output_1_1"]
+    numpy.testing.assert_allclose(hidden, whole["output_1_0"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory):
+    folder, (module, inputs) = tmp_path_factory.mktemp("recurrent"), build("lstm")
+    return module.eval(), load(compiled(folder, module, inputs)[0])
+
+
 ONNX_TEXT = """
 <ir_version: 10, opset_import: ["" : 20]>
 g (float[n, 40] x) => (float[n, 40] y)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CaptureError
+from ..recurrent import any_length
 from . import dims
 from .blame import blame
 from .guards import find_entangled
@@ -66,7 +67,7 @@ def _export(
         [asked[name] for name in tensors], pytree.tree_structure(dict(bound.arguments))
     )
     try:
-        with _quiet():
+        with _quiet(), any_length():
             program = torch.export.export(
                 module, args, kwargs, dynamic_shapes=shapes if wanted else None, strict=False
             )

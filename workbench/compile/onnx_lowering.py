@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CompileError
 from ..operators import onnx_translations
+from ..recurrent import any_length
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -73,7 +74,7 @@ def _is_functional(program: ExportedProgram) -> bool:
 def _export(program: ExportedProgram, table: Table) -> onnx_ir.Model:
     import torch
 
-    with _quiet():
+    with _quiet(), any_length():
         exported = torch.onnx.export(
             program,
             dynamo=True,
