@@ -9,6 +9,7 @@ from workbench.recurrent import any_length
 AUTO = torch.export.Dim.AUTO
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")  # torch, of its own RNN modules
 @pytest.mark.parametrize(
     "module",
     [

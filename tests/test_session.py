@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from workbench.errors import BadTensor
-from workbench.session import Session
+from workbench.session import Session, bind
 from workbench.types import OutputStructure, Signature, TensorSpec
 
 
@@ -72,3 +72,23 @@ def test_what_does_not_fit_is_named(feeds: dict[str, Any], text: str) -> None:
 def test_too_many_inputs() -> None:
     with pytest.raises(BadTensor, match="3 inputs given, the model takes 2"):
         session()(A, B, B)
+
+
+STATE = Signature(
+    tuple(TensorSpec(name, "float32", ("batch", 2)) for name in ("a", "b", "state_0", "state_1")),
+    (TensorSpec("total", "float32", ("batch", 2)),),
+)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ((A, B, (A, B)), {}),
+        ((A, B), {"state": (A, B)}),
+        (({"a": A, "b": B, "state": [A, B]},), {}),
+        ((A, B, A), {"state_1": B}),
+        ((A.tolist(), B, {"h": A, "c": B}), {}),
+    ],
+)
+def test_tensors_in_a_tuple_count_one_by_one(call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+    assert list(bind(STATE, *call, where="here")) == ["a", "b", "state_0", "state_1"]

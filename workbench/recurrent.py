@@ -17,32 +17,31 @@ if TYPE_CHECKING:
 
 @contextmanager
 def any_length() -> Iterator[None]:
-    """Trace recurrent operators by their shapes; restores torch's own way on exit.
-
-    Examples
-    --------
-    >>> import torch
-    >>> dynamic = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.AUTO},)
-    >>> with any_length(), torch.no_grad():
-    ...     program = torch.export.export(torch.nn.GRU(4, 6), (torch.zeros(5, 2, 4),), dynamic_shapes=dynamic)
-    >>> program.module()(torch.zeros(9, 3, 4))[0].shape
-    torch.Size([9, 3, 6])
-    """
+    """Trace recurrent operators by their shapes; torch's own way is restored on exit."""
     import torch
+    from torch._dispatch.python import enable_python_dispatcher
 
-    key = torch._C.DispatchKey.CompositeImplicitAutograd
-    ours = {torch.ops.aten.lstm.input: _lstm, torch.ops.aten.gru.input: _gru}
-    before = {op: op.py_kernels.get(key) for op in ours}
+    aten = torch.ops.aten
+    ours: dict[Any, Any] = {aten.lstm.input: _lstm, aten.gru.input: _gru}
+    before = {op: dict(op.py_kernels) for op in ours}
     for op, shapes in ours.items():
-        op.py_kernels[key] = shapes
+        op.py_kernels.update(dict.fromkeys(_keys(), shapes))
+        op._dispatch_cache.clear()
     try:
-        yield
+        with enable_python_dispatcher():  # or the loop runs in C++, where nothing can take its place
+            yield
     finally:
-        for op, kernel in before.items():
-            if kernel is None:
-                del op.py_kernels[key]
-            else:
-                op.py_kernels[key] = kernel
+        for op, kernels in before.items():
+            op.py_kernels.clear()
+            op.py_kernels.update(kernels)
+            op._dispatch_cache.clear()
+
+
+def _keys() -> tuple[Any, Any]:
+    """Return the dispatch keys under which torch 2.13 unrolls: with gradients on, and off."""
+    from torch._C import DispatchKey
+
+    return DispatchKey.Autograd, DispatchKey.CompositeImplicitAutograd
 
 
 def _lstm(

@@ -89,22 +89,39 @@ class Session:
 def bind(
     signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, where: str
 ) -> dict[str, Any]:
-    """Return the arguments of a call by input name."""
+    """Return the arguments of a call by input name; tensors in a nested tuple or dict count one by one."""
     positional: Sequence[Any] = args
     if len(args) == 1 and not kwargs:
         (only,) = args
         if isinstance(only, Mapping):
-            return dict(only)
-        if isinstance(only, list | tuple):
+            positional, kwargs = (), only
+        elif isinstance(only, list | tuple):
             positional = only
     names = [s.name for s in signature.inputs]
+    positional = [leaf for value in positional for _, leaf in _leaves("", value)]
     if len(positional) > len(names):
         raise BadTensor(
             f"{len(positional)} inputs given, the model takes {len(names)}",
             where=where,
             fix=describe(signature),
         )
-    return {**dict(zip(names, positional, strict=False)), **kwargs}
+    named = dict(leaf for name, value in kwargs.items() for leaf in _leaves(name, value))
+    return {**dict(zip(names, positional, strict=False)), **named}
+
+
+def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Return ``(name, value)``, or for a container of tensors its items, named as capture names them."""
+    items = dict(enumerate(value)) if isinstance(value, tuple | list) else value
+    if not isinstance(items, Mapping) or not all(_holds_tensors(item) for item in items.values()):
+        return [(name, value)]
+    return [leaf for key, item in items.items() for leaf in _leaves(f"{name}_{key}", item)]
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Tell a state such as ``(h, c)`` from nested lists of numbers, which are one tensor written out."""
+    if isinstance(value, tuple | list):
+        return all(_holds_tensors(item) for item in value)
+    return hasattr(value, "shape") or isinstance(value, Mapping)
 
 
 def check_feeds(signature: Signature, feeds: Mapping[str, Array], *, where: str) -> None:

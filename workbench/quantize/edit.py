@@ -30,7 +30,6 @@ from torch.export.graph_signature import (
     TensorArgument,
 )
 from torch.fx import Node
-from torch.fx.node import map_arg
 
 _STATE = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
@@ -124,8 +123,11 @@ class Editor:
     def _call(self, anchor: Node, op: Callable[..., Any], args: tuple[Any, ...]) -> Node:
         node: Node = self.graph.call_function(op, args)
         node.meta.update({k: v for k, v in anchor.meta.items() if k in ("nn_module_stack", "stack_trace")})
-        with self._fake_mode():
-            node.meta["val"] = op(*map_arg(args, lambda n: n.meta["val"]))  # also inside lists of weights
+        if op is anchor.target:  # the same operator on other weights: the same shapes
+            node.meta["val"] = anchor.meta["val"]
+        else:
+            with self._fake_mode():
+                node.meta["val"] = op(*(a.meta["val"] if isinstance(a, Node) else a for a in args))
         return node
 
     def replace(self, old: Node, new: Node) -> None:
