@@ -13,7 +13,10 @@ from workbench.quantize.report import LayerRow, QuantizeReport
 
 REPORT = QuantizeReport(
     QuantizeConfig(),
-    (LayerRow("up", "linear", "static", 90, 40.0, 12.0), LayerRow("down", "linear", "dynamic", 5, 41.0, 30.0)),
+    (
+        LayerRow("up", "linear", "static", 90, 40.0, 12.0),
+        LayerRow("down", "linear", "dynamic", 5, 41.0, 30.0),
+    ),
     (),
     100,
     400,
@@ -23,7 +26,9 @@ scores = st.floats(0, 1)
 
 
 @given(scores, scores, scores)
-def test_it_passes_exactly_when_the_drop_is_allowed(baseline: float, candidate: float, allowed: float) -> None:
+def test_it_passes_exactly_when_the_drop_is_allowed(
+    baseline: float, candidate: float, allowed: float
+) -> None:
     if baseline - candidate <= allowed:
         verdict = audit(REPORT, baseline=baseline, candidate=candidate, max_drop=allowed)
         assert verdict.drop <= allowed

@@ -6,7 +6,7 @@
   divergence), as TensorRT's calibration does (S. Migacz, GTC 2017).
 
 The last two keep one histogram of fixed size. When a value falls outside, the histogram doubles its reach by
-merging neighbouring bins, so earlier counts stay exact and the result does not depend on the batch size.
+merging neighbouring bins, so earlier counts stay exact and the result does not depend on how the data are cut.
 """
 
 from __future__ import annotations

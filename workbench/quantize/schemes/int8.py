@@ -89,9 +89,7 @@ def _plan(editor: Editor, layers: list[Layer], store: WeightStore, request: Requ
     points = find_points(editor.graph.nodes, [la for la in layers if la.is_conv and how[la.name] == "static"])
     # An input that a convolution's grid has rounded already loses nothing more by staying on that grid.
     how |= {
-        la.name: "static"
-        for la in layers
-        if la.kind == "linear" and "static" in ways[la] and la.x in points
+        la.name: "static" for la in layers if la.kind == "linear" and "static" in ways[la] and la.x in points
     }
     return _Plan(how, points, grids, sqnr, seen)
 
