@@ -101,7 +101,11 @@ def test_a_native_function_is_found_by_its_address():
 
 @_linux
 def test_another_process_is_read_too():
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    script = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()  # before that, exec may have closed its files but not yet mapped the program
         native = NativeMap(child.pid)
         child.stdin.close()
     assert any(path.startswith("/") for _, _, path in native._ranges)
