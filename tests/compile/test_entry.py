@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy
 import onnx
@@ -12,12 +13,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from tests.networks import ZOO, Singular, Tagger, build, normalized, tags
 from workbench.capture import capture_module, capture_onnx
 from workbench.compile import CompileConfig, backend_names, compile_program, load
 from workbench.errors import BadTensor, CompileError, InputError, NumericalMismatch, UnknownBackend
-from workbench.program import read_examples
+from workbench.program import read_examples, read_signature, write_signature
 
 
 def fresh(tmp_path, name):
@@ -63,8 +65,36 @@ def test_sizes_other_than_the_captured_ones_are_checked(tmp_path):
     assert report.checked == (
         {"batch": 2, "dim_1": 5},
         {"batch": 3, "dim_1": 6},
+        {"batch": 2, "dim_1": 4},
         {"batch": 1, "dim_1": 5},
     )
+
+
+class Positions(nn.Module):
+    """Knows eight positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(8, 4)
+
+    def forward(self, x):
+        return x + self.table(torch.arange(x.shape[1]))
+
+
+def test_a_program_at_its_limit_is_checked_below_it(tmp_path):
+    _, report = compiled(tmp_path, Positions(), torch.randn(2, 8, 4))
+    assert [sizes["dim_1"] for sizes in report.checked] == [8, 7, 8]
+
+
+def test_a_program_that_takes_one_size_only_is_refused(tmp_path):
+    program, out = fresh(tmp_path, "program"), fresh(tmp_path, "out")
+    capture_module(nn.Linear(4, 2), torch.randn(3, 4), program, dynamic="none")
+    signature = read_signature(program)
+    (x,) = signature.inputs
+    write_signature(program, replace(signature, inputs=(replace(x, shape=("batch", 4)),)))
+    with pytest.raises(CompileError, match="takes only the captured sizes") as caught:
+        compile_program(program, out, CompileConfig())
+    assert caught.value.where == "batch=3"
 
 
 def test_the_record_says_what_was_allowed_and_found(tmp_path):
@@ -76,6 +106,16 @@ def test_the_record_says_what_was_allowed_and_found(tmp_path):
     assert set(record["versions"]) == {"onnxruntime", "torch"}
     assert set(report.seconds) == {"reference", "compile", "check"}
     assert report.bytes == sum(p.stat().st_size for p in out.iterdir())
+
+
+def test_a_small_model_is_one_file(tmp_path):
+    out, _ = compiled(tmp_path, *build("perceptron"))
+    assert sorted(p.name for p in out.iterdir()) == [
+        "backend.json",
+        "examples.safetensors",
+        "model.onnx",
+        "signature.json",
+    ]
 
 
 def test_progress_goes_up(tmp_path):

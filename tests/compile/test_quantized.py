@@ -50,4 +50,4 @@ def test_every_kind_of_layer_compiles(tmp_path, name):
     given = load(folders["integer"]).run(examples.inputs)
     for key, expected in examples.outputs.items():
         assert abs(given[key] - expected).max() <= 1e-3 + 0.1 * abs(expected).max()
-    assert len(report.checked) == 3
+    assert len(report.checked) == 4

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NumericalMismatch
+from ..errors import CompileError, CorruptArtifact, NumericalMismatch
 from ..types import Signature
 from .source import Source
 from .tolerance import Tolerance
@@ -30,16 +30,30 @@ class Case:
 
 
 def make_cases(source: Source) -> list[Case]:
-    """Return the captured inputs and, for each other set of sizes that eager accepts, inputs of that size."""
+    """Return the captured inputs and, for other sizes that eager accepts, inputs of these sizes.
+
+    Raises
+    ------
+    CompileError
+        If a torch program takes no size but the captured one, although its signature promises others.
+    """
     captured = _sizes(source.signature, source.examples.inputs)
     cases = [Case(captured, source.examples.inputs, source.examples.outputs)]
+    refused: Exception | None = None
     for sizes in _other_sizes(source.signature, captured):
         feeds = _resize(source.signature, source.examples.inputs, sizes)
         try:
-            expected = source.run(feeds)
-        except Exception:  # noqa: BLE001, S112 - eager refuses this size (a table's end): nothing to compare with
-            continue
-        cases.append(Case(sizes, feeds, expected))
+            cases.append(Case(sizes, feeds, source.run(feeds)))
+        except CorruptArtifact:
+            raise
+        except Exception as error:  # noqa: BLE001 - a table may end at the captured size: the next may be accepted
+            refused = error
+    if refused is not None and len(cases) == 1 and not source.is_onnx:
+        raise CompileError(
+            f"the program takes only the captured sizes: {str(refused).partition(chr(10))[0]}",
+            where=", ".join(f"{name}={size}" for name, size in captured.items()),
+            fix='capture it again with dynamic="none", or leave these dimensions out of dynamic="..."',
+        ) from refused
     return cases
 
 
@@ -54,11 +68,13 @@ def _sizes(signature: Signature, arrays: Mapping[str, Array]) -> dict[str, int]:
 
 
 def _other_sizes(signature: Signature, captured: Mapping[str, int]) -> Iterator[dict[str, int]]:
-    """Yield every size one larger, and a batch of one: the program was traced with at least two."""
+    """Yield every size one larger, one smaller, and a batch of one: the program was traced with at least two."""
     free = {name: size for name, size in captured.items() if name.isidentifier()}
     if not free or len(free) < len(captured):  # sizes tied by an expression do not move on their own
         return
     yield {name: size + 1 for name, size in free.items()}
+    if any(size > 2 for size in free.values()):
+        yield {name: max(size - 1, min(size, 2)) for name, size in free.items()}
     first = {spec.shape[0] for spec in signature.inputs if spec.shape}
     if any(size > 1 and name in first for name, size in free.items()):
         yield {name: 1 if name in first else size for name, size in free.items()}

@@ -54,6 +54,9 @@ def write_onnx(model: onnx_ir.Model, path: Path, signature: Signature) -> None:
         alignment=_PAGE,
         align_threshold=_PAGE,
     )
+    weights = path.with_name(WEIGHTS_FILE)
+    if not weights.stat().st_size:
+        weights.unlink()  # a small model fits into the graph
 
 
 def _name_ports(model: onnx_ir.Model, signature: Signature) -> None:
