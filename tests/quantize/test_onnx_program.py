@@ -83,3 +83,44 @@ def test_nan_weights_are_named(weight: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(NonFinite) as caught:
         quantize_program(captured(tmp_path / "source", weight), tmp_path, QuantizeConfig())
     assert "w" in str(caught.value)
+
+
+def dense(folder: Path, transposed: int) -> Path:
+    """Capture two Gemm layers written by hand, as exporters of linear layers write them."""
+    draw = np.random.default_rng(0)
+    shape = (8, 16) if transposed else (16, 8)
+    tensors = [
+        numpy_helper.from_array(draw.normal(size=size).astype(np.float32), name)
+        for name, size in (("w0", shape), ("b0", (8,)), ("w1", shape[::-1]), ("b1", (16,)))
+    ]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "w0", "b0"], ["h"], name="up", transB=transposed),
+            helper.make_node("Gemm", ["h", "w1", "b1"], ["y"], name="down", transB=transposed),
+        ],
+        "dense",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 16])],
+        tensors,
+    )
+    folder.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / "dense.onnx")
+    program = folder / "program"
+    program.mkdir()
+    capture_onnx(folder / "dense.onnx", program)
+    return program
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_the_report_tells_what_became_of_each_gemm(transposed: int, tmp_path: Path) -> None:
+    program, variant = dense(tmp_path / "source", transposed), tmp_path / "variant"
+    variant.mkdir()
+    report = quantize_program(program, variant, QuantizeConfig(skip=("down",)))
+    assert [row.layer for row in report.layers] == ["up"]
+    assert [s.layer for s in report.skipped] == ["down"]
+    model = onnx.load(variant / "program.onnx")
+    integers = [
+        list(t.dims) for t in model.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 2
+    ]
+    assert integers == [[16, 8]]

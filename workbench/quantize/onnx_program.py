@@ -26,7 +26,13 @@ from .calibrate.feeds import batches
 from .numeric import dequantize_weight, quantize_weight, sqnr_db
 from .report import LayerRow, QuantizeReport, SkippedLayer, worst_first
 
-DYNAMIC_OPS = ("MatMul", "Gather", "LSTM", "Attention")
+DYNAMIC_OPS = (
+    "MatMul",
+    "Gemm",
+    "Gather",
+    "LSTM",
+    "Attention",
+)  # the library splits a Gemm into MatMul and Add
 STATIC_OPS = ("Conv", "MatMul", "Gemm", "Gather", "ConvTranspose", "Add", "MaxPool", "AveragePool")
 _WEIGHT_INPUT = {"Conv": 1, "MatMul": 1, "Gemm": 1, "ConvTranspose": 1, "LSTM": 1, "Gather": 0}
 
@@ -48,13 +54,16 @@ def quantize_onnx(program: Path, out: Path, request: Request) -> QuantizeReport:
     static = request.config.mode == "static" or (
         request.config.mode == "auto" and request.calibration is not None
     )
-    rows, skipped = _layers(model, request, STATIC_OPS if static else DYNAMIC_OPS, static=static)
+    found, skipped = _layers(model, request, STATIC_OPS if static else DYNAMIC_OPS, static=static)
     request.progress(0.3, "calibrating" if static else "quantizing")
-    seen = _quantize(program / ONNX_FILE, out / ONNX_FILE, request, [s.layer for s in skipped], static=static)
+    exclude = [name for s in skipped if s.layer for name in (s.layer, f"{s.layer}_MatMul")]
+    seen = _quantize(program / ONNX_FILE, out / ONNX_FILE, request, exclude, static=static)
     write_signature(out, request.signature)
     inputs = read_examples(program).inputs
     write_examples(out, Examples(inputs, OnnxRunner(out / ONNX_FILE, optimize=False).run(inputs)))
     quantized = onnx.load(out / ONNX_FILE)
+    rows, left = _confirmed(found, quantized)
+    skipped += left
     return QuantizeReport(
         request.config,
         worst_first(rows),
@@ -68,8 +77,8 @@ def quantize_onnx(program: Path, out: Path, request: Request) -> QuantizeReport:
 
 def _layers(
     model: Any, request: Request, kinds: tuple[str, ...], *, static: bool
-) -> tuple[list[LayerRow], list[SkippedLayer]]:
-    """Return the layers that will be quantized and those left alone, by the weights they read."""
+) -> tuple[list[tuple[LayerRow, str]], list[SkippedLayer]]:
+    """Return the layers to quantize, each with its weight's name, and those to leave alone."""
     from onnx import numpy_helper
 
     weights = {t.name: t for t in model.graph.initializer}
@@ -92,8 +101,23 @@ def _layers(
             )
         else:
             how = "static" if static else "dynamic"
-            rows.append(LayerRow(node.name, node.op_type.lower(), how, w.size, _weight_sqnr(w, node.op_type)))
+            row = LayerRow(node.name, node.op_type.lower(), how, w.size, _weight_sqnr(w, node.op_type))
+            rows.append((row, tensor.name))
     return rows, skipped
+
+
+def _confirmed(
+    found: list[tuple[LayerRow, str]], quantized: Any
+) -> tuple[list[LayerRow], list[SkippedLayer]]:
+    """Split the layers by what the library did: a weight that is still there as float was not quantized."""
+    floats = {t.name for t in quantized.graph.initializer if t.data_type == t.FLOAT}
+    rows, left = [], []
+    for row, weight in found:
+        if weight in floats or any(name.startswith(f"{weight}_Transposed") for name in floats):
+            left.append(SkippedLayer(row.layer, row.kind, row.parameters, "onnxruntime's quantizer left it"))
+        else:
+            rows.append(row)
+    return rows, left
 
 
 def _weight_sqnr(w: np.ndarray[Any, Any], kind: str) -> float:
