@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -113,7 +114,8 @@ def _confirmed(
     floats = {t.name for t in quantized.graph.initializer if t.data_type == t.FLOAT}
     rows, left = [], []
     for row, weight in found:
-        if weight in floats or any(name.startswith(f"{weight}_Transposed") for name in floats):
+        name = re.compile(re.escape(weight) + r"(_Transposed(_\d+)?)?")  # as a split Gemm calls it
+        if any(name.fullmatch(held) for held in floats):
             left.append(SkippedLayer(row.layer, row.kind, row.parameters, "onnxruntime's quantizer left it"))
         else:
             rows.append(row)
