@@ -14,6 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_CHUNK = 1 << 20
+"""Elements taken at a time into double precision: a large table must not be held three times over."""
+
 
 class Grid(NamedTuple):
     """A uint8 grid: value ``(q - zero_point) * scale`` for q in 0..255."""
@@ -99,10 +102,15 @@ def sqnr_db(reference: Tensor, approximation: Tensor) -> float:
     >>> round(sqnr_db(torch.tensor([1.0, 1.0]), torch.tensor([1.1, 0.9])))
     20
     """
-    reference = reference.detach().double()
-    return decibel(
-        float(reference.square().sum()), float((reference - approximation.detach().double()).square().sum())
-    )
+    signal = noise = 0.0
+    for exact, near in zip(_chunks(reference), _chunks(approximation), strict=True):
+        signal += float(exact.double().square().sum())
+        noise += float((exact.double() - near.double()).square().sum())
+    return decibel(signal, noise)
+
+
+def _chunks(x: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(x.detach().reshape(-1), _CHUNK)
 
 
 def decibel(signal: float, noise: float) -> float:

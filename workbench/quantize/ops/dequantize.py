@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from onnxscript import opset20
 from torch import Tensor
 
 
@@ -38,10 +37,12 @@ def _along(axis: int, rank: int) -> list[int]:
 
 
 def _onnx(q: Any, scale: Any, axis: int, fused: bool) -> Any:
+    from onnxscript import opset20 as op
+
     if fused:
-        return opset20.DequantizeLinear(q, scale, axis=axis)
-    shape = opset20.Constant(value_ints=_along(axis, len(q.shape)))
-    return opset20.Mul(opset20.Cast(q, to=1), opset20.Reshape(scale, shape))
+        return op.DequantizeLinear(q, scale, axis=axis)
+    shape = op.Constant(value_ints=_along(axis, len(q.shape)))
+    return op.Mul(op.Cast(q, to=1), op.Reshape(scale, shape))
 
 
 TRANSLATIONS = {torch.ops.workbench.dequantize.default: _onnx}

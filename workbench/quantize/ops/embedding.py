@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from onnxscript import opset20
 from torch import Tensor
 
 
@@ -30,9 +29,11 @@ def _fake(ids: Tensor, w_q: Tensor, scale: Tensor) -> Tensor:
 
 
 def _onnx(ids: Any, w_q: Any, scale: Any) -> Any:
-    last = opset20.Constant(value_ints=[-1])
-    rows = opset20.Cast(opset20.Gather(w_q, ids), to=1)
-    return opset20.Mul(rows, opset20.Unsqueeze(opset20.Gather(scale, ids), last))
+    from onnxscript import opset20 as op
+
+    last = op.Constant(value_ints=[-1])
+    rows = op.Cast(op.Gather(w_q, ids), to=1)
+    return op.Mul(rows, op.Unsqueeze(op.Gather(scale, ids), last))
 
 
 TRANSLATIONS = {torch.ops.workbench.embedding_int8.default: _onnx}

@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from onnxscript import opset20
 from torch import Tensor
 
 _TINY = 1e-30
@@ -67,7 +66,9 @@ def _fake_static(
 
 
 def _onnx_dynamic(x: Any, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
-    op, last = opset20, opset20.Constant(value_ints=[-1])
+    from onnxscript import opset20 as op
+
+    last = op.Constant(value_ints=[-1])
     low = op.Min(op.ReduceMin(x, last), op.Constant(value_float=0.0))
     high = op.Max(op.ReduceMax(x, last), op.Constant(value_float=_TINY))
     scale = op.Mul(op.Sub(high, low), op.Constant(value_float=1 / 255))
@@ -80,9 +81,11 @@ def _onnx_dynamic(x: Any, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
 
 
 def _onnx_static(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
+    from onnxscript import opset20 as op
+
     y = _onnx_matmul(x, scale, zero_point, w_q, w_scale)
-    y = opset20.Mul(y, opset20.Constant(value_float=scale))
-    return y if bias is None else opset20.Add(y, bias)
+    y = op.Mul(y, op.Constant(value_float=scale))
+    return y if bias is None else op.Add(y, bias)
 
 
 def _onnx_matmul(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any) -> Any:
@@ -91,7 +94,8 @@ def _onnx_matmul(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any) 
     The caller multiplies by `scale` afterwards: were the bias added right here, onnxruntime would turn a
     2-D product into a float Gemm and dequantize the weight at every call.
     """
-    op = opset20
+    from onnxscript import opset20 as op
+
     zero = op.Cast(op.Constant(value_int=zero_point), to=2)
     q = op.QuantizeLinear(x, op.Constant(value_float=scale), zero)
     w = op.DequantizeLinear(op.Transpose(w_q, perm=[1, 0]), w_scale, axis=1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from onnxscript import opset20
 from torch import Tensor
 
 
@@ -34,8 +33,10 @@ def _fake(x: Tensor, scale: float, zero_point: int) -> Tensor:
 
 
 def _onnx(x: Any, scale: float, zero_point: int) -> Any:
-    grid = opset20.Constant(value_float=scale), opset20.Cast(opset20.Constant(value_int=zero_point), to=2)
-    return opset20.DequantizeLinear(opset20.QuantizeLinear(x, *grid), *grid)
+    from onnxscript import opset20 as op
+
+    grid = op.Constant(value_float=scale), op.Cast(op.Constant(value_int=zero_point), to=2)
+    return op.DequantizeLinear(op.QuantizeLinear(x, *grid), *grid)
 
 
 TRANSLATIONS = {torch.ops.workbench.quantize_dequantize.default: _onnx}
