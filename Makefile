@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 TORCH := 2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
-BPF := workbench/trace/bpf
+BPF := workbench/*/bpf
 
 ARGS ?=
 NAME ?= start
@@ -81,5 +81,5 @@ $(STAMPS)/models: requirements-models.txt | $(STAMPS)/python
 	@touch $@
 
 $(STAMPS)/bpf: $(wildcard $(BPF)/*.c $(BPF)/*.h) | $(STAMPS)/python
-	@if command -v clang >/dev/null; then $(BIN)/python -m workbench.trace.build && touch $@; \
-	else echo "No clang: profiling will use the tiers below eBPF"; fi
+	@if command -v clang >/dev/null; then $(BIN)/python -m workbench.bpf.build && touch $@; \
+	else echo "No clang: profiling and routing will do without eBPF"; fi

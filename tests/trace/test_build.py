@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
+from workbench.bpf import build as builder
 from workbench.errors import MissingDependency, TraceError
-from workbench.trace.build import SOURCES, build, load_object
+from workbench.trace.build import SOURCES, load_object
 from workbench.trace.probes import FOLLOW, PROBES
 
 _clang = pytest.mark.skipif(
@@ -18,30 +19,30 @@ _clang = pytest.mark.skipif(
 
 @_clang
 def test_a_second_build_does_nothing(tmp_path):
-    first = build(tmp_path)
+    first = builder.build(SOURCES, tmp_path)
     times = [path.stat().st_mtime_ns for path in first]
-    assert [path.stat().st_mtime_ns for path in build(tmp_path)] == times
+    assert [path.stat().st_mtime_ns for path in builder.build(SOURCES, tmp_path)] == times
     assert [path.name for path in first] == sorted(f"{name}.bpf.o" for name in (FOLLOW.name, *PROBES))
 
 
 @_clang
 def test_a_missing_object_is_built_again(tmp_path):
-    paths = build(tmp_path)
+    paths = builder.build(SOURCES, tmp_path)
     paths[0].unlink()
-    build(tmp_path)
+    builder.build(SOURCES, tmp_path)
     assert load_object("cpu", tmp_path)[:4] == b"\x7fELF"
 
 
 def test_without_clang_the_fix_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingDependency, match="clang is not installed") as caught:
-        build(tmp_path)
+        builder.build(SOURCES, tmp_path)
     assert caught.value.fix == "apt-get install clang libbpf-dev"
 
 
 def test_the_command_says_it_in_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "workbench.trace.build"],
+        [sys.executable, "-m", "workbench.bpf.build"],
         env={**os.environ, "PATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -52,9 +53,9 @@ def test_the_command_says_it_in_one_line(tmp_path):
 
 
 def test_an_object_that_was_not_built(tmp_path):
-    with pytest.raises(TraceError, match="BPF object of probe 'cpu' is not built") as caught:
+    with pytest.raises(TraceError, match="BPF object 'cpu' is not built") as caught:
         load_object("cpu", tmp_path)
-    assert "python -m workbench.trace.build" in caught.value.fix
+    assert "python -m workbench.bpf.build" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", [FOLLOW.name, *PROBES])

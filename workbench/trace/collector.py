@@ -19,11 +19,11 @@ import socket
 import sys
 from pathlib import Path
 
+from ..bpf.libbpf import Library
 from ..errors import TraceError, WorkbenchError
 from . import privileges
 from .build import load_object
 from .connection import Connection, peer
-from .libbpf import Library
 from .probes import FOLLOW, PROBES
 
 # How old a record may get before the client sees it; waking up for each would cost more than taking it.

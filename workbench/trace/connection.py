@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..bpf.libbpf import Library
 from ..errors import InputError, NoPrivilege, TraceError, WorkbenchError
-from .libbpf import Library
 from .loader import KernelSession
 from .wire import CONTROL, MESSAGE_BYTES, RECORDS, REQUEST_BYTES, STOP, parse_request
 

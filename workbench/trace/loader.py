@@ -10,8 +10,8 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 
+from ..bpf.libbpf import BpfMap, BpfObject, Library, Ring
 from ..errors import TraceError
-from .libbpf import BpfMap, BpfObject, Library, Ring
 from .perf_event import online_cpus, open_clock
 from .probes import FOLLOW, LOST_REASONS, SHARED_MAPS, choose
 from .wire import MESSAGE_BYTES, Request, pack_table

@@ -1,92 +1,23 @@
-"""Give up every right but the two tracing needs.
-
-The collector starts as root (or with ambient capabilities under a service manager) and, before it hears any
-client, becomes: user ``nobody``, capabilities exactly CAP_BPF and CAP_PERFMON, empty bounding and ambient
-sets, no_new_privs, not dumpable. Order matters: groups and bounding set need rights that the last step takes
-away.
-"""
+"""The two rights tracing needs, and giving up all others."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import struct
-from pathlib import Path
+from ..bpf import capabilities
 
-from ..errors import NoPrivilege
-
-CAP_PERFMON, CAP_BPF = 38, 39
-KEPT = (1 << CAP_PERFMON) | (1 << CAP_BPF)
-
-_NOBODY = 65534
-_CAPSET_VERSION = 0x20080522
-_PR_SET_DUMPABLE = 4
-_PR_SET_KEEPCAPS = 8
-_PR_CAPBSET_DROP = 24
-_PR_SET_NO_NEW_PRIVS = 38
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
-_CAP_SETPCAP = 8
-
-
-def effective() -> int:
-    """Return this process's effective capabilities as a bit mask (0 where there is no /proc)."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0
-    return next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+KEPT = (capabilities.CAP_BPF, capabilities.CAP_PERFMON)
 
 
 def can_trace() -> bool:
     """Return whether this process holds the two capabilities tracing needs."""
-    return effective() & KEPT == KEPT
+    return capabilities.held(KEPT)
 
 
 def drop() -> None:
-    """Keep CAP_BPF and CAP_PERFMON only, for good.
+    """Keep CAP_BPF and CAP_PERFMON only, for good, as user ``nobody``.
 
     Raises
     ------
     NoPrivilege
         If they are not there to keep, or the kernel refuses a step.
     """
-    held = effective()
-    if held & KEPT != KEPT:
-        raise NoPrivilege(
-            "the collector has not CAP_BPF and CAP_PERFMON",
-            where=f"uid {os.geteuid()}, capabilities {held:#x}",
-            fix="start it as root, or with AmbientCapabilities=CAP_BPF CAP_PERFMON",
-        )
-    if held >> _CAP_SETPCAP & 1:
-        _empty_bounding_set()
-    if os.geteuid() == 0:
-        _prctl(_PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    _capset(KEPT)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_DUMPABLE, 0)
-
-
-def _empty_bounding_set() -> None:
-    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
-    for capability in range(last + 1):
-        _prctl(_PR_CAPBSET_DROP, capability)
-
-
-def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    zero = ctypes.c_ulong(0)
-    if libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
-        raise NoPrivilege(f"prctl {option} was refused: {os.strerror(ctypes.get_errno())}", where="collector")
-
-
-def _capset(mask: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = struct.pack("<Ii", _CAPSET_VERSION, 0)
-    low, high = mask & 0xFFFFFFFF, mask >> 32
-    data = struct.pack("<6I", low, low, 0, high, high, 0)
-    if libc.capset(header, data) != 0:
-        raise NoPrivilege(f"capset was refused: {os.strerror(ctypes.get_errno())}", where="collector")
+    capabilities.drop(KEPT)

@@ -1,8 +1,7 @@
 """libbpf.so.1 through ctypes: load CO-RE objects, attach programs, read maps and ring buffers.
 
 No compiler, no kernel headers, no C extension: the shared library (Debian: libbpf1) is all that is needed,
-and a set of objects loads in well under 0.3 s. Used only inside the collector, the one process that holds BPF
-rights.
+and a set of objects loads in well under 0.3 s. Used only inside the small processes that hold BPF rights.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class Library:
             return NoPrivilege(
                 f"the kernel refused to {what}: {os.strerror(number)}",
                 where=where,
-                fix="run as root, or give the collector CAP_BPF and CAP_PERFMON",
+                fix="run as root, or give this process CAP_BPF and CAP_PERFMON",
             )
         return TraceError(f"cannot {what}: {os.strerror(number)}: {said}"[-1500:], where=where)
 
