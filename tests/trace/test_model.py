@@ -6,16 +6,18 @@ from hypothesis import strategies as st
 
 from workbench.errors import TraceError
 from workbench.trace.latency import SLOTS, Latency
-from workbench.trace.model import (
-    META_FILE,
-    RECORDS_FILE,
+from workbench.trace.model import META_FILE, RECORDS_FILE, Trace, TraceMeta
+from workbench.trace.rows import (
+    Allocation,
+    AuditEvent,
     FaultCount,
     Frame,
+    OffCpu,
+    Operator,
+    OperatorEvent,
     Sample,
     SystemCall,
     ThreadWaits,
-    Trace,
-    TraceMeta,
 )
 
 _META = TraceMeta(
@@ -48,6 +50,59 @@ def test_a_trace_comes_back(tmp_path_factory, waits, calls, faults):
     folder = tmp_path_factory.mktemp("trace")
     written.save(folder)
     assert Trace.load(folder) == written
+
+
+_stack = st.sampled_from([0, 1])
+_maybe = st.sampled_from([-1, 0, 1])
+_operator = st.builds(Operator, st.text(), _count, st.text(), _latency, _count)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.lists(row, max_size=3).map(tuple)
+            for name, row in {
+                "offcpu": st.builds(
+                    OffCpu, _count, _count, _count, _count, _stack, _count, _count, st.text(), _maybe
+                ),
+                "allocations": st.builds(
+                    Allocation, st.text(), _count, _stack, _count, _count, _count, _count
+                ),
+                "operators": _operator,
+                "cuda": _operator,
+                "usdt": _operator,
+                "events": st.builds(
+                    OperatorEvent, st.text(), st.text(), _count, _count, _count, _count, _count, _maybe
+                ),
+                "audit": st.builds(
+                    AuditEvent, _count, _count, _count, _count, st.text(), st.text(), _count, _count, _maybe
+                ),
+            }.items()
+        },
+    )
+)
+def test_every_kind_of_row_comes_back(tmp_path_factory, tables):
+    folder = tmp_path_factory.mktemp("trace")
+    written = small_trace(**tables)
+    written.save(folder)
+    assert Trace.load(folder) == written
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"offcpu": (OffCpu(1, 7, 7, 5, 2),)},
+        {"offcpu": (OffCpu(1, 7, 7, 5, 0, 7, 8, "x", 2),)},
+        {"allocations": (Allocation("c10", 7, -1, 1, 1, 1, 1),)},
+        {"audit": (AuditEvent(1, 7, 7, 1, "open", "/etc", stack=9),)},
+        {"events": (OperatorEvent("torch", "mm", 1, 2, 7, 7, 0, 9),)},
+    ],
+)
+def test_a_row_whose_stack_is_not_there_is_refused(tmp_path, tables):
+    small_trace(**tables).save(tmp_path)
+    with pytest.raises(TraceError, match="a row refers to a stack that is not there"):
+        Trace.load(tmp_path)
 
 
 def test_equal_traces_have_equal_bytes(tmp_path):

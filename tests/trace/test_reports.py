@@ -3,11 +3,12 @@ import xml.etree.ElementTree as ET
 
 from workbench.trace import TraceReport
 from workbench.trace.latency import SLOTS, Latency
-from workbench.trace.model import FaultCount, Frame, Sample, SystemCall, ThreadWaits, Trace, TraceMeta
+from workbench.trace.model import Trace, TraceMeta
 from workbench.trace.reports.attribution import NO_PYTHON, costs, line_of
 from workbench.trace.reports.collapsed import collapsed
 from workbench.trace.reports.flame import flame_svg, tree
 from workbench.trace.reports.table import calls_table, histogram_table, lines_table, waits_table
+from workbench.trace.rows import FaultCount, Frame, Sample, SystemCall, ThreadWaits
 
 _LAUNCH = Frame("python", "run_cell", "/x/site-packages/IPython/shell.py", 9)
 _CELL = Frame("python", "<module>", "In[3]", 2, 3, "y = model(x) # <b> & 'c'")

@@ -10,8 +10,9 @@ A tier sees events (:mod:`.tiers`), a :class:`Trace` keeps them (:mod:`.model`),
 (:mod:`.reports`).
 """
 
-from .model import Frame, Sample, Trace, TraceMeta
+from .model import Trace, TraceMeta
 from .recorder import session
 from .reports.report import TraceReport
+from .rows import Frame, Sample
 
 __all__ = ["Frame", "Sample", "Trace", "TraceMeta", "TraceReport", "session"]

@@ -19,89 +19,21 @@ from .. import codec
 from ..atomic import write_bytes
 from ..errors import InputError, TraceError
 from .latency import Latency
+from .rows import (
+    NO_STACK,
+    Allocation,
+    AuditEvent,
+    FaultCount,
+    Frame,
+    OffCpu,
+    Operator,
+    OperatorEvent,
+    Sample,
+    SystemCall,
+    ThreadWaits,
+)
 
 RECORDS_FILE, META_FILE = "trace.jsonl.gz", "meta.json"
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One line of Python or one native function.
-
-    Parameters
-    ----------
-    kind
-        ``python`` or ``native``.
-    name
-        Qualified name of the function, demangled.
-    file
-        ``In[3]`` for a notebook cell, else the source file or library.
-    line
-        1-based line; 0 when unknown.
-    cell
-        Execution count of the cell; 0 when it is not one.
-    text
-        The source line.
-    """
-
-    kind: str
-    name: str
-    file: str
-    line: int = 0
-    cell: int = 0
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One stack.
-
-    Parameters
-    ----------
-    kind
-        ``cpu`` or ``fault``.
-    time_ns
-        Since the trace began.
-    pid, tid
-        Process and thread.
-    value
-        What it stands for: CPU seconds, or page faults.
-    stack
-        Index into :attr:`Trace.stacks`.
-    """
-
-    kind: str
-    time_ns: int
-    pid: int
-    tid: int
-    value: float
-    stack: int
-
-
-@dataclass(frozen=True)
-class ThreadWaits:
-    """Run-queue latency of one thread."""
-
-    pid: int
-    tid: int
-    thread: str
-    latency: Latency
-
-
-@dataclass(frozen=True)
-class SystemCall:
-    """One kind of system call of one process."""
-
-    pid: int
-    name: str
-    latency: Latency
-
-
-@dataclass(frozen=True)
-class FaultCount:
-    """Exact number of page faults of one process."""
-
-    pid: int
-    count: int
 
 
 @codec.register("trace_meta")
@@ -158,7 +90,17 @@ class Trace:
     samples
         In order of time.
     waits, calls, faults
-        None when the tier cannot see them or they were not asked for.
+        None when the tier cannot see them or they were not asked for; so are all that follow.
+    offcpu
+        Blocked threads and who woke them, in order of time.
+    allocations
+        By allocator, process and stack: what was allocated and what is still held.
+    operators, cuda, usdt
+        Probed functions: operators and kernels, CUDA driver and runtime calls, static probe points.
+    events
+        Single calls of all three on the time axis, in order of time; bounded, so fewer than they count.
+    audit
+        Opens, connects, sends and executed programs, with the policy's verdicts, in order of time.
     """
 
     meta: TraceMeta
@@ -168,10 +110,21 @@ class Trace:
     waits: tuple[ThreadWaits, ...] | None = None
     calls: tuple[SystemCall, ...] | None = None
     faults: tuple[FaultCount, ...] | None = None
+    offcpu: tuple[OffCpu, ...] | None = None
+    allocations: tuple[Allocation, ...] | None = None
+    operators: tuple[Operator, ...] | None = None
+    cuda: tuple[Operator, ...] | None = None
+    usdt: tuple[Operator, ...] | None = None
+    events: tuple[OperatorEvent, ...] | None = None
+    audit: tuple[AuditEvent, ...] | None = None
 
-    def stack(self, sample: Sample) -> tuple[Frame, ...]:
-        """Return a sample's frames, outermost first."""
-        return tuple(self.frames[index] for index in self.stacks[sample.stack])
+    def stack(self, sample: Sample | OffCpu | Allocation | AuditEvent | OperatorEvent) -> tuple[Frame, ...]:
+        """Return a row's frames, outermost first; empty when no stack was taken."""
+        return self.frames_of(sample.stack)
+
+    def frames_of(self, stack: int) -> tuple[Frame, ...]:
+        """Return the frames of a stack by its index, outermost first; empty for -1."""
+        return tuple(self.frames[index] for index in self.stacks[stack]) if stack >= 0 else ()
 
     def total(self, kind: str) -> float:
         """Return the sum over the samples of a kind: CPU seconds or sampled faults."""
@@ -212,25 +165,36 @@ class Trace:
         return cls(meta, **parts)
 
 
+# Kind of line -> field of the trace, type of row. The order is the order in the file.
 _ROWS: dict[str, tuple[str, Any]] = {
     "frame": ("frames", Frame),
     "sample": ("samples", Sample),
     "wait": ("waits", ThreadWaits),
     "call": ("calls", SystemCall),
     "faults": ("faults", FaultCount),
+    "offcpu": ("offcpu", OffCpu),
+    "alloc": ("allocations", Allocation),
+    "operator": ("operators", Operator),
+    "cuda": ("cuda", Operator),
+    "usdt": ("usdt", Operator),
+    "event": ("events", OperatorEvent),
+    "audit": ("audit", AuditEvent),
 }
+_REQUIRED = ("frame", "sample")
 
 
 def _lines(trace: Trace) -> Iterator[list[Any]]:
     """First which tables there are (an empty one differs from one the tier cannot fill), then their rows."""
-    yield ["tables", *(name for name in ("waits", "calls", "faults") if getattr(trace, name) is not None)]
+    optional = [name for kind, (name, _) in _ROWS.items() if kind not in _REQUIRED]
+    yield ["tables", *(name for name in optional if getattr(trace, name) is not None)]
     for frame in trace.frames:
         yield ["frame", *dataclasses.astuple(frame)]
     for stack in trace.stacks:
         yield ["stack", *stack]
-    for kind in ("sample", "wait", "call", "faults"):
-        for row in getattr(trace, _ROWS[kind][0]) or ():
-            yield [kind, *dataclasses.astuple(row)]
+    for kind, (name, _) in _ROWS.items():
+        if kind != "frame":
+            for row in getattr(trace, name) or ():
+                yield [kind, *dataclasses.astuple(row)]
 
 
 def _collect(lines: Iterator[list[Any]]) -> dict[str, Any]:
@@ -242,17 +206,26 @@ def _collect(lines: Iterator[list[Any]]) -> dict[str, Any]:
             parts["stacks"].append(tuple(values))
         else:
             name, row = _ROWS[kind]
-            if kind in ("wait", "call"):
-                count, errors, total_ns, max_ns, slots = values[-1]
-                values[-1] = Latency(count, errors, total_ns, max_ns, tuple(slots))
-            parts[name].append(row(*values))
+            parts[name].append(row(*map(_value, values)))
     _check_references(parts)
     return {name: tuple(rows) for name, rows in parts.items()}
 
 
 def _check_references(parts: dict[str, Any]) -> None:
     frames, stacks = len(parts["frames"]), len(parts["stacks"])
-    if any(not 0 <= index < frames for stack in parts["stacks"] for index in stack) or any(
-        not 0 <= sample.stack < stacks for sample in parts["samples"]
-    ):
+    if any(not 0 <= index < frames for stack in parts["stacks"] for index in stack):
         raise ValueError("a stack refers to a frame that is not there")
+    used = {row.stack for row in (*parts["samples"], *parts.get("allocations", ()))}
+    blocks = parts.get("offcpu", ())
+    maybe = {row.stack for row in (*blocks, *parts.get("events", ()), *parts.get("audit", ()))}
+    maybe |= {row.waker_stack for row in blocks}
+    if any(not 0 <= index < stacks for index in used | (maybe - {NO_STACK})):
+        raise ValueError("a row refers to a stack that is not there")
+
+
+def _value(value: Any) -> Any:
+    """Return a column as it was: the only one that is a list is a distribution."""
+    if isinstance(value, list):
+        count, errors, total_ns, max_ns, slots = value
+        return Latency(count, errors, total_ns, max_ns, tuple(slots))
+    return value

@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..model import Frame, Trace
+from ..model import Trace
+from ..rows import Frame
 from .attribution import label, weighted_stacks
 
 WIDTH = 1200

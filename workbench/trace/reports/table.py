@@ -6,7 +6,8 @@ from collections import defaultdict
 
 from ...render.table import Cell, Table
 from ..latency import Latency, merge
-from ..model import Frame, Trace
+from ..model import Trace
+from ..rows import Frame
 from .attribution import NO_PYTHON, costs, short
 
 _NS_PER_US = 1e3

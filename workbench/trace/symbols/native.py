@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from ..model import Frame
+from ..rows import Frame
 from .elf import Elf, demangle
 
 _UNKNOWN = Frame("native", "?", "[unmapped]")

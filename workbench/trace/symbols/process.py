@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..layout import Layout
-from ..model import Frame
+from ..rows import Frame
 from ..wire import RECORD_EXEC, RECORD_FORK, Record
 from .native import NativeMap
 from .python import Code, CodeReader, Memory

@@ -15,7 +15,7 @@ from ...errors import TraceError
 from ..builder import TraceBuilder
 from ..client import Collector
 from ..layout import own_layout, own_walk
-from ..model import FaultCount, SystemCall, ThreadWaits
+from ..rows import FaultCount, SystemCall, ThreadWaits
 from ..symbols.process import ResolvedRecord, Symbols
 from ..syscall_names import syscall_names
 from ..wire import (

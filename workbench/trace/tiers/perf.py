@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ...errors import NoPrivilege, TraceError
 from ..builder import TraceBuilder
-from ..model import FaultCount, Frame
 from ..perf_event import ClockSample, SampleRing, online_cpus, open_clock
+from ..rows import FaultCount, Frame
 from ..symbols.native import NativeMap
 from .base import Wanted
 from .sampler import Stack, page_faults, snapshot

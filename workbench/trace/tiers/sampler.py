@@ -16,7 +16,7 @@ from types import FrameType
 
 from ...errors import TraceError
 from ..builder import TraceBuilder
-from ..model import FaultCount
+from ..rows import FaultCount
 from .base import Wanted
 
 _MAX_DEPTH = 128
