@@ -10,6 +10,10 @@ translation built from standard operators that onnxruntime fuses into integer ke
 ``linear_dynamic``          linear layer, activations quantized per call
 ``linear_static``           linear layer, activations on a calibrated grid
 ``embedding_int8``          rows of an int8 table, one scale a row
+``linear_ternary``          linear layer on packed -1, 0, 1, int8 activations a token
+``conv_ternary``            1-d and 2-d convolution of the same kind, int8 activations a sample
+``embedding_ternary``       rows of a ternary table
+``unpack_ternary``          ternary weight to float
 ==========================  ======================================================================
 """
 
@@ -18,10 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import dequantize, embedding, linear, quantize_dequantize
+from . import dequantize, embedding, linear, quantize_dequantize, ternary  # noqa: F401
 
 
 def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """Return torch op -> onnxscript translation, as ``torch.onnx.export(custom_translation_table=)`` takes it."""
-    families = (dequantize, quantize_dequantize, linear, embedding)
+    from . import ternary_onnx
+
+    families = (dequantize, quantize_dequantize, linear, embedding, ternary_onnx)
     return {op: translate for family in families for op, translate in family.TRANSLATIONS.items()}
