@@ -7,7 +7,10 @@ token (for a convolution: for each sample), found at each call::
     acc = sum_k q[k] t[n, k]                        exact, fits int32
     y[n] = acc * (s * w_scale[n]) + bias[n]         float32
 
-With G > 1 scales a row each group of K / G weights has its own sum: ``y[n] = s * sum_g(acc_g * w_scale[n, g]) + bias[n]``.
+With G > 1 scales a row each group of K / G weights has its own sum, and they are added in float32::
+
+    y[n] = sum_g(acc_g * w_scale[n, g]) * s + bias[n]
+
 Embeddings, recurrent and transposed weights are only kept as ternary; their arithmetic is float.
 
 ``w_codes`` is uint8 [N, ceil(K / 4)]: code ``t + 1`` in two bits, little end first along K, padded with code 1.
@@ -106,7 +109,7 @@ def conv_ternary(
     q, scale = _integers(x, tuple(range(-len(kernel) - 1, 0)))
     weight = unpack_codes(w_codes, columns).to(_accumulator(columns)).view(-1, channels, *kernel)
     convolve = torch.nn.functional.conv1d if len(kernel) == 1 else torch.nn.functional.conv2d
-    sums = convolve(q.to(weight.dtype), weight, None, stride, padding, dilation, groups)  # type: ignore[arg-type]
+    sums = convolve(q.to(weight.dtype), weight, None, stride, padding, dilation, groups)
     across = (-1, *[1] * len(kernel))
     y = sums.float() * (scale * w_scale.view(across))
     return (y if bias is None else y + bias.float().view(across)).to(x.dtype)
@@ -150,7 +153,7 @@ def _accumulator(columns: int) -> torch.dtype:
 
 
 def _scaled(trits: Tensor, scale: Tensor) -> Tensor:
-    groups = trits.to(scale.dtype).unflatten(-1, (scale.shape[-1], -1))
+    groups = trits.to(scale.dtype).reshape(*scale.shape, -1)
     return (groups * scale.unsqueeze(-1)).flatten(-2)
 
 
