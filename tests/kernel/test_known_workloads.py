@@ -12,7 +12,7 @@ import pytest
 
 from workbench import trace
 from workbench.errors import NoPrivilege
-from workbench.trace.reports.attribution import costs
+from workbench.trace.attribution import costs
 from workbench.trace.reports.collapsed import collapsed
 
 pytestmark = pytest.mark.bpf

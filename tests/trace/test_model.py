@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from workbench.errors import TraceError
 from workbench.trace.latency import SLOTS, Latency
-from workbench.trace.model import META_FILE, RECORDS_FILE, Trace, TraceMeta
+from workbench.trace.model import Trace, TraceMeta
 from workbench.trace.rows import (
     Allocation,
     AuditEvent,
@@ -19,6 +19,7 @@ from workbench.trace.rows import (
     SystemCall,
     ThreadWaits,
 )
+from workbench.trace.storage import META_FILE, RECORDS_FILE
 
 _META = TraceMeta(
     "bpf", ("x: y",), ("cpu",), 99, 1.5, 7, {"records": 2}, ("note",), {"7": "python"}, {"cpus": "2"}

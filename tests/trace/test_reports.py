@@ -2,9 +2,9 @@ import re
 import xml.etree.ElementTree as ET
 
 from workbench.trace import TraceReport
+from workbench.trace.attribution import NO_PYTHON, costs, line_of
 from workbench.trace.latency import SLOTS, Latency
 from workbench.trace.model import Trace, TraceMeta
-from workbench.trace.reports.attribution import NO_PYTHON, costs, line_of
 from workbench.trace.reports.collapsed import collapsed
 from workbench.trace.reports.flame import flame_svg, tree
 from workbench.trace.reports.table import calls_table, histogram_table, lines_table, waits_table

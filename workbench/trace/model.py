@@ -1,26 +1,18 @@
 """A finished trace: what ran, where, for how long. Every tier fills it; what a tier cannot see is None.
 
-A trace is an artifact: :meth:`Trace.save` writes ``trace.jsonl.gz`` (one JSON array a line, the record's kind
-first) and ``meta.json``; :meth:`Trace.load` reads them anywhere, without the machine, the process or the
-source files it came from.
+A trace is an artifact: :meth:`Trace.save` writes it into a folder, :meth:`Trace.load` reads it anywhere,
+without the machine, the process or the source files it came from (:mod:`.storage` has the format).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import gzip
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import codec
-from ..atomic import write_bytes
-from ..errors import InputError, TraceError
-from .latency import Latency
 from .rows import (
-    NO_STACK,
     Allocation,
     AuditEvent,
     FaultCount,
@@ -33,7 +25,8 @@ from .rows import (
     ThreadWaits,
 )
 
-RECORDS_FILE, META_FILE = "trace.jsonl.gz", "meta.json"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @codec.register("trace_meta")
@@ -57,8 +50,8 @@ class TraceMeta:
         Events that were dropped, by reason; empty when none were.
     notes
         What the reader should know (unsupported interpreter, approximations).
-    processes
-        Names by process id (as text).
+    processes, threads
+        Names by process and by thread id (as text).
     machine
         Kernel, CPU count and Python version.
     """
@@ -73,6 +66,7 @@ class TraceMeta:
     notes: tuple[str, ...] = ()
     processes: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
+    threads: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,12 +132,9 @@ class Trace:
         StorageFull
             If the device is full.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(
-            json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n" for line in _lines(self)
-        )
-        write_bytes(folder / RECORDS_FILE, gzip.compress(lines.encode(), mtime=0))
-        write_bytes(folder / META_FILE, codec.dumps(self.meta).encode())
+        from .storage import save
+
+        save(self, folder)
 
     @classmethod
     def load(cls, folder: Path) -> Trace:
@@ -154,78 +145,12 @@ class Trace:
         TraceError
             If a file is missing, cut short or not a trace.
         """
-        try:
-            meta = codec.loads((folder / META_FILE).read_text())
-            with gzip.open(folder / RECORDS_FILE, "rt") as file:
-                parts = _collect(json.loads(line) for line in file)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, InputError) as error:
-            raise TraceError(f"this is not a readable trace: {error}", where=str(folder)) from error
-        if not isinstance(meta, TraceMeta):
-            raise TraceError("meta.json does not describe a trace", where=str(folder))
-        return cls(meta, **parts)
+        from .storage import load
 
+        return load(folder)
 
-# Kind of line -> field of the trace, type of row. The order is the order in the file.
-_ROWS: dict[str, tuple[str, Any]] = {
-    "frame": ("frames", Frame),
-    "sample": ("samples", Sample),
-    "wait": ("waits", ThreadWaits),
-    "call": ("calls", SystemCall),
-    "faults": ("faults", FaultCount),
-    "offcpu": ("offcpu", OffCpu),
-    "alloc": ("allocations", Allocation),
-    "operator": ("operators", Operator),
-    "cuda": ("cuda", Operator),
-    "usdt": ("usdt", Operator),
-    "event": ("events", OperatorEvent),
-    "audit": ("audit", AuditEvent),
-}
-_REQUIRED = ("frame", "sample")
+    def to_pandas(self) -> dict[str, pd.DataFrame]:
+        """Return the trace as tables of pandas; see :func:`.exports.pandas.frames` for their columns."""
+        from .exports.pandas import frames
 
-
-def _lines(trace: Trace) -> Iterator[list[Any]]:
-    """First which tables there are (an empty one differs from one the tier cannot fill), then their rows."""
-    optional = [name for kind, (name, _) in _ROWS.items() if kind not in _REQUIRED]
-    yield ["tables", *(name for name in optional if getattr(trace, name) is not None)]
-    for frame in trace.frames:
-        yield ["frame", *dataclasses.astuple(frame)]
-    for stack in trace.stacks:
-        yield ["stack", *stack]
-    for kind, (name, _) in _ROWS.items():
-        if kind != "frame":
-            for row in getattr(trace, name) or ():
-                yield [kind, *dataclasses.astuple(row)]
-
-
-def _collect(lines: Iterator[list[Any]]) -> dict[str, Any]:
-    parts: dict[str, Any] = {"frames": [], "stacks": [], "samples": []}
-    for kind, *values in lines:
-        if kind == "tables":
-            parts.update({name: [] for name in values})
-        elif kind == "stack":
-            parts["stacks"].append(tuple(values))
-        else:
-            name, row = _ROWS[kind]
-            parts[name].append(row(*map(_value, values)))
-    _check_references(parts)
-    return {name: tuple(rows) for name, rows in parts.items()}
-
-
-def _check_references(parts: dict[str, Any]) -> None:
-    frames, stacks = len(parts["frames"]), len(parts["stacks"])
-    if any(not 0 <= index < frames for stack in parts["stacks"] for index in stack):
-        raise ValueError("a stack refers to a frame that is not there")
-    used = {row.stack for row in (*parts["samples"], *parts.get("allocations", ()))}
-    blocks = parts.get("offcpu", ())
-    maybe = {row.stack for row in (*blocks, *parts.get("events", ()), *parts.get("audit", ()))}
-    maybe |= {row.waker_stack for row in blocks}
-    if any(not 0 <= index < stacks for index in used | (maybe - {NO_STACK})):
-        raise ValueError("a row refers to a stack that is not there")
-
-
-def _value(value: Any) -> Any:
-    """Return a column as it was: the only one that is a list is a distribution."""
-    if isinstance(value, list):
-        count, errors, total_ns, max_ns, slots = value
-        return Latency(count, errors, total_ns, max_ns, tuple(slots))
-    return value
+        return frames(self)

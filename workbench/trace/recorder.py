@@ -115,6 +115,7 @@ class Recorder:
                 notes=tuple(builder.notes),
                 processes={str(pid): name for pid, name in builder.processes.items()},
                 machine=machine(),
+                threads={str(tid): name for tid, name in builder.threads.items()},
             )
         )
 

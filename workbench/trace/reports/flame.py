@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..attribution import label, weighted_stacks
 from ..model import Trace
 from ..rows import Frame
-from .attribution import label, weighted_stacks
 
 WIDTH = 1200
 _ROW = 18

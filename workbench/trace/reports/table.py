@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ...render.table import Cell, Table
+from ..attribution import NO_PYTHON, costs, short
 from ..latency import Latency, merge
 from ..model import Trace
 from ..rows import Frame
-from .attribution import NO_PYTHON, costs, short
 
 _NS_PER_US = 1e3
 _SOURCE_WIDTH = 72  # a line of source, cut so that the figures beside it stay in view

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..attribution import label, weighted_stacks
 from ..model import Trace
-from .attribution import label, weighted_stacks
 
 
 def collapsed(trace: Trace) -> str:

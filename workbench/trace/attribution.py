@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..model import Trace
-from ..rows import Frame
+from .model import Trace
+from .rows import Frame
 
 NO_PYTHON = Frame("native", "(no Python frames)", "")
 _LIBRARY_PARTS = ("site-packages", "dist-packages", "<frozen")
