@@ -9,11 +9,11 @@ import threading
 import time
 
 import pytest
+from workbench.trace.reports.collapsed import collapsed
 
 from workbench import trace
 from workbench.errors import NoPrivilege
-from workbench.trace.attribution import costs
-from workbench.trace.reports.collapsed import collapsed
+from workbench.trace.costs import costs
 
 pytestmark = pytest.mark.bpf
 

@@ -38,7 +38,7 @@ with trace.session(hz=499, tier="TIER") as recorder:
 """
 _SHOW = """
 import json
-from workbench.trace.attribution import costs
+from workbench.trace.costs import costs
 rows = [[c.frame.file, c.frame.line, c.frame.text, c.cpu_s] for c in costs(recorder.trace)]
 print(json.dumps([recorder.trace.meta.tier, rows]))
 """

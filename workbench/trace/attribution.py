@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import sysconfig
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from .model import Trace
 from .rows import Frame
 
 NO_PYTHON = Frame("native", "(no Python frames)", "")
 _LIBRARY_PARTS = ("site-packages", "dist-packages", "<frozen")
 _STANDARD = sysconfig.get_path("stdlib")
-
-
-@dataclass
-class LineCost:
-    """What one line cost."""
-
-    frame: Frame
-    cpu_s: float = 0.0
-    samples: int = 0
-    faults: float = 0.0
 
 
 def line_of(stack: Iterable[Frame]) -> Frame:
@@ -38,28 +25,11 @@ def line_of(stack: Iterable[Frame]) -> Frame:
     ('In[3]', '/x/site-packages/g.py')
     """
     python = [frame for frame in stack if frame.kind == "python"]
-    for choose in (_in_cell, _is_own, bool):
+    for choose in (_in_cell, is_own, bool):
         found = next((frame for frame in reversed(python) if choose(frame)), None)
         if found is not None:
             return found
     return NO_PYTHON
-
-
-def costs(trace: Trace) -> list[LineCost]:
-    """Return the cost of each line, most CPU time first."""
-    lines: dict[tuple[str, int], LineCost] = {}
-    charged = [line_of(trace.frames[index] for index in stack) for stack in trace.stacks]
-    for sample in trace.samples:
-        frame = charged[sample.stack]
-        cost = lines.setdefault((frame.file, frame.line), LineCost(frame))
-        if sample.kind == "cpu":
-            cost.cpu_s += sample.value
-            cost.samples += 1
-        else:
-            cost.faults += sample.value
-    return sorted(
-        lines.values(), key=lambda cost: (-cost.cpu_s, -cost.faults, cost.frame.file, cost.frame.line)
-    )
 
 
 def readable(stack: Iterable[Frame]) -> list[Frame]:
@@ -67,19 +37,6 @@ def readable(stack: Iterable[Frame]) -> list[Frame]:
     frames = list(stack)
     first = next((index for index, frame in enumerate(frames) if frame.cell), 0)
     return frames[first:]
-
-
-def weighted_stacks(trace: Trace) -> dict[tuple[Frame, ...], float]:
-    """Return CPU seconds by readable stack; a child process comes as an outermost frame."""
-    weights: dict[tuple[Frame, ...], float] = defaultdict(float)
-    read = [tuple(readable(trace.frames[index] for index in stack)) for stack in trace.stacks]
-    for sample in trace.samples:
-        if sample.kind != "cpu":
-            continue
-        name = trace.meta.processes.get(str(sample.pid), "?")
-        child = () if sample.pid == trace.meta.pid else (Frame("native", f"process {sample.pid}", name),)
-        weights[child + (read[sample.stack] or (NO_PYTHON,))] += sample.value
-    return dict(weights)
 
 
 def label(frame: Frame) -> str:
@@ -98,14 +55,42 @@ def label(frame: Frame) -> str:
     return f"{frame.name} ({short(frame.file)}:{frame.line})"
 
 
+def place(frame: Frame) -> str:
+    """Return where a line is: ``In[3] line 2``, ``demo/work.py:7``, or the name of what has no line.
+
+    Examples
+    --------
+    >>> place(Frame("python", "step", "In[3]", 2, 3)), place(NO_PYTHON)
+    ('In[3] line 2', '(no Python frames)')
+    """
+    if frame is NO_PYTHON or not frame.line:
+        return frame.name
+    return f"{frame.file} line {frame.line}" if frame.cell else f"{short(frame.file)}:{frame.line}"
+
+
+def trail(stack: Sequence[Frame], limit: int = 4) -> str:
+    """Return the inner end of a stack on one line, innermost last.
+
+    Examples
+    --------
+    >>> trail([Frame("python", name, "/srv/a.py", 1) for name in "abcde"], 2)
+    '… d > e'
+    """
+    names = [frame.name if frame.name != "<module>" else place(frame) for frame in readable(stack)]
+    return ("… " if len(names) > limit else "") + " > ".join(names[-limit:])
+
+
 def short(file: str) -> str:
     """Return the last two parts of a path."""
     return "/".join(file.rsplit("/", 2)[-2:])
 
 
+def is_own(frame: Frame) -> bool:
+    """Return whether a line is of a cell or of the user's own files, not of a library."""
+    if frame is NO_PYTHON or frame.kind != "python":
+        return False
+    return not frame.file.startswith(_STANDARD) and not any(part in frame.file for part in _LIBRARY_PARTS)
+
+
 def _in_cell(frame: Frame) -> bool:
     return frame.cell > 0
-
-
-def _is_own(frame: Frame) -> bool:
-    return not frame.file.startswith(_STANDARD) and not any(part in frame.file for part in _LIBRARY_PARTS)

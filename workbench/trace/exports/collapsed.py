@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ..attribution import label, weighted_stacks
+from ..attribution import label
+from ..costs import weighted_stacks
 from ..model import Trace
+
+SUFFIX = ".txt"
 
 
 def collapsed(trace: Trace) -> str:
@@ -13,3 +16,8 @@ def collapsed(trace: Trace) -> str:
         for stack, seconds in weighted_stacks(trace).items()
     ]
     return "\n".join(sorted(lines))
+
+
+def dump(trace: Trace) -> bytes:
+    """Return the lines as UTF-8."""
+    return (collapsed(trace) + "\n").encode()

@@ -43,7 +43,7 @@ def frames(trace: Trace) -> dict[str, pd.DataFrame]:
     """Return one DataFrame a table the trace holds; tables nobody filled are left out.
 
     Columns are the fields of the rows in :mod:`workbench.trace.rows`. A stack becomes ``file``, ``line``,
-    ``cell`` (the line it is charged to) and ``stack`` (its frames, outermost first, joined by ``;``); a
+    ``cell`` (the line it is charged to) and ``frames`` (the whole of it, outermost first, joined by ``;``); a
     distribution becomes ``count``, ``errors``, ``total_ns``, ``p50_ns``, ``p99_ns``, ``max_ns``.
 
     Raises
@@ -73,7 +73,7 @@ def frames(trace: Trace) -> dict[str, pd.DataFrame]:
     return found
 
 
-_NOWHERE: dict[str, Any] = {"file": "", "line": 0, "cell": 0, "stack": ""}
+_NOWHERE: dict[str, Any] = {"file": "", "line": 0, "cell": 0, "frames": ""}
 _LATENCY = ("count", "errors", "total_ns", "p50_ns", "p99_ns", "max_ns")
 
 
@@ -81,7 +81,7 @@ def _stack(trace: Trace, number: int) -> dict[str, Any]:
     frames = trace.frames_of(number)
     line = line_of(frames)
     joined = ";".join(label(frame) for frame in frames)
-    return {"file": line.file, "line": line.line, "cell": line.cell, "stack": joined}
+    return {"file": line.file, "line": line.line, "cell": line.cell, "frames": joined}
 
 
 def _columns(record: type[Any]) -> list[str]:

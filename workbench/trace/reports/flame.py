@@ -1,111 +1,109 @@
-"""The stacks as one picture: an icicle graph (callers above, callees below, width is CPU time) in plain SVG.
-
-No script: it shows wherever a notebook is shown. Each box has a tooltip with its full name, time and share.
-"""
+"""The flame graph of one trace, and of two: what grew and what shrank."""
 
 from __future__ import annotations
 
-import html
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from ..attribution import label, weighted_stacks
+from ...render.units import amount
+from ..attribution import label
+from ..costs import WEIGHTS, Weight
 from ..model import Trace
 from ..rows import Frame
+from ..tree import Node, paired_tree, tree
+from .icicle import Style, heading, icicle
 
-WIDTH = 1200
-_ROW = 18
-_HEADER = 24
-_CHARACTER = 6.7  # px of one 11 px monospace character
-_SMALLEST = 0.4  # px; thinner boxes are left out, their parent shows the gap
-# hue, saturation, lightness: cell lines stand out, Python green, native orange
-_COLOURS = {"cell": (210, 75, 68), "python": (140, 45, 70), "native": (28, 80, 72)}
-
-
-@dataclass
-class Node:
-    """A box: a frame under its callers."""
-
-    frame: Frame | None
-    seconds: float = 0.0
-    children: dict[str, Node] = field(default_factory=dict)
+# hue, saturation, lightness: cell lines stand out, Python green, native amber
+_COLOURS = {"cell": (214, 82, 73), "python": (150, 42, 69), "native": (34, 78, 71)}
+_ROOT = "#c3c8cf"
+_KEYS = (("hsl(214,82%,73%)", "cell"), ("hsl(150,42%,69%)", "Python"), ("hsl(34,78%,71%)", "native"))
+_SAME, _GREW, _SHRANK = "#d3d7dc", "hsl(6,85%,68%)", "hsl(208,85%,66%)"
+_DIFFERENCE_KEYS = ((_SHRANK, "less"), (_SAME, "same"), (_GREW, "more"))
 
 
-def tree(trace: Trace) -> Node:
-    """Return the stacks merged by what frames read like."""
-    root = Node(None)
-    for stack, seconds in weighted_stacks(trace).items():
-        node = root
-        node.seconds += seconds
-        for frame in stack:
-            node = node.children.setdefault(_merge_key(frame), Node(frame))
-            node.seconds += seconds
-    return root
+def flame_svg(trace: Trace, weight: str = "cpu") -> str:
+    """Return the graph as SVG text; a line of text when nothing was seen.
+
+    Parameters
+    ----------
+    trace
+        The trace.
+    weight
+        One of :data:`~workbench.trace.costs.WEIGHTS`.
+    """
+    kind, root = WEIGHTS[weight], tree(trace, weight)
+    if not root.value:
+        empty = "no CPU samples" if weight == "cpu" else f"no {kind.title} seen"
+        return icicle(root, Style(_value, _colour, str, heading(empty)))
+    words = f"{amount(root.value, kind.unit)} of {kind.title} · callers above, callees below".lstrip()
+    return icicle(root, Style(_value, _colour, _Tip(root.value, kind), heading(words, keys=_KEYS)))
 
 
-def flame_svg(trace: Trace) -> str:
-    """Return the graph as SVG text; a line of text when there is no CPU sample."""
-    root = tree(trace)
-    if not root.seconds:
-        return _svg(_HEADER, ['<text x="4" y="16">no CPU samples</text>'])
-    boxes = list(_boxes(root, 0.0, WIDTH / root.seconds, 0, root.seconds))
-    depth = max(row for row, _ in boxes) + 1
-    title = (
-        f'<text x="4" y="16">{root.seconds:.3g} s of CPU time; callers above, callees below; '
-        '<tspan fill="#2a6db0">cell</tspan> <tspan fill="#2e8b57">Python</tspan> '
-        '<tspan fill="#c46a1b">native</tspan></text>'
-    )
-    return _svg(_HEADER + depth * _ROW + 2, [title, *(box for _, box in boxes)])
+def difference_svg(before: Trace, after: Trace, weight: str = "cpu") -> str:
+    """Return both traces in one graph: the width is the mean of both, the colour the change.
+
+    The mean leaves room for what is in one of them only, which the width of either alone would hide.
+    """
+    kind, root = WEIGHTS[weight], paired_tree(before, after, weight)
+    totals = f"{amount(root.before, kind.unit)} before, {amount(root.value, kind.unit)} after"
+    words = f"{kind.title}: {totals} · width: mean of both"
+    style = Style(_mean, _change_colour, _Difference(root, kind), heading(words, keys=_DIFFERENCE_KEYS))
+    return icicle(root, style)
 
 
-def _boxes(node: Node, left: float, scale: float, row: int, total: float) -> Iterator[tuple[int, str]]:
-    """Yield (row, SVG) of a node's box and all below it, widest first."""
-    if node.frame is None:
-        yield row, _box(left, node.seconds * scale, row, "all", f"all: {node.seconds:.3f} s", "#dddddd")
-    else:
-        name = label(node.frame)
+class _Tip:
+    """Writes a box's tooltip: name, weight, share, source line."""
+
+    def __init__(self, total: float, kind: Weight) -> None:
+        self._total, self._kind = total, kind
+
+    def __call__(self, node: Node) -> str:
+        figure = amount(node.value, self._kind.unit)
+        if node.frame is None:
+            return f"all: {figure}"
         source = f"\n{node.frame.text}" if node.frame.text else ""
-        tip = f"{name}\n{node.seconds:.3f} s, {node.seconds / total:.1%}{source}"
-        yield row, _box(left, node.seconds * scale, row, name, tip, _colour(node.frame))
-    for child in sorted(node.children.values(), key=lambda child: -child.seconds):
-        width = child.seconds * scale
-        if width >= _SMALLEST:
-            yield from _boxes(child, left, scale, row + 1, total)
-        left += width
+        return f"{label(node.frame)}\n{figure}, {node.value / self._total:.1%}{source}"
 
 
-def _box(left: float, width: float, row: int, name: str, tip: str, colour: str) -> str:
-    top = _HEADER + row * _ROW
-    room = int((width - 6) / _CHARACTER)
-    text = name if len(name) <= room else name[: room - 1] + "…" if room >= 4 else ""
-    shown = f'<text x="{left + 3:.1f}" y="{top + 13}">{html.escape(text)}</text>' if text else ""
-    return (
-        f"<g><title>{html.escape(tip)}</title>"
-        f'<rect x="{left:.1f}" y="{top}" width="{max(width - 0.5, 0.3):.1f}" '
-        f'height="{_ROW - 1}" fill="{colour}"/>'
-        f"{shown}</g>"
-    )
+class _Difference:
+    """Writes a box's tooltip: name, before, after, change, source line."""
+
+    def __init__(self, root: Node, kind: Weight) -> None:
+        self._kind = kind
+
+    def __call__(self, node: Node) -> str:
+        unit = self._kind.unit
+        name = "all" if node.frame is None else label(node.frame)
+        source = f"\n{node.frame.text}" if node.frame and node.frame.text else ""
+        change = "new" if not node.before else f"{(node.value - node.before) / node.before:+.0%}"
+        return f"{name}\n{amount(node.before, unit)} → {amount(node.value, unit)} ({change}){source}"
 
 
-def _merge_key(frame: Frame) -> str:
-    """Lines of a cell are boxes of their own; elsewhere a function is one box, whatever its lines."""
-    if frame.cell or frame.kind == "native":
-        return label(frame)
-    return f"{frame.name}\0{frame.file}"
+def _value(node: Node) -> float:
+    return node.value
 
 
-def _colour(frame: Frame) -> str:
-    hue, saturation, lightness = _COLOURS["cell" if frame.cell else frame.kind]
+def _mean(node: Node) -> float:
+    return (node.value + node.before) / 2
+
+
+def _change_colour(node: Node) -> str:
+    """Return grey for no change, through red (more) or blue (less) at half or twice the weight."""
+    whole = node.value + node.before
+    change = 3 * (node.value - node.before) / whole if whole else 0.0  # ±1 at half and at twice
+    strength = min(abs(change), 1.0)
+    hue, lightness = (6, 68) if change > 0 else (208, 66)
+    return f"hsl({hue},{85 * strength:.0f}%,{84 - (84 - lightness) * strength:.0f}%)"
+
+
+def _colour(node: Node) -> str:
+    if node.frame is None:
+        return _ROOT
+    hue, saturation, lightness = _COLOURS[kind_of(node.frame)]
     # Neighbours differ a little; the same function has the same colour in every picture.
-    shift = zlib.crc32(frame.name.encode()) % 13 - 6
+    shift = zlib.crc32(node.frame.name.encode()) % 13 - 6
     return f"hsl({hue + shift},{saturation}%,{lightness + shift // 2}%)"
 
 
-def _svg(height: int, body: list[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="100%" '
-        'font-family="monospace" font-size="11" style="background:#fff;min-width:600px">'
-        + "".join(body)
-        + "</svg>"
-    )
+def kind_of(frame: Frame) -> str:
+    """Return ``cell``, ``python`` or ``native``."""
+    return "cell" if frame.cell else frame.kind

@@ -6,11 +6,22 @@ import html
 from collections.abc import Iterator
 from typing import Any
 
+from ...render.bundle import Bundle, Part
+from ...render.svg import Picture
 from ...render.table import Table
-from ..latency import merge
+from ...render.units import size
+from ..costs import WEIGHTS
 from ..model import Trace
+from .audit import audit_table
+from .blocked import blocked_table
+from .details import Details
 from .flame import flame_svg
-from .table import calls_table, histogram_table, lines_table, waits_table
+from .latencies import calls_table, functions_table, histograms, waits_table
+from .leaks import leaks_table
+from .lines import lines_table
+from .timeline import timeline_svg
+
+_OPEN = ("Cost by line", "Memory still held", "Audit", "Time blocked")
 
 
 class TraceReport:
@@ -30,24 +41,57 @@ class TraceReport:
         return "\n".join(self._summary())
 
     def tables(self) -> list[Table]:
-        """Return the tables this trace can fill."""
+        """Return the tables this trace can fill, the most telling first."""
         trace = self.trace
-        found: list[Table | None] = [lines_table(trace), calls_table(trace), waits_table(trace)]
-        if trace.waits:
-            found.append(
-                histogram_table(merge(row.latency for row in trace.waits), "Run-queue latency, all threads")
-            )
+        found = (
+            lines_table(trace),
+            blocked_table(trace),
+            leaks_table(trace),
+            audit_table(trace),
+            functions_table(trace.operators, "Operators"),
+            functions_table(trace.cuda, "CUDA calls"),
+            functions_table(trace.usdt, "Static probe points"),
+            calls_table(trace),
+            waits_table(trace),
+        )
         return [table for table in found if table is not None]
 
+    def flame(self, weight: str = "cpu") -> Picture:
+        """Return the flame graph by ``cpu``, ``offcpu``, ``faults``, ``allocated`` or ``held``."""
+        svg = flame_svg(self.trace, weight)
+        return Picture(svg, f"(flame graph of {WEIGHTS[weight].title}: shown as a picture)")
+
+    def timeline(self) -> Picture:
+        """Return the timeline."""
+        return Picture(timeline_svg(self.trace), "(timeline: shown as a picture)")
+
+    def histograms(self) -> Bundle:
+        """Return the latency histograms."""
+        return Bundle(histograms(self.trace))
+
     def text(self) -> str:
-        """Return everything but the picture."""
-        return "\n\n".join([self.summary(), *(table.text() for table in self.tables())])
+        """Return everything but the pictures that have no text face."""
+        tables = [table.text() for table in self.tables()]
+        return "\n\n".join([self.summary(), *tables, *(part.text() for part in histograms(self.trace))])
 
     def html(self) -> str:
         """Return everything, without scripts."""
         summary = "<br>".join(html.escape(line) for line in self._summary())
-        parts = [f"<p>{summary}</p>", flame_svg(self.trace), *(table.html() for table in self.tables())]
-        return f"<div>{''.join(parts)}</div>"
+        return f"<div><p>{summary}</p>{''.join(part.html() for part in self._parts())}</div>"
+
+    def _parts(self) -> Iterator[Part]:
+        first, *rest = self.tables()
+        yield first
+        yield self.flame()
+        yield self.timeline()
+        for table in rest:
+            opened = table.rows and table.title.startswith(_OPEN)
+            yield table if opened else Details(f"{table.title} · {table.note}".rstrip(" ·"), table)
+        for weight in ("offcpu", "held", "faults"):
+            if WEIGHTS[weight].rows(self.trace):
+                yield Details(f"Flame graph of {WEIGHTS[weight].title}", self.flame(weight))
+        if drawn := histograms(self.trace):
+            yield Details("Latency histograms", Bundle(drawn))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {"text/plain": self.text(), "text/html": self.html()}
@@ -73,4 +117,10 @@ class TraceReport:
             parts.append(f"{sum(row.count for row in trace.faults):,} page faults")
         if trace.calls is not None:
             parts.append(f"{sum(row.latency.count for row in trace.calls):,} system calls")
+        if trace.operators is not None:
+            parts.append(f"{sum(row.latency.count for row in trace.operators):,} operator calls")
+        if trace.allocations is not None:
+            parts.append(f"{size(sum(row.bytes for row in trace.allocations))} still held")
+        if trace.audit is not None:
+            parts.append(f"{len(trace.audit):,} audited events")
         return ", ".join(parts)

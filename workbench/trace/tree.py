@@ -1,0 +1,97 @@
+"""Stacks merged into a tree of calls, of one trace or of two side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .attribution import label
+from .costs import weighted_stacks
+from .model import Trace
+from .rows import Frame
+
+
+@dataclass(slots=True)
+class Node:
+    """A frame under its callers.
+
+    Parameters
+    ----------
+    frame
+        None at the root.
+    value
+        Its weight, callees included; of two traces, that of the second.
+    before
+        The weight in the first of two traces; 0 in a tree of one.
+    children
+        Its callees by what makes two frames the same.
+    """
+
+    frame: Frame | None
+    value: float = 0.0
+    before: float = 0.0
+    children: dict[str, Node] = field(default_factory=dict)
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Node]]:
+        """Yield (depth, node) of this node and all below it, parents first."""
+        pending = [(depth, self)]
+        while pending:
+            level, node = pending.pop()
+            yield level, node
+            pending += [(level + 1, child) for child in reversed(node.children.values())]
+
+
+def tree(trace: Trace, weight: str = "cpu") -> Node:
+    """Return the stacks merged by what frames read like."""
+    root = Node(None)
+    keys: dict[int, str] = {}
+    for stack, value in weighted_stacks(trace, weight).items():
+        node = root
+        node.value += value
+        for frame in stack:
+            key = keys.get(id(frame)) or keys.setdefault(id(frame), _own_key(frame))
+            node = node.children.get(key) or node.children.setdefault(key, Node(frame))
+            node.value += value
+    return root
+
+
+def paired_tree(before: Trace, after: Trace, weight: str = "cpu") -> Node:
+    """Return both traces' stacks in one tree.
+
+    A line of a cell is the same line in both when its text is: the cell may have been run again, under a new
+    number, or be another cell with the same call in it.
+    """
+    root = Node(None)
+    for trace, is_after in ((before, False), (after, True)):
+        for stack, value in weighted_stacks(trace, weight).items():
+            node = _add(root, value, is_after)
+            for frame in stack:
+                key = same_key(frame)
+                node = _add(node.children.setdefault(key, Node(frame)), value, is_after)
+                if is_after:
+                    node.frame = frame
+    return root
+
+
+def _add(node: Node, value: float, is_after: bool) -> Node:
+    if is_after:
+        node.value += value
+    else:
+        node.before += value
+    return node
+
+
+def same_key(frame: Frame) -> str:
+    """Return what makes two frames of two traces the same one."""
+    if frame.cell and frame.text:
+        return f"cell\0{frame.name}\0{frame.text}"
+    if frame.kind == "native" and frame.name.startswith("process "):
+        return f"process\0{frame.file}"
+    return _own_key(frame)
+
+
+def _own_key(frame: Frame) -> str:
+    """Lines of a cell are boxes of their own; elsewhere a function is one box, whatever its lines."""
+    if frame.cell or frame.kind == "native":
+        return label(frame)
+    return f"{frame.name}\0{frame.file}"
