@@ -10,12 +10,14 @@ import importlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import program
 from ..errors import CorruptArtifact, MissingInput, ServeError, WorkbenchError
 from ..session import Session, check_feeds
+from . import batching
 from .model import ServedModel
 
 DEFAULT_LOADER = "workbench.compile:load"
@@ -42,6 +44,18 @@ def load(folder: Path, *, name: str, version: str, loader: str, threads: int) ->
     if session.signature != signature:
         raise CorruptArtifact("the loaded model has another signature than the bundle", where=str(folder))
     return ServedModel(name, version, session, platform=f"{backend}_{_format(folder)}")
+
+
+def measure_batches(model: ServedModel, folder: Path, most: int) -> ServedModel:
+    """Return the model with the measured cost of batches of up to `most` rows.
+
+    Raises
+    ------
+    InputError
+        If its answers to several requests at once are not the answers to each.
+    """
+    examples = program.read_examples(folder).inputs
+    return replace(model, costs=batching.measure(model.session.signature, model.run, examples, most))
 
 
 def warm_up(model: ServedModel, folder: Path) -> float:

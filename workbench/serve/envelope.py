@@ -1,4 +1,4 @@
-"""What every answer carries, whoever made it: who answered, and whether to come back (ASGI middleware)."""
+"""What every HTTP answer carries, whoever made it: who answered, for which request, and whether to come back."""
 
 from __future__ import annotations
 
@@ -6,51 +6,61 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .drain import Drain
-from .metrics import Metrics
+from .service import Service
+from .trace_context import TraceContext
 
 
 class Envelope:
-    """Add identity headers, ``Connection: close`` while draining, and count inferences.
+    """Add identity headers, ``Connection: close`` while draining, and account for inferences (ASGI middleware).
 
     Parameters
     ----------
     app
         What answers.
-    headers
-        Added to every answer, e.g. ``x-mlops-track``.
-    drain
-        Asked at the start of every answer, so that a drain that began during the inference still counts.
-    metrics
-        Sees every request whose path ends in ``/infer``.
+    service
+        Its drain is asked at the start of every answer, so that one that began during the inference counts.
     """
 
-    def __init__(self, app: ASGIApp, headers: dict[str, str], drain: Drain, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
-        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
-        self._drain = drain
-        self._metrics = metrics
+        self._service = service
+        self._headers = [(name.encode(), value.encode()) for name, value in service.identity.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        status = 500
+        status, own = 500, self._headers
 
         async def stamped(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *self._headers]
-                if self._drain.active:
+                message["headers"] = [*message["headers"], *own]
+                if self._service.drain.active:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
         if not scope["path"].endswith("/infer"):
             await self._app(scope, receive, stamped)
             return
-        start = time.perf_counter()
-        self._metrics.in_flight += 1
+        start, trace = time.perf_counter(), _trace_of(scope)
+        own = [
+            *self._headers,
+            (b"x-request-id", trace.request_id.encode()),
+            (b"traceresponse", trace.traceparent.encode()),
+        ]
+        self._service.metrics.in_flight += 1
         try:
             await self._app(scope, receive, stamped)
         finally:
-            self._metrics.in_flight -= 1
-            self._metrics.observe(status, time.perf_counter() - start)
+            self._service.metrics.in_flight -= 1
+            self._service.finished(trace, status, start)
+
+
+def _trace_of(scope: Scope) -> TraceContext:
+    parent = request_id = b""
+    for name, value in scope["headers"]:  # lower-cased by the server
+        if name == b"traceparent":
+            parent = value
+        elif name == b"x-request-id":
+            request_id = value
+    return TraceContext.of(parent.decode("latin-1"), request_id.decode("latin-1"))

@@ -7,39 +7,57 @@ queue answers 503 at once: a client that is told to come back is better off than
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ServeError
+from .exchange import Exchange, Job
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from .model import ServedModel
+
 RETRY_AFTER_S = 1
 
 
 class Pool:
-    """Run calls on `workers` threads, with at most `queue` more waiting.
+    """Answer exchanges on `workers` threads, with at most `queue` more waiting.
 
     Parameters
     ----------
     workers
         Inferences at once. Backends release the interpreter lock while they compute.
     queue
-        Calls that may wait; one more is refused.
+        Exchanges that may wait; one more is refused.
     """
 
     def __init__(self, workers: int, queue: int) -> None:
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="infer")
+        self._workers = workers
         self._limit = workers + queue
-        self._pending: set[Future[Any]] = set()
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._pending: set[Job] = set()
+        self.batches: dict[int, int] = {}
+        """How many runs there were, by the number of requests they answered."""
+
+    def start(self, model: ServedModel) -> None:
+        """Start the threads that ask `model`; they end with the process."""
+        for at in range(self._workers):
+            # Not waited for at exit: an inference that never ends cannot be stopped.
+            threading.Thread(target=self._work, args=(model,), name=f"infer-{at}", daemon=True).start()
 
     @property
     def pending(self) -> int:
-        """Calls that run or wait, those whose client gave up included."""
+        """Exchanges that run or wait, those whose client gave up included."""
         return len(self._pending)
 
-    async def run(self, call: Callable[[], T]) -> T:
-        """Return what `call` returns.
+    @property
+    def waiting(self) -> int:
+        """Exchanges that no thread has taken yet."""
+        return len(self._waiting)
+
+    async def run(self, exchange: Exchange) -> Any:
+        """Return the answer to one exchange.
 
         Raises
         ------
@@ -53,7 +71,72 @@ class Pool:
                 status=503,
                 retry_after_s=RETRY_AFTER_S,
             )
-        future = self._threads.submit(call)
-        self._pending.add(future)
-        future.add_done_callback(self._pending.discard)
-        return await asyncio.wrap_future(future)
+        job = Job(exchange)
+        self._pending.add(job)
+        job.future.add_done_callback(lambda _: self._pending.discard(job))
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+        return await asyncio.wrap_future(job.future)
+
+    def _work(self, model: ServedModel) -> None:
+        most = model.costs.most_rows if model.costs else 1
+        while True:
+            jobs = [job for job in self._take(most) if self._is_good(job, model)]
+            if not jobs:
+                continue
+            batch = model.together(jobs)
+            self._give_back([job for job in jobs if job not in batch])
+            self._answer(batch, model)
+
+    def _take(self, most: int) -> list[Job]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting)
+            return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+
+    def _give_back(self, jobs: list[Job]) -> None:
+        if jobs:
+            with self._changed:
+                self._waiting.extendleft(reversed(jobs))
+                self._changed.notify()
+
+    def _is_good(self, job: Job, model: ServedModel) -> bool:
+        """Decode a job; one that cannot be decoded, or that nobody waits for, is done here."""
+        if job.future.cancelled():
+            return False
+        try:
+            model.decode(job)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked, and the thread lives on
+            _fail(job, error)
+            return False
+        return True
+
+    def _answer(self, batch: list[Job], model: ServedModel) -> None:
+        running = [job for job in batch if job.future.set_running_or_notify_cancel()]
+        if not running:
+            return
+        with self._changed:
+            self.batches[len(running)] = self.batches.get(len(running), 0) + 1
+        try:
+            answers = model.answer(running)
+        except BaseException as error:  # noqa: BLE001 - ditto
+            if len(running) == 1:
+                running[0].future.set_exception(error)
+            else:  # whoever broke it answers for it alone
+                for job in running:
+                    _answer_alone(job, model)
+            return
+        for job, answer in zip(running, answers, strict=True):
+            job.future.set_result(answer)
+
+
+def _fail(job: Job, error: BaseException) -> None:
+    if job.future.set_running_or_notify_cancel():
+        job.future.set_exception(error)
+
+
+def _answer_alone(job: Job, model: ServedModel) -> None:
+    try:
+        job.future.set_result(model.answer([job])[0])
+    except BaseException as error:  # noqa: BLE001 - ditto
+        job.future.set_exception(error)

@@ -8,8 +8,10 @@ A message is JSON, or JSON followed by raw tensors (the *binary tensor data* ext
     └──────────────────────────────┴────────────┴────────────┘
       "parameters": {"binary_data_size": N} says which tensors are raw, in the order they are named
 
-Pure: no sockets, no model. Whatever bytes come in, the only error is :class:`BadRequest`. BYTES tensors,
-shared memory and classification are not spoken; asking for them is a BadRequest, never ignored.
+or names a part of a shared memory region (the *system shared memory* extension), where the replica allows it.
+
+Pure: no sockets, no model. Whatever bytes come in, the only error is :class:`BadRequest`. BYTES tensors and
+classification are not spoken; asking for them is a BadRequest, never ignored.
 """
 
 from __future__ import annotations
@@ -17,24 +19,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Never
+from typing import Any
 
 from ..errors import BadRequest
+from .fields import flag, objects, parameters, parse_json, size, tensor_name, text
+from .shared_memory import Regions, Slice
 from .tensors import Array, check_shape, datatype_of, dtype_of, from_bytes, from_json, to_bytes, to_json
 
 HEADER_SIZE = "inference-header-content-length"
 """HTTP header that gives the length of the JSON part when raw tensors follow it."""
 
 _ALIGNMENT = 64  # the JSON part is padded to this, so that tensors need no copy to be aligned
-_NOT_SPOKEN = ("shared_memory_region", "classification")
 
 
 @dataclass(frozen=True)
 class OutputWish:
-    """One output the caller asks for, and whether as raw bytes."""
+    """One output the caller asks for: as JSON, as raw bytes, or in a part of a shared memory region."""
 
     name: str
     binary: bool
+    place: Slice | None = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,12 @@ class Message:
         return {"content-type": "application/octet-stream", HEADER_SIZE: str(self.header_size)}
 
 
-def decode_request(body: bytes | bytearray, header_size: str | None = None) -> InferRequest:
+def decode_request(
+    body: bytes | bytearray, header_size: str | None = None, regions: Regions | None = None
+) -> InferRequest:
     """Return the request in `body`; `header_size` is the text of the HTTP header :data:`HEADER_SIZE`.
+
+    Without `regions`, a tensor in shared memory is refused.
 
     Raises
     ------
@@ -93,14 +101,13 @@ def decode_request(body: bytes | bytearray, header_size: str | None = None) -> I
         If the bytes are not a request of this protocol.
     """
     document, tail = _open(body, header_size)
-    parameters = _parameters(document, "request")
-    binary = _flag(parameters, "binary_data_output", False, where="request parameters")
-    wishes = _objects(document.get("outputs", []), "outputs")
+    binary = flag(parameters(document, "request"), "binary_data_output", False, where="request parameters")
+    wishes = objects(document.get("outputs", []), "outputs")
     return InferRequest(
-        inputs=_tensors(document, "inputs", tail),
-        outputs=tuple(_wish(item, binary, f"outputs[{at}]") for at, item in enumerate(wishes)),
+        inputs=_tensors(document, "inputs", tail, regions),
+        outputs=tuple(_wish(item, binary, regions, f"outputs[{at}]") for at, item in enumerate(wishes)),
         binary=binary,
-        id=_text(document, "id", where="request"),
+        id=text(document, "id", where="request"),
     )
 
 
@@ -113,15 +120,24 @@ def encode_request(request: InferRequest, *, binary: bool = True) -> Message:
         document["outputs"] = [
             {"name": w.name, "parameters": {"binary_data": w.binary}} for w in request.outputs
         ]
-    return _close(document, "inputs", [(name, array, binary) for name, array in request.inputs.items()])
+    tensors = [(OutputWish(name, binary), array) for name, array in request.inputs.items()]
+    return _close(document, "inputs", tensors, None)
 
 
-def encode_answer(answer: InferAnswer, wishes: Sequence[OutputWish]) -> Message:
-    """Return the bytes of an answer with the outputs of `wishes`, in their order."""
+def encode_answer(
+    answer: InferAnswer, wishes: Sequence[OutputWish], regions: Regions | None = None
+) -> Message:
+    """Return the bytes of an answer with the outputs of `wishes`, in their order.
+
+    Raises
+    ------
+    BadRequest
+        If an output does not fit the place in shared memory that its wish names.
+    """
     document: dict[str, Any] = {"model_name": answer.model, "model_version": answer.version}
     if answer.id:
         document["id"] = answer.id
-    return _close(document, "outputs", [(w.name, answer.outputs[w.name], w.binary) for w in wishes])
+    return _close(document, "outputs", [(w, answer.outputs[w.name]) for w in wishes], regions)
 
 
 def decode_answer(body: bytes | bytearray, header_size: str | None = None) -> InferAnswer:
@@ -134,26 +150,11 @@ def decode_answer(body: bytes | bytearray, header_size: str | None = None) -> In
     """
     document, tail = _open(body, header_size)
     return InferAnswer(
-        model=_text(document, "model_name", where="answer"),
-        version=_text(document, "model_version", where="answer"),
+        model=text(document, "model_name", where="answer"),
+        version=text(document, "model_version", where="answer"),
         outputs=_tensors(document, "outputs", tail),
-        id=_text(document, "id", where="answer"),
+        id=text(document, "id", where="answer"),
     )
-
-
-def parse_json(text: bytes | bytearray | memoryview) -> dict[str, Any]:
-    """Return a JSON object, refusing NaN, excessive depth and everything that is not an object."""
-    try:
-        document = json.loads(bytes(text), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the JSON cannot be read: {error}", where="request body") from error
-    if not isinstance(document, dict):
-        raise BadRequest("the JSON must be an object", where="request body")
-    return document
-
-
-def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON; send such values as binary data")
 
 
 def _open(body: bytes | bytearray, header_size: str | None) -> tuple[dict[str, Any], memoryview]:
@@ -170,20 +171,27 @@ def _open(body: bytes | bytearray, header_size: str | None) -> tuple[dict[str, A
     return parse_json(whole[:cut]), whole[cut:]
 
 
-def _close(document: dict[str, Any], key: str, tensors: Sequence[tuple[str, Array, bool]]) -> Message:
+def _close(
+    document: dict[str, Any],
+    key: str,
+    tensors: Sequence[tuple[OutputWish, Array]],
+    regions: Regions | None,
+) -> Message:
     """Join a JSON object and its tensors into a message; the counterpart of :func:`_open`."""
     entries, raw = [], []
-    for name, array, binary in tensors:
+    for wish, array in tensors:
         entry: dict[str, Any] = {
-            "name": name,
+            "name": wish.name,
             "datatype": datatype_of(array.dtype.name),
             "shape": list(array.shape),
         }
-        if binary:
+        if wish.place is not None:
+            entry["parameters"] = put_in_place(wish.place, array, regions)
+        elif wish.binary:
             raw.append(to_bytes(array))
             entry["parameters"] = {"binary_data_size": raw[-1].nbytes}
         else:
-            entry["data"] = to_json(array, where=f"tensor {name!r}")
+            entry["data"] = to_json(array, where=f"tensor {wish.name!r}")
         entries.append(entry)
     head = json.dumps({**document, key: entries}, separators=(",", ":"), allow_nan=False).encode()
     if not raw:
@@ -207,72 +215,75 @@ class _Tail:
         return self.data[self.taken - size : self.taken]
 
 
-def _tensors(document: Mapping[str, Any], key: str, tail: memoryview) -> dict[str, Array]:
+def _tensors(
+    document: Mapping[str, Any], key: str, tail: memoryview, regions: Regions | None = None
+) -> dict[str, Array]:
     if key not in document:
         raise BadRequest(f"the JSON has no {key!r}", where="request body", fix=f'"{key}": [{{"name": ...}}]')
     rest, arrays = _Tail(tail), {}
-    for at, item in enumerate(_objects(document[key], key)):
-        name = _name(item, f"{key}[{at}]")
+    for at, item in enumerate(objects(document[key], key)):
+        name = tensor_name(item, f"{key}[{at}]")
         if name in arrays:
             raise BadRequest(f"{name!r} is given twice", where=key)
-        arrays[name] = _tensor(item, rest, where=f"{key[:-1]} {name!r}")
+        arrays[name] = _tensor(item, rest, regions, where=f"{key[:-1]} {name!r}")
     if rest.taken != len(tail):
         raise BadRequest(f"{len(tail) - rest.taken} bytes behind the last tensor", where="request body")
     return arrays
 
 
-def _tensor(item: Mapping[str, Any], tail: _Tail, *, where: str) -> Array:
+def _tensor(item: Mapping[str, Any], tail: _Tail, regions: Regions | None, *, where: str) -> Array:
     dtype = dtype_of(item.get("datatype"), where=where)
     shape = check_shape(item.get("shape"), where=where)
-    parameters = _parameters(item, where)
-    binary = "binary_data_size" in parameters
-    if binary == ("data" in item):
+    given = parameters(item, where)
+    place = place_of(given, regions, where=where)
+    binary = "binary_data_size" in given
+    if binary + ("data" in item) + (place is not None) != 1:
         raise BadRequest(
-            'exactly one of "data" and the parameter "binary_data_size" must be given', where=where
+            'exactly one of "data" and the parameters "binary_data_size" and "shared_memory_region" '
+            "must be given",
+            where=where,
         )
+    if place is not None:
+        assert regions is not None  # or place_of had refused
+        return from_bytes(regions.read(place), dtype, shape, where=where)
     if binary:
-        return from_bytes(tail.take(parameters["binary_data_size"], where=where), dtype, shape, where=where)
+        return from_bytes(tail.take(given["binary_data_size"], where=where), dtype, shape, where=where)
     return from_json(item["data"], dtype, shape, where=where)
 
 
-def _wish(item: Mapping[str, Any], binary: bool, where: str) -> OutputWish:
-    name = _name(item, where)
+def _wish(item: Mapping[str, Any], binary: bool, regions: Regions | None, where: str) -> OutputWish:
+    name = tensor_name(item, where)
     where = f"output {name!r}"
-    return OutputWish(name, _flag(_parameters(item, where), "binary_data", binary, where=where))
+    given = parameters(item, where)
+    place = place_of(given, regions, where=where)
+    return OutputWish(name, flag(given, "binary_data", binary, where=where), place)
 
 
-def _parameters(item: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    found = item.get("parameters", {})
-    if not isinstance(found, dict):
-        raise BadRequest("parameters must be an object", where=where)
-    for name in _NOT_SPOKEN:
-        if name in found:
-            raise BadRequest(f"the parameter {name!r} is not supported by this server", where=where)
-    return found
+def place_of(given: Mapping[str, Any], regions: Regions | None, *, where: str) -> Slice | None:
+    """Return the part of a region that a tensor's parameters name, if they do.
+
+    Raises
+    ------
+    BadRequest
+        If they name one and this replica has no shared memory, or its offset or size is no number.
+    """
+    region = text(given, "shared_memory_region", where=where)
+    if not region:
+        return None
+    if regions is None:
+        raise BadRequest(
+            "the parameter 'shared_memory_region' is not supported by this server",
+            where=where,
+            fix="start the replica with --shared-memory PREFIX",
+        )
+    offset = size(given, "shared_memory_offset", 0, where=where)
+    return Slice(region, offset, size(given, "shared_memory_byte_size", None, where=where))
 
 
-def _objects(value: object, where: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise BadRequest(f"{where!r} must be a list of objects", where="request body")
-    return value
-
-
-def _name(item: Mapping[str, Any], where: str) -> str:
-    name = _text(item, "name", where=where)
-    if not name:
-        raise BadRequest("a tensor needs a name", where=where)
-    return name
-
-
-def _text(item: Mapping[str, Any], key: str, *, where: str) -> str:
-    value = item.get(key, "")
-    if not isinstance(value, str):
-        raise BadRequest(f"{key} must be text", where=where)
-    return value
-
-
-def _flag(item: Mapping[str, Any], key: str, default: bool, *, where: str) -> bool:
-    value = item.get(key, default)
-    if not isinstance(value, bool):
-        raise BadRequest(f"{key} must be true or false", where=where)
-    return value
+def put_in_place(place: Slice, array: Array, regions: Regions | None) -> dict[str, Any]:
+    """Write an output to shared memory and return the parameters that say where it is."""
+    assert regions is not None  # a wish with a place came through place_of
+    data = to_bytes(array)
+    regions.write(place, data)
+    said = {"shared_memory_region": place.region, "shared_memory_byte_size": data.nbytes}
+    return said | ({"shared_memory_offset": place.offset} if place.offset else {})

@@ -5,12 +5,13 @@
     python -m workbench.serve.replica --model minilm --version 3 --bundle FOLDER --ready-file FILE
         [--host 127.0.0.1] [--port 0] [--track stable|canary] [--state-file FILE] [--threads 1]
         [--loader workbench.compile:load] [--workers 1] [--queue 64] [--max-body-mib 64] [--grace-s 30]
+        [--max-batch 1] [--grpc-port P] [--shared-memory PREFIX]
 
 Contract with whoever starts it:
 
 * the *ready file* appears, whole, once a real inference has succeeded and connections are accepted:
   ``{"pid", "port", "host", "model", "version", "track", "started_ns", "warm_up_ms"}``
-  (``started_ns``: wall clock when the process began);
+  (``started_ns``: wall clock when the process began), and ``grpc_port`` where it was asked for;
 * a replica that cannot start writes the error's JSON to ``<ready file>.error``, its text to standard error,
   and exits with 1;
 * the *state file* is text; while it says ``draining``, every answer carries ``Connection: close``;
@@ -28,39 +29,18 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from .. import atomic
-from ..errors import InputError, MissingInput, WorkbenchError
+from ..errors import WorkbenchError
 from . import logs
-from .bundle import DEFAULT_LOADER
 from .listener import listen
+from .options import check, parser
 from .pool import Pool
 
 if TYPE_CHECKING:
     from .server import Server
-
-TRACKS = ("stable", "canary")
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line's parser."""
-    line = argparse.ArgumentParser(prog="python -m workbench.serve.replica", description="Serve one model.")
-    line.add_argument("--model", required=True, help="name that requests use")
-    line.add_argument("--version", required=True, help="version that requests use")
-    line.add_argument("--bundle", required=True, type=Path, help="folder of the compiled model")
-    line.add_argument("--ready-file", required=True, type=Path, help="written once requests are answered")
-    line.add_argument("--host", default="127.0.0.1")
-    line.add_argument("--port", default=0, type=int, help="0: the system chooses (default)")
-    line.add_argument("--track", default="stable", choices=TRACKS)
-    line.add_argument("--state-file", type=Path, help="the route's word: 'draining' sends clients away")
-    line.add_argument("--threads", default=1, type=int, help="threads of one inference")
-    line.add_argument("--loader", default=DEFAULT_LOADER, help="module:function that loads a bundle")
-    line.add_argument("--workers", default=1, type=int, help="inferences at once")
-    line.add_argument("--queue", default=64, type=int, help="requests that may wait; more get 503")
-    line.add_argument("--max-body-mib", default=64, type=int, help="a larger body gets 413")
-    line.add_argument("--grace-s", default=30, type=int, help="seconds for requests in flight at a stop")
-    return line
+    from .service import Service, Transport
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,18 +50,18 @@ def main(arguments: list[str] | None = None) -> int:
     started_ns = time.time_ns()
     error_file = options.ready_file.with_name(options.ready_file.name + ".error")
     try:
-        _check(options)
+        check(options)
         for stale in (options.ready_file, error_file):  # what an earlier start under this name said
             stale.unlink(missing_ok=True)
         listener = listen(options.host, options.port)
         pool = Pool(options.workers, options.queue)
         server = prepare(options, listener, pool, started_ns)
+        server.run_on(listener)
     except WorkbenchError as error:
         print(error, file=sys.stderr)
         if error_file.parent.is_dir():
             _write_json(error_file, error.to_json())
         return 1
-    server.run_on(listener)
     log = logging.getLogger(__package__)
     if pool.pending:  # an inference that never ends must not keep the process: its thread cannot be stopped
         log.error("gave up", extra={"facts": {"requests": pool.pending}})
@@ -97,6 +77,8 @@ def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, st
     from .envelope import Envelope
     from .metrics import Metrics
     from .server import Server
+    from .service import Service
+    from .shared_memory import Regions
 
     facts = {"model": options.model, "version": options.version, "track": options.track}
     log = logs.configure(**facts, pid=os.getpid())
@@ -108,43 +90,44 @@ def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, st
         threads=options.threads,
     )
     warm_up_ms = bundle.warm_up(model, options.bundle)
-    drain, metrics = Drain(options.state_file), Metrics(**facts)
-    inner = app.build(
+    if options.max_batch > 1:
+        model = bundle.measure_batches(model, options.bundle, options.max_batch)
+    largest = options.max_body_mib << 20
+    service = Service(
         model,
         pool,
-        drain,
-        metrics,
-        max_body_bytes=options.max_body_mib << 20,
+        Drain(options.state_file),
+        Metrics(**facts),
+        largest,
+        regions=Regions(options.shared_memory, largest) if options.shared_memory else None,
+        identity={"x-mlops-track": options.track, "x-mlops-version": options.version},
     )
-    headers = {"x-mlops-track": options.track, "x-mlops-version": options.version}
+    pool.start(model)
 
-    def announce() -> None:
+    def announce(said: dict[str, Any]) -> None:
         host, port = listener.getsockname()[:2]
-        ready = {"pid": os.getpid(), "host": host, "port": port, **facts}
+        ready = {"pid": os.getpid(), "host": host, "port": port, **said, **facts}
         ready |= {"started_ns": started_ns, "warm_up_ms": round(warm_up_ms, 3)}
         _write_json(options.ready_file, ready)
-        log.info("ready", extra={"facts": {"port": port, "warm_up_ms": ready["warm_up_ms"]}})
+        log.info("ready", extra={"facts": {"port": port, **said, "warm_up_ms": ready["warm_up_ms"]}})
 
     return Server(
-        Envelope(inner, headers, drain, metrics), drain, grace_s=options.grace_s, on_started=announce
+        Envelope(app.build(service), service),
+        service.drain,
+        grace_s=options.grace_s,
+        on_started=announce,
+        transports=_transports(options, service),
     )
 
 
-def _check(options: argparse.Namespace) -> None:
-    for name in ("model", "version"):
-        value = getattr(options, name)
-        if not (
-            value.isascii() and value.isprintable() and value.strip() == value and "/" not in value and value
-        ):
-            raise InputError(
-                f"{value!r} cannot be a {name}", where=f"--{name}", fix="printable ASCII without /"
-            )
-    for name, least in (("threads", 1), ("workers", 1), ("queue", 0), ("max_body_mib", 1), ("grace_s", 0)):
-        if getattr(options, name) < least:
-            raise InputError(f"must be {least} or more", where="--" + name.replace("_", "-"))
+def _transports(options: argparse.Namespace, service: Service) -> list[Transport]:
+    """Return the ways in that were asked for, beside HTTP."""
+    found: list[Transport] = []
+    if options.grpc_port is not None:
+        from .transports.grpc import GrpcTransport
 
-    if not options.ready_file.parent.is_dir():
-        raise MissingInput("no such folder", where=str(options.ready_file.parent), fix="--ready-file")
+        found.append(GrpcTransport(service, options.host, options.grpc_port, options.grace_s))
+    return found
 
 
 def _stop_early(number: int, frame: object) -> Never:

@@ -17,12 +17,16 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from ..errors import WorkbenchError
+from .connections import bounded, raise_file_limit
 from .drain import Drain
+from .service import Transport
 
 LINGER_S = 0.25
 _log = logging.getLogger(__package__)
@@ -41,14 +45,24 @@ class Server(uvicorn.Server):
     grace_s
         Seconds that requests in flight get to finish.
     on_started
-        Called once connections are accepted.
+        Called once connections are accepted, with what the other transports say of themselves.
+    transports
+        More ways in, beside HTTP.
     """
 
-    def __init__(self, app: ASGIApp, drain: Drain, *, grace_s: int, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        drain: Drain,
+        *,
+        grace_s: int,
+        on_started: Callable[[dict[str, Any]], None],
+        transports: Sequence[Transport] = (),
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=bounded(raise_file_limit()),
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -64,10 +78,21 @@ class Server(uvicorn.Server):
         )
         self._drain = drain
         self._on_started = on_started
+        self._transports = transports
+        self._grace_s = grace_s
+        self._failure: WorkbenchError | None = None
 
     def run_on(self, listener: socket.socket) -> None:
-        """Serve until a signal has been obeyed."""
+        """Serve until a signal has been obeyed.
+
+        Raises
+        ------
+        WorkbenchError
+            If a transport cannot start.
+        """
         asyncio.run(self.serve([listener]))
+        if self._failure is not None:
+            raise self._failure
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -85,4 +110,16 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, then say so."""
         await super().startup(sockets)
-        self._on_started()
+        said: dict[str, Any] = {}
+        try:
+            for transport in self._transports:
+                said |= await transport.start()
+        except WorkbenchError as error:
+            self._failure, self.should_exit = error, True
+            return
+        self._on_started(said)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop every way in at once, so that all share the same grace."""
+        stops = [transport.stop(self._grace_s) for transport in self._transports]
+        await asyncio.gather(super().shutdown(sockets), *stops)

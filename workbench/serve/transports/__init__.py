@@ -1,0 +1,1 @@
+"""Ways to reach a replica beside HTTP: one file each, imported only when asked for."""
