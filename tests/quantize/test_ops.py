@@ -86,4 +86,7 @@ def test_every_operator_passes_torch_s_own_checks():
 def test_every_operator_has_an_onnx_form():
     names = {str(op).split(".")[1] for op in ops.onnx_translations()}
     int8 = {"linear_dynamic", "linear_static", "dequantize", "quantize_dequantize", "embedding_int8"}
-    assert names == int8 | {"linear_ternary", "conv_ternary", "embedding_ternary", "unpack_ternary"}
+    assert names == int8 | {"linear_ternary", "conv_ternary", "embedding_ternary", "unpack_ternary"} | {
+        "linear_int4",
+        "unpack_int4",
+    }

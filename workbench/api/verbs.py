@@ -16,6 +16,7 @@ from ..store import Store
 
 if TYPE_CHECKING:
     from ..pipeline.driver import Listener
+    from ..quantize import TernaryConfig
     from ..session import Session
 
 
@@ -89,6 +90,7 @@ def quantize(
     max_drop: float | None = None,
     skip: Sequence[str] = (),
     threads: int = 1,
+    ternary: TernaryConfig | None = None,
     name: str = "",
     store: Store | None = None,
     background: bool = False,
@@ -113,6 +115,8 @@ def quantize(
         Refuse a variant that scores lower than the program by more than this.
     threads
         Threads of the sessions whose latency is compared.
+    ternary
+        How weights become ternary (schemes ``ternary`` and ``mixed``); None for the defaults.
     name
         By default ``program:scheme``.
 
@@ -131,6 +135,7 @@ def quantize(
     from ..pipeline.preprocess import batches
     from ..pipeline.steps.quantize import QuantizeStep
     from ..quantize import QuantizeConfig
+    from ..quantize.config import TernaryConfig
 
     store = store or Store()
     if max_drop is not None and evaluate is None:
@@ -141,7 +146,13 @@ def quantize(
     prepared = None if calibrate is None else batches(store, program, calibrate, preprocess)
     step = QuantizeStep(
         program=program,
-        config=QuantizeConfig(scheme=scheme, mode=mode, calibrator=calibrator, skip=tuple(skip)),
+        config=QuantizeConfig(
+            scheme=scheme,
+            mode=mode,
+            calibrator=calibrator,
+            skip=tuple(skip),
+            ternary=ternary or TernaryConfig(),
+        ),
         calibration="" if prepared is None else data.put(store, prepared),
         evaluate=None if evaluate is None else callables.send(store, evaluate),
         max_drop=max_drop,

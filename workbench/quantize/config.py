@@ -3,13 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from workbench.codec import register
 from workbench.errors import InputError
 
 Mode = Literal["auto", "static", "dynamic"]
 Calibrator = Literal["minmax", "percentile", "entropy"]
+Method = Literal["absmean", "twn", "optimal"]
+Granularity = Literal["tensor", "row", "group"]
+Ends = Literal["int8", "float", "ternary"]
+
+
+@register("ternary_config")
+@dataclass(frozen=True)
+class TernaryConfig:
+    """How weights become -1, 0 and 1.
+
+    Parameters
+    ----------
+    method
+        ``absmean``: scale mean|w|, round (BitNet b1.58); ``twn``: threshold 0.7 mean|w|, scale the mean of what
+        lies above (ternary weight networks); ``optimal``: threshold and scale of least squared error, in turns.
+    granularity
+        One scale a ``tensor``, a ``row`` (output channel), or a ``group`` of weights along a row.
+    group_size
+        Weights a group, along the inputs; a layer whose row is no multiple of it has one scale a row.
+    ends
+        What the first and the last layer become: ``int8``, ``float``, or ``ternary`` as all others. Embeddings
+        ahead of the first other layer all count as first.
+
+    Raises
+    ------
+    InputError
+        If a value is none of those.
+
+    Examples
+    --------
+    >>> TernaryConfig(granularity="group").group_size
+    128
+    """
+
+    method: Method = "optimal"
+    granularity: Granularity = "row"
+    group_size: int = 128
+    ends: Ends = "int8"
+
+    def __post_init__(self) -> None:
+        _check_choice(self, method=Method, granularity=Granularity, ends=Ends)
+        if self.group_size < 4 or self.group_size % 4:
+            raise InputError(
+                f"group_size is {self.group_size}",
+                where="quantize, group_size",
+                fix="a multiple of 4, such as 128",
+            )
+
+
+def _check_choice(config: object, **choices: Any) -> None:
+    for name, allowed in choices.items():
+        if (value := getattr(config, name)) not in get_args(allowed):
+            raise InputError(
+                f"{name} is {value!r}",
+                where=f"quantize, {name}",
+                fix=f"one of: {', '.join(get_args(allowed))}",
+            )
 
 
 @register("quantize_config")
@@ -20,7 +77,7 @@ class QuantizeConfig:
     Parameters
     ----------
     scheme
-        A file of ``quantize/schemes``: ``int8``, or ``none`` (the reference).
+        A file of ``quantize/schemes``: ``int8``, ``int4``, ``ternary``, ``mixed``, or ``none`` (the reference).
     mode
         ``static``: activations on calibrated grids; ``dynamic``: on grids found at each call;
         ``auto``: what suits each layer, given the calibration data there is.
@@ -35,6 +92,8 @@ class QuantizeConfig:
         How many layers at either end to leave as they are.
     reduce_range
         7-bit weights: for x86 CPUs without VNNI, whose integer multiply-add saturates at 16 bits.
+    ternary
+        How weights become ternary (schemes ``ternary`` and ``mixed``).
     seed
         Picks the calibration batches on which the output error is measured.
 
@@ -58,15 +117,10 @@ class QuantizeConfig:
     keep_last: int = 0
     reduce_range: bool = False
     seed: int = 0
+    ternary: TernaryConfig = TernaryConfig()
 
     def __post_init__(self) -> None:
-        for name, allowed in (("mode", get_args(Mode)), ("calibrator", get_args(Calibrator))):
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}",
-                    where=f"quantize, {name}",
-                    fix=f"one of: {', '.join(allowed)}",
-                )
+        _check_choice(self, mode=Mode, calibrator=Calibrator)
         if not 50 < self.percentile <= 100:
             raise InputError(
                 f"percentile is {self.percentile}", where="quantize, percentile", fix="above 50, at most 100"

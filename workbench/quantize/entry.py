@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import codec
 from workbench.atomic import write_bytes
-from workbench.errors import MissingInput
+from workbench.errors import MissingInput, QuantizeError
 from workbench.program import (
     ONNX_FILE,
     Examples,
@@ -70,7 +70,7 @@ def quantize_program(
     EmptyData, NonFinite, BadTensor
         If the data or the weights are unusable; the message names the batch or the layer.
     QuantizeError
-        If there is no such scheme.
+        If there is no such scheme, or not for a program that came as an ONNX file.
     """
     tell = progress or (lambda share, text: None)
     if config.mode == "static" and config.scheme != "none" and calibration is None:
@@ -83,6 +83,12 @@ def quantize_program(
     if (program / ONNX_FILE).exists():
         from .onnx_program import quantize_onnx
 
+        if config.scheme not in ("int8", "none"):
+            raise QuantizeError(
+                f"scheme {config.scheme} needs a program captured from torch; this one came as an ONNX file",
+                where=f"--scheme {config.scheme}",
+                fix="capture the torch module, or use --scheme int8",
+            )
         report = quantize_onnx(program, out, request)
     else:
         report = _quantize_torch(program, out, request)

@@ -30,9 +30,14 @@ slower than the integer one but right."""
 
 
 def select(
-    editor: Editor, layers: Sequence[Layer], config: QuantizeConfig
+    editor: Editor,
+    layers: Sequence[Layer],
+    config: QuantizeConfig,
+    dtypes: tuple[str, ...] = ("float32",),
 ) -> tuple[list[Layer], list[SkippedLayer]]:
     """Split the layers into those to quantize and those to leave, with the reason.
+
+    `dtypes` are those of weights that the scheme takes.
 
     Raises
     ------
@@ -43,7 +48,7 @@ def select(
     ends |= {layer.name for layer in layers[len(layers) - config.keep_last :]}
     chosen, skipped = [], []
     for layer in layers:
-        why = _reason(editor, layer, config, ends)
+        why = _reason(editor, layer, config, ends, dtypes)
         if why:
             skipped.append(SkippedLayer(layer.name, layer.kind, size(layer), why))
         else:
@@ -52,15 +57,17 @@ def select(
     return chosen, skipped
 
 
-def _reason(editor: Editor, layer: Layer, config: QuantizeConfig, ends: set[str]) -> str:
+def _reason(
+    editor: Editor, layer: Layer, config: QuantizeConfig, ends: set[str], takes: tuple[str, ...]
+) -> str:
     if pattern := next((p for p in config.skip if fnmatchcase(layer.name, p)), ""):
         return f"skip {pattern!r}"
     if layer.name in ends:
         return "first or last, kept"
     weights = [editor.tensor(w.node) for w in layer.weights]
-    dtypes = {str(w.dtype).removeprefix("torch.") for w in weights if w is not None} - {"float32"}
+    dtypes = {str(w.dtype).removeprefix("torch.") for w in weights if w is not None} - {*takes}
     if dtypes:
-        return f"{', '.join(dtypes)} weights; the integer kernels need float32"
+        return f"{', '.join(dtypes)} weights; the integer kernels need {' or '.join(takes)}"
     if any(w is None or w.numel() == 0 for w in weights):
         return "empty weight"
     return ""

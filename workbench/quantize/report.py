@@ -22,13 +22,16 @@ class LayerRow:
     layer, kind
         Its name in the module and its kind (``linear``, ``conv2d``, ``recurrent``, ...).
     how
-        ``static``, ``dynamic`` or ``weights`` (int8 storage, float arithmetic).
+        ``static``, ``dynamic`` or ``weights`` (int8 storage, float arithmetic); ``ternary``, ``int4`` or ``int8``
+        where each layer has a format of its own.
     parameters
-        Weight elements kept as int8; 0 where another row counted them (tied weights).
+        Weight elements kept as integers; 0 where another row counted them (tied weights).
     weight_sqnr_db
         Signal to quantization noise of the weight; each 6 dB is one bit.
     output_sqnr_db
         The same for the layer's output given its true input; None without calibration data.
+    why
+        Why it has another format than the scheme's.
     """
 
     layer: str
@@ -37,6 +40,7 @@ class LayerRow:
     parameters: int
     weight_sqnr_db: float
     output_sqnr_db: float | None = None
+    why: str = ""
 
     @property
     def sqnr_db(self) -> float:
@@ -101,6 +105,14 @@ class QuantizeReport:
         """Size after over size before."""
         return self.bytes_after / max(self.bytes_before, 1)
 
+    def shares(self) -> dict[str, float]:
+        """Return the share of the parameters in each format, the largest first; ``float`` is the rest."""
+        held: dict[str, float] = {}
+        for row in self.layers:
+            held[row.how] = held.get(row.how, 0) + row.parameters / max(self.total_parameters, 1)
+        held["float"] = max(0.0, 1 - sum(held.values()))
+        return dict(sorted(held.items(), key=lambda item: -item[1]))
+
     def worst(self, count: int = 3) -> tuple[LayerRow, ...]:
         """Return the layers that lose most."""
         return self.layers[:count]
@@ -108,7 +120,7 @@ class QuantizeReport:
     def table(self, limit: int | None = None) -> Table:
         """Return the layers as a table, worst first, the skipped ones below."""
         rows: list[tuple[str | int | float | None, ...]] = [
-            (r.layer, r.kind, r.how, r.parameters, r.weight_sqnr_db, r.output_sqnr_db, "")
+            (r.layer, r.kind, r.how, r.parameters, r.weight_sqnr_db, r.output_sqnr_db, r.why)
             for r in self.layers
         ]
         rows += [(s.layer, s.kind, "float", s.parameters, None, None, s.why) for s in self.skipped]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..command import Command, Context
 from ..parser import Parser, number, whole
-from . import _running
+from . import _running, _ternary
 from ._families import members
 
 
@@ -45,6 +45,7 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--threads", metavar="N", type=whole(1), default=1, help="threads of the sessions that are timed"
     )
+    _ternary.add(parser)
     parser.argument("--name", default="", help="name of the variant (default: artifact:scheme)")
     _running.add(parser)
 
@@ -64,6 +65,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         max_drop=args.max_drop,
         skip=args.skip,
         threads=args.threads,
+        ternary=_ternary.config(args),
         name=args.name,
         **_running.options(args, context),
     )
@@ -74,5 +76,8 @@ COMMAND = Command(
     "quantize a program and audit the result",
     add,
     call,
-    examples=("minilm --scheme int8 --calibrate texts --eval recall_at_1 --max-drop 0.01",),
+    examples=(
+        "minilm --scheme int8 --calibrate texts --eval recall_at_1 --max-drop 0.01",
+        "digits --scheme ternary --granularity row --ends int8 --eval accuracy",
+    ),
 )

@@ -14,6 +14,8 @@ translation built from standard operators that onnxruntime fuses into integer ke
 ``conv_ternary``            1-d and 2-d convolution of the same kind, int8 activations a sample
 ``embedding_ternary``       rows of a ternary table
 ``unpack_ternary``          ternary weight to float
+``linear_int4``             linear layer on 4-bit weights, float activations
+``unpack_int4``             4-bit weight to float
 ==========================  ======================================================================
 """
 
@@ -22,12 +24,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import dequantize, embedding, linear, quantize_dequantize, ternary  # noqa: F401
+from . import dequantize, embedding, int4, linear, quantize_dequantize, ternary  # noqa: F401
 
 
 def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """Return torch op -> onnxscript translation, as ``torch.onnx.export(custom_translation_table=)`` takes it."""
     from . import ternary_onnx
 
-    families = (dequantize, quantize_dequantize, linear, embedding, ternary_onnx)
+    families = (dequantize, quantize_dequantize, linear, embedding, int4, ternary_onnx)
     return {op: translate for family in families for op, translate in family.TRANSLATIONS.items()}

@@ -6,6 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+INT8_ACTIVATIONS = 4
+"""``accuracy_level``: activations in int8, a grid for each block."""
+
 
 @functools.cache
 def matmul_nbits() -> Callable[..., Any]:

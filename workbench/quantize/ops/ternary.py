@@ -153,7 +153,8 @@ def _accumulator(columns: int) -> torch.dtype:
 
 
 def _scaled(trits: Tensor, scale: Tensor) -> Tensor:
-    groups = trits.to(scale.dtype).reshape(*scale.shape, -1)
+    size = trits.shape[-1] // scale.shape[-1]
+    groups = trits.to(scale.dtype).reshape(*scale.shape, size)
     return (groups * scale.unsqueeze(-1)).flatten(-2)
 
 

@@ -17,13 +17,11 @@ from typing import Any
 
 import torch
 
-from .matmul_nbits import matmul_nbits
+from .matmul_nbits import INT8_ACTIVATIONS, matmul_nbits
 
 _BLOCK = 128
 _BLOCKS = (16, 32, 64, 128, 256)
 """Block sizes of MatMulNBits."""
-_INT8 = 4
-"""``accuracy_level``: int8 activations."""
 _ZEROS = 0b01010101
 """Four codes of weight 0, which are four zero points of 1 as well."""
 _FLOAT, _UINT8 = 1, 2
@@ -58,7 +56,15 @@ def _matmul_nbits(x: Any, w_codes: Any, w_scale: Any, columns: int, block: int) 
         op.Constant(value_ints=[rows, math.ceil(blocks / 4)]),
     )
     return matmul_nbits()(
-        x, packed, scales, zero_points, K=columns, N=rows, bits=2, block_size=block, accuracy_level=_INT8
+        x,
+        packed,
+        scales,
+        zero_points,
+        K=columns,
+        N=rows,
+        bits=2,
+        block_size=block,
+        accuracy_level=INT8_ACTIVATIONS,
     )
 
 
