@@ -30,6 +30,8 @@ _HOMES = {
             "cancel",
             "capture",
             "compile",
+            "diff",
+            "export",
             "gc",
             "lineage",
             "logs",

@@ -34,6 +34,10 @@ LINES = [
     ("quantize minilm --mode static --calibrator entropy --bg --dry-run", {"bg": True, "dry_run": True}),
     ("compile minilm:int8 --backend eager --threads 2", {"backend": "eager", "threads": 2}),
     ("profile minilm:int8 --probes cpu,sched --hz 499", {"probes": ("cpu", "sched"), "hz": 499}),
+    ("profile --name before --hz 499", {"artifact": "", "name": "before"}),
+    ("diff before minilm@profile", {"before": "before", "after": "minilm@profile"}),
+    ("export before x.pb.gz", {"artifact": "before", "file": "x.pb.gz", "format": ""}),
+    ("export before x --format chrome", {"format": "chrome"}),
     (
         "push minilm:int8 --to staging --canary 10%",
         {"canary": 0.1, "to": "staging", "port": 0, "replicas": 1},

@@ -18,12 +18,15 @@ from .artifacts import gc, lineage, show, verify
 from .history import cancel, logs, resume, runs
 from .profiling import profile
 from .staged import promote, push, rollback, status, unstage
+from .traces import diff, export
 from .verbs import capture, compile, quantize
 
 __all__ = [
     "cancel",
     "capture",
     "compile",
+    "diff",
+    "export",
     "gc",
     "lineage",
     "logs",

@@ -7,10 +7,11 @@ from ..pipeline import views
 from ..pipeline.result import Result
 from ..render.table import Table
 from ..store import Store
+from .traces import read
 
 
 def show(artifact: str = "", *, store: Store | None = None) -> Result:
-    """Show an artifact's facts, files and figures; without one, list every name.
+    """Show an artifact's facts, files and figures, a profile as its report; without one, list every name.
 
     Raises
     ------
@@ -21,8 +22,17 @@ def show(artifact: str = "", *, store: Store | None = None) -> Result:
     if not artifact:
         return Result(f"store {store.home}", (views.names_table(store),), store=store)
     digest = store.names.resolve(artifact)
-    metrics = store.artifacts.manifest(digest).metrics
-    return Result(artifact, views.artifact_tables(store, digest), digest, artifact, metrics, store=store)
+    manifest = store.artifacts.manifest(digest)
+    tables = views.artifact_tables(store, digest)
+    if manifest.kind == "trace":
+        from ..trace import TraceReport
+
+        report = TraceReport(read(store, digest))
+        details = {"report": report, "tier": report.trace.meta.tier}
+        return Result(
+            artifact, tables[:1], digest, artifact, pictures=(report,), details=details, store=store
+        )
+    return Result(artifact, tables, digest, artifact, manifest.metrics, store=store)
 
 
 def lineage(artifact: str, *, store: Store | None = None) -> Result:

@@ -1,4 +1,4 @@
-"""Run a workload on an artifact under the tracer."""
+"""Run a workload under the tracer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..pipeline.environment import code_version
 from ..pipeline.naming import compiled_of, name_of
 from ..pipeline.result import Result
-from ..store import ArtifactDraft, Store
+from ..store import ArtifactDraft, ArtifactName, Store
 from ..store.blobs import remove_tree
 
 if TYPE_CHECKING:
@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 
 def profile(
     artifact: str,
-    run: Callable[[Session], Any],
+    run: Callable[..., Any],
     *,
+    name: str = "",
     probes: Sequence[str] = ("cpu", "sched", "faults", "syscalls"),
     hz: int = 99,
     threads: int = 1,
     store: Store | None = None,
 ) -> Result:
-    """Call `run` with a session of the artifact, traced as well as this machine allows.
+    """Call `run`, traced as well as this machine allows; with a session of an artifact where one is given.
 
     Parameters
     ----------
     artifact
-        A compiled artifact, or a program or variant that was compiled.
+        A compiled artifact, or a program or variant that was compiled; empty to trace plain code.
     run
-        The workload; a ``%%mlops profile`` cell is one whose variable ``session`` is the argument.
+        The workload, called with the session, or with nothing where there is no artifact. A
+        ``%%mlops profile`` cell is one, which sees the session as ``session``.
+    name
+        What to call the trace; by default ``artifact@profile``, or ``cell@profile`` for plain code.
     probes
         Any of ``cpu sched faults syscalls``.
     hz
@@ -44,8 +48,8 @@ def profile(
     Returns
     -------
     Result
-        Tables and flame graph; ``.report`` is the trace's report, ``.tier`` says how it was traced. The trace
-        itself is the artifact, named ``artifact@profile``.
+        Tables, flame graph and timeline; ``.report`` is the trace's report, ``.tier`` says how it was
+        traced. The trace itself is the artifact.
 
     Raises
     ------
@@ -56,25 +60,37 @@ def profile(
     from ..compile import load
 
     store = store or Store()
-    compiled = compiled_of(store, artifact)
-    session = load(store.artifacts.path(compiled), threads=threads)
+    kept_as = (
+        str(ArtifactName.parse(name)) if name else ""
+    )  # a wrong name is an error before, not after, the run
+    given: tuple[Session, ...] = ()
+    parents: tuple[str, ...] = ()
+    if artifact:
+        parents = (compiled_of(store, artifact),)
+        given = (load(store.artifacts.path(parents[0]), threads=threads),)
+        kept_as = kept_as or str(replace(name_of(store, artifact), alias="profile"))
     with trace.session(probes=tuple(probes), hz=hz) as recorder:
-        run(session)
+        run(*given)
     report = trace.TraceReport(recorder.trace)
-    name = str(replace(name_of(store, artifact), alias="profile"))
-    digest = _keep(store, recorder.trace, compiled, name)
+    kept_as = kept_as or "cell@profile"
+    digest = _keep(store, recorder.trace, parents, kept_as)
     details = {"report": report, "tier": recorder.trace.meta.tier}
     return Result(
-        f"profile of {artifact}", digest=digest, name=name, pictures=(report,), details=details, store=store
+        f"profile of {artifact or kept_as}",
+        digest=digest,
+        name=kept_as,
+        pictures=(report,),
+        details=details,
+        store=store,
     )
 
 
-def _keep(store: Store, trace: Trace, compiled: str, name: str) -> str:
+def _keep(store: Store, trace: Trace, parents: tuple[str, ...], name: str) -> str:
     folder = store.scratch()
     try:
         trace.save(folder)
         digest = store.artifacts.put(
-            ArtifactDraft("trace", folder, parents=(compiled,), code=code_version(("trace",)))
+            ArtifactDraft("trace", folder, parents=parents, code=code_version(("trace",)))
         )
     finally:
         remove_tree(folder)

@@ -12,7 +12,8 @@ A tier sees events (:mod:`.tiers`), a :class:`Trace` keeps them (:mod:`.model`),
 
 from .model import Trace, TraceMeta
 from .recorder import session
+from .reports.difference import DifferenceReport
 from .reports.report import TraceReport
 from .rows import Frame, Sample
 
-__all__ = ["Frame", "Sample", "Trace", "TraceMeta", "TraceReport", "session"]
+__all__ = ["DifferenceReport", "Frame", "Sample", "Trace", "TraceMeta", "TraceReport", "session"]

@@ -11,6 +11,8 @@ ORDER = (
     "quantize",
     "compile",
     "profile",
+    "diff",
+    "export",
     "push",
     "status",
     "promote",

@@ -1,4 +1,4 @@
-"""``profile``: run a workload on an artifact under the tracer."""
+"""``profile``: run a cell, or a workload on an artifact, under the tracer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ PROBES = ("cpu", "sched", "faults", "syscalls")
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.argument("artifact", takes=("artifact",), help="what to run; the cell sees it as `session`")
+    parser.argument(
+        "artifact",
+        nargs="?",
+        default="",
+        takes=("artifact",),
+        help="what to run; the cell sees it as `session` (default: just the cell)",
+    )
+    parser.argument("--name", default="", help="what to call the profile (default: ARTIFACT@profile)")
     parser.argument(
         "--probes",
         metavar="LIST",
@@ -30,7 +37,7 @@ def add(parser: Parser) -> None:
         "--call",
         metavar="FN",
         takes=("variable",),
-        help="called with the session, instead of a cell",
+        help="called, with the session if there is one, instead of a cell",
     )
 
 
@@ -39,7 +46,12 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     from ... import api
 
     return api.profile(
-        args.artifact, _workload(args, context), probes=args.probes, hz=args.hz, threads=args.threads
+        args.artifact,
+        _workload(args, context),
+        name=args.name,
+        probes=args.probes,
+        hz=args.hz,
+        threads=args.threads,
     )
 
 
@@ -49,20 +61,21 @@ def _workload(args: argparse.Namespace, context: Context) -> Callable[[Any], Any
         function: Callable[[Any], Any] = context.value(args.call, "the workload")
         return function
     if context.cell is None:
+        line = f"%%mlops profile {args.artifact}".rstrip()
         raise InputError(
             "there is nothing to profile",
-            where=args.artifact,
-            fix=f"write %%mlops profile {args.artifact} above the lines to run, or give --call FN",
+            where=args.artifact or "profile",
+            fix=f"write {line} above the lines to run, or give --call FN",
         )
     body = context.cell
-    return lambda session: body({"session": session})
+    return lambda *session: body(dict(zip(("session",), session, strict=False)))
 
 
 COMMAND = Command(
     "profile",
-    "run a cell on an artifact under the tracer",
+    "run a cell under the tracer, on an artifact or as it is",
     add,
     call,
-    examples=("minilm:int8 --probes cpu,sched,faults,syscalls",),
+    examples=("minilm:int8 --probes cpu,sched,faults,syscalls", "--name before"),
     takes_cell=True,
 )
