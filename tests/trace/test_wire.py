@@ -9,29 +9,6 @@ from workbench.errors import InputError
 from workbench.trace import wire
 from workbench.trace.latency import SLOTS
 
-_u32, _u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
-
-
-def _record(time_ns, pid, tid, weight, native, python):
-    """A stack record as the kernel side lays it out."""
-    body = struct.pack("<II", len(native), len(python))
-    body += struct.pack(f"<{wire.NATIVE_FRAMES}Q", *native, *[0] * (wire.NATIVE_FRAMES - len(native)))
-    body += b"".join(struct.pack("<QII", code, offset, 0) for code, offset in python)
-    return struct.pack("<QIIIHBB", time_ns, pid, tid, weight, 24 + len(body), wire.RECORD_CPU, 1) + body
-
-
-@given(
-    st.lists(
-        st.tuples(
-            _u64, _u32, _u32, _u32, st.lists(_u64, max_size=24), st.lists(st.tuples(_u64, _u32), max_size=128)
-        ),
-        max_size=5,
-    )
-)
-def test_records_come_back(rows):
-    records = list(wire.parse_records(b"".join(_record(*row) for row in rows)))
-    assert [(r.time_ns, r.pid, r.tid, r.weight, list(r.native), list(r.python)) for r in records] == rows
-
 
 @given(
     st.lists(st.tuples(st.binary(min_size=8, max_size=8), st.binary(min_size=12, max_size=12)), max_size=50)

@@ -11,6 +11,7 @@ from ..pipeline.naming import compiled_of, name_of
 from ..pipeline.result import Result
 from ..store import ArtifactDraft, ArtifactName, Store
 from ..store.blobs import remove_tree
+from ..trace.probes import DEFAULT_PROBES
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -22,7 +23,7 @@ def profile(
     run: Callable[..., Any],
     *,
     name: str = "",
-    probes: Sequence[str] = ("cpu", "sched", "faults", "syscalls"),
+    probes: Sequence[str] = DEFAULT_PROBES,
     hz: int = 99,
     threads: int = 1,
     store: Store | None = None,
@@ -39,7 +40,7 @@ def profile(
     name
         What to call the trace; by default ``artifact@profile``, or ``cell@profile`` for plain code.
     probes
-        Any of ``cpu sched faults syscalls``.
+        Names of ``workbench.trace.probes.PROBES``; ``audit`` sees files, peers and programs.
     hz
         CPU samples a second.
     threads

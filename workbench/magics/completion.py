@@ -17,7 +17,7 @@ from IPython.core.completer import (
     SimpleMatcherResult,
 )
 
-from .commands.profile import PROBES
+from ..trace.probes import PROBES
 from .parser import Parser
 from .run import parsers
 
@@ -96,7 +96,7 @@ def _values(parser: Parser, action: argparse.Action | None, word: str, known: Se
         "deployment": _deployments,
         "variable": lambda: known,
         "file": lambda: _files(word),
-        "probes": lambda: _lists(word, PROBES),
+        "probes": lambda: _lists(word, tuple(PROBES)),
     }
     return [name for kind in parser.kinds.get(action.dest, ()) for name in sources[kind]()]
 

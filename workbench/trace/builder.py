@@ -102,11 +102,8 @@ class TraceBuilder:
             key = (self._frame(line_of(kept)), self._frame(_NOT_KEPT))
         return self._stacks.setdefault(key, len(self._stacks))
 
-    def sample(
-        self, kind: str, time_ns: int, pid: int, tid: int, value: float, frames: Iterable[Frame]
-    ) -> None:
-        """Add one sample; frames outermost first."""
-        stack = self.stack(frames)
+    def sample(self, kind: str, time_ns: int, pid: int, tid: int, value: float, stack: int) -> None:
+        """Add one sample; its stack by number."""
         if stack == NO_STACK:
             stack = self._stacks.setdefault((), len(self._stacks))
         self._samples.append(Sample(kind, time_ns, pid, tid, value, stack))

@@ -54,14 +54,30 @@ PROBES = {
             tracepoints=("handle_enter", "handle_exit"),
             tables=("calls",),
         ),
+        Probe(
+            "audit",
+            "files opened, peers connected to, bytes sent, programs run",
+            tracepoints=("handle_return", "handle_birth", "handle_program"),
+        ),
+        Probe(
+            "offcpu",
+            "blocked threads by Python line, with who woke them",
+            tracepoints=(
+                *(f"{way}_{what}" for way in ("enter", "leave") for what in ("timer", "softirq", "device")),
+                *("handle_waking", "handle_block"),
+            ),
+        ),
     )
 }
+
+DEFAULT_PROBES = ("cpu", "sched", "faults", "syscalls", "audit")
+"""What costs next to nothing and is always worth having."""
 
 FOLLOW = Probe(
     "follow", "the set of traced processes", tracepoints=("handle_fork", "handle_exec", "handle_process_exit")
 )
 
-SHARED_MAPS = ("targets", "ring", "lost")
+SHARED_MAPS = ("targets", "ring", "lost", "known_stacks")
 
 LOST_REASONS = (
     "records (ring buffer full)",
@@ -69,6 +85,10 @@ LOST_REASONS = (
     "waits (too many threads)",
     "system calls (too many kinds)",
     "faults (too many processes)",
+    "stacks (too many distinct ones)",
+    "blocked intervals (too many threads)",
+    "allocations (too many live blocks)",
+    "calls (too many functions or threads)",
 )
 """What each slot of the ``lost`` map counts; the order of ``enum lost_reason``."""
 

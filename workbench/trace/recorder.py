@@ -21,12 +21,10 @@ from typing import Self
 from ..errors import InputError, TraceError, WorkbenchError
 from .builder import machine
 from .model import Trace, TraceMeta
-from .probes import PROBES, choose
+from .probes import DEFAULT_PROBES, PROBES, choose
 from .symbols.cells import keep_code
 from .tiers.base import Tier, Wanted
 from .wire import MAX_HZ
-
-DEFAULT_PROBES = ("cpu", "sched", "faults", "syscalls")
 
 
 def _bpf(wanted: Wanted) -> Tier:
@@ -128,7 +126,7 @@ def session(
     Parameters
     ----------
     probes
-        ``cpu``, ``sched``, ``faults``, ``syscalls``.
+        Names of :data:`.probes.PROBES`.
     hz
         CPU samples a second and CPU, 1 to 10,000.
     tier

@@ -7,15 +7,13 @@
                            b"R" + records          raw ring buffer records, one after another
                            b"T" + table            raw entries of one BPF map
 
-Records and tables have the layout of ``bpf/record.h``; the collector forwards them unread. All sizes are
-little-endian and naturally aligned, as clang lays the structures out.
+Records (:mod:`.records`) and tables have the layout of ``bpf/record.h``; the collector forwards them unread.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,18 +27,9 @@ MAX_HZ = 10_000
 STOP = b"stop"
 CONTROL, RECORDS, TABLE = b"C", b"R", b"T"
 
-RECORD_CPU, RECORD_FAULT, RECORD_FORK, RECORD_EXEC = 1, 2, 3, 4
-FLAG_KERNEL, FLAG_TRUNCATED = 1, 2
-NATIVE_FRAMES = 24
-
-_HEADER = struct.Struct("<QIIIHBB")
-_COUNTS = struct.Struct("<II")
-_PYTHON_FRAME = struct.Struct("<QII")
 _LATENCY = struct.Struct(f"<4Q{SLOTS}QII")
 _PYTHON = struct.Struct("<Q12I")
 _TABLE_HEAD = struct.Struct("<B3xHH")
-_NATIVE_OFFSET = _HEADER.size + _COUNTS.size
-_PYTHON_OFFSET = _NATIVE_OFFSET + 8 * NATIVE_FRAMES
 PYTHON_BYTES = _PYTHON.size
 
 
@@ -122,37 +111,6 @@ def _layout(value: Any) -> tuple[int, ...]:
     if not 0 < value[0] < 2**63 or not all(0 <= item < 2**20 for item in value[1:]):
         raise InputError("python has an address or offset out of range", where="collector")
     return tuple(value)
-
-
-@dataclass(frozen=True)
-class Record:
-    """One ring buffer record; frames leaf first."""
-
-    kind: int
-    flags: int
-    time_ns: int
-    pid: int
-    tid: int
-    weight: int
-    native: tuple[int, ...] = ()
-    python: tuple[tuple[int, int], ...] = ()
-    """(address of the code object, byte offset into its code)"""
-
-
-def parse_records(data: bytes) -> Iterator[Record]:
-    """Yield the records of one message (tag removed)."""
-    at = 0
-    while at < len(data):
-        time_ns, pid, tid, weight, size, kind, flags = _HEADER.unpack_from(data, at)
-        native: tuple[int, ...] = ()
-        python: tuple[tuple[int, int], ...] = ()
-        if kind in (RECORD_CPU, RECORD_FAULT):
-            native_count, python_count = _COUNTS.unpack_from(data, at + _HEADER.size)
-            native = struct.unpack_from(f"<{native_count}Q", data, at + _NATIVE_OFFSET)
-            frames = data[at + _PYTHON_OFFSET : at + _PYTHON_OFFSET + python_count * _PYTHON_FRAME.size]
-            python = tuple((code, offset) for code, offset, _ in _PYTHON_FRAME.iter_unpack(frames))
-        yield Record(kind, flags, time_ns, pid, tid, weight, native, python)
-        at += size
 
 
 def pack_table(name: str, key_size: int, value_size: int, entries: list[bytes]) -> bytes:

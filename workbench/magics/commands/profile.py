@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...errors import InputError
+from ...trace.probes import DEFAULT_PROBES, PROBES
 from ..command import Command, Context
 from ..parser import Parser, subset, whole
-
-PROBES = ("cpu", "sched", "faults", "syscalls")
 
 
 def add(parser: Parser) -> None:
@@ -26,10 +25,10 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--probes",
         metavar="LIST",
-        type=subset(PROBES),
-        default=PROBES,
+        type=subset(tuple(PROBES)),
+        default=DEFAULT_PROBES,
         takes=("probes",),
-        help="default: cpu,sched,faults,syscalls",
+        help=f"default: {_names(DEFAULT_PROBES)}; also {_names(sorted({*PROBES} - {*DEFAULT_PROBES}))}",
     )
     parser.argument("--hz", type=whole(1), default=99, help="CPU samples a second (default: %(default)s)")
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of the session")
@@ -39,6 +38,10 @@ def add(parser: Parser) -> None:
         takes=("variable",),
         help="called, with the session if there is one, instead of a cell",
     )
+
+
+def _names(probes: Iterable[str]) -> str:
+    return ",".join(probes)
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -76,6 +79,6 @@ COMMAND = Command(
     "run a cell under the tracer, on an artifact or as it is",
     add,
     call,
-    examples=("minilm:int8 --probes cpu,sched,faults,syscalls", "--name before"),
+    examples=("minilm:int8 --probes cpu,offcpu,audit", "--name before"),
     takes_cell=True,
 )

@@ -35,6 +35,14 @@ struct {
 	__type(value, u64);
 } lost SEC(".maps");
 
+/* Stacks that were sent, by id; every object of a session refers to the same. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, u32);
+} known_stacks SEC(".maps");
+
 static __always_inline void count_lost(u32 reason)
 {
 	u64 *count = bpf_map_lookup_elem(&lost, &reason);
@@ -73,6 +81,15 @@ static __always_inline u32 own_tid(struct task_struct *task)
 	return tid_at(task, BPF_CORE_READ(task, thread_pid, level));
 }
 
+/* The target of any task, or NULL. */
+static __always_inline struct target *task_target(struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+	struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+
+	return target && target->skip_tid != task->pid ? target : NULL;
+}
+
 /* floor(log2(ns)), at most LATENCY_SLOTS - 1 (over 2 s). */
 static __always_inline u32 latency_slot(u64 ns)
 {
@@ -97,6 +114,15 @@ static __always_inline u32 latency_slot(u64 ns)
 		slot += 2;
 	}
 	return (slot + (ns >> 1)) & (LATENCY_SLOTS - 1);
+}
+
+static __always_inline void add_latency(struct latency *entry, u64 elapsed)
+{
+	__sync_fetch_and_add(&entry->total_ns, elapsed);
+	__sync_fetch_and_add(&entry->slots[latency_slot(elapsed)], 1);
+	/* A lost race here loses a maximum by another thread within the same few ns: accepted. */
+	if (elapsed > entry->max_ns)
+		entry->max_ns = elapsed;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

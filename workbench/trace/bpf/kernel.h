@@ -46,6 +46,48 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct signal_struct *signal;
+	struct files_struct *files;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct inode {
+	u16 i_mode;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct in6_addr {
+	u8 in6_u[16];
+};
+
+struct sock_common {
+	u16 skc_family;
+	u16 skc_dport;
+	u32 skc_daddr;
+	struct in6_addr skc_v6_daddr;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct linux_binprm {
+	const char *filename;
 };
 
 struct bpf_iter__task {
@@ -55,6 +97,5 @@ struct bpf_iter__task {
 #pragma clang attribute pop
 
 struct pt_regs;
-struct linux_binprm;
 
 #endif

@@ -17,6 +17,11 @@ enum record_kind {
 	RECORD_FAULT = 2,
 	RECORD_FORK = 3,
 	RECORD_EXEC = 4,
+	RECORD_STACK = 5,
+	RECORD_OFFCPU = 6,
+	RECORD_AUDIT = 7,
+	RECORD_CALL = 8,
+	RECORD_MEMORY = 9,
 };
 
 enum record_flag {
@@ -31,7 +36,11 @@ enum lost_reason {
 	LOST_SCHED = 2,		/* too many threads: a wait was not counted */
 	LOST_SYSCALLS = 3,	/* too many (process, number) pairs: a call was not counted */
 	LOST_FAULTS = 4,	/* too many processes: a fault was not counted */
-	LOST_REASONS = 5,
+	LOST_STACKS = 5,	/* too many distinct stacks: an event has none */
+	LOST_OFFCPU = 6,	/* too many blocked threads: an interval is missing */
+	LOST_BLOCKS = 7,	/* too many live blocks: an allocation is not followed */
+	LOST_CALLS = 8,		/* too many functions or threads: a call was not timed or counted */
+	LOST_REASONS = 9,
 };
 
 struct record {
@@ -54,8 +63,73 @@ struct stack_record {
 	struct record head;
 	u32 native_count;
 	u32 python_count;
+	u64 id;						/* RECORD_STACK: what other records refer to */
 	u64 native[NATIVE_FRAMES];			/* leaf first */
 	struct python_frame python[PYTHON_FRAMES];	/* leaf first; only python_count are sent */
+};
+
+/* A thread was blocked. Stacks are ids of stacks sent before; 0: none. */
+struct offcpu_record {
+	struct record head;	/* time_ns: when it blocked */
+	u64 duration;
+	u64 stack;
+	u64 waker_stack;
+	u32 waker_pid;		/* 0: an interrupt (timer, device) woke it */
+	u32 waker_tid;
+	char waker[16];
+};
+
+enum audit_action {
+	AUDIT_OPEN = 1,
+	AUDIT_CONNECT = 2,
+	AUDIT_SEND = 3,
+	AUDIT_EXEC = 4,
+};
+
+#define TARGET_BYTES 256
+
+struct audit_record {
+	struct record head;	/* weight: enum audit_action */
+	u64 stack;
+	u64 amount;		/* AUDIT_SEND: bytes; AUDIT_OPEN: flags */
+	s32 error;		/* 0 or errno */
+	u32 parent;
+	s32 directory;		/* AUDIT_OPEN: what a relative path is relative to */
+	u32 length;		/* bytes of target: a path without its 0, or a struct sockaddr */
+	char target[TARGET_BYTES];
+};
+
+/* One call of a probed function. */
+struct call_record {
+	struct record head;	/* time_ns: when it began; weight: number of the function */
+	u64 duration;
+	u64 bytes;
+	u64 stack;
+};
+
+enum memory_action {
+	MEMORY_MAP = 1,		/* anonymous */
+	MEMORY_FILE = 2,	/* a file: replaces what was there */
+	MEMORY_UNMAP = 3,
+	MEMORY_REMAP = 4,
+	MEMORY_BREAK = 5,	/* address: the new end of the heap */
+};
+
+struct memory_record {
+	struct record head;	/* weight: enum memory_action */
+	u64 stack;
+	u64 address;
+	u64 length;
+	u64 old_address;	/* MEMORY_REMAP */
+	u64 old_length;
+};
+
+/* What the blocks of one allocator, process and stack add up to. */
+struct held {
+	u64 bytes;
+	u64 blocks;
+	u64 total_bytes;
+	u64 total_blocks;
 };
 
 /* Slot k counts durations in [2^k, 2^(k+1)) ns; the last one also everything longer. */

@@ -26,14 +26,6 @@ struct {
 	__type(value, struct latency);
 } waits SEC(".maps");
 
-static __always_inline struct target *task_target(struct task_struct *task)
-{
-	u32 tgid = task->tgid;
-	struct target *target = bpf_map_lookup_elem(&targets, &tgid);
-
-	return target && target->skip_tid != task->pid ? target : NULL;
-}
-
 static __always_inline void start_wait(struct task_struct *task)
 {
 	u64 now = bpf_ktime_get_ns();

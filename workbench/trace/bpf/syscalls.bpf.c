@@ -47,13 +47,9 @@ static __always_inline struct latency *latency_of(struct call *call)
 static __always_inline void add_call(struct latency *entry, u64 elapsed, bool failed)
 {
 	__sync_fetch_and_add(&entry->count, 1);
-	__sync_fetch_and_add(&entry->total_ns, elapsed);
-	__sync_fetch_and_add(&entry->slots[latency_slot(elapsed)], 1);
+	add_latency(entry, elapsed);
 	if (failed)
 		__sync_fetch_and_add(&entry->errors, 1);
-	/* A lost race here loses a maximum by another thread within the same few ns: accepted. */
-	if (elapsed > entry->max_ns)
-		entry->max_ns = elapsed;
 }
 
 SEC("tp_btf/sys_enter")

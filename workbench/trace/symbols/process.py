@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..layout import Layout
+from ..records import RECORD_AUDIT, RECORD_EXEC, RECORD_FORK, RECORD_STACK, Record
 from ..rows import Frame
-from ..wire import RECORD_EXEC, RECORD_FORK, Record
+from .audit import audit_target
 from .native import NativeMap
 from .python import Code, CodeReader, Memory
 
@@ -27,6 +28,8 @@ class ResolvedRecord:
 
     record: Record
     python: tuple[tuple[Code, int], ...]
+    target: str = ""
+    """Of RECORD_AUDIT: the path or address."""
 
 
 class _Process:
@@ -76,6 +79,8 @@ class Symbols:
         self._root = pid
         self._processes = {pid: _Process(pid, layout, None)}
         self._frames: dict[tuple[int, int], Frame] = {}
+        self.stacks: dict[int, ResolvedRecord] = {}
+        """By the id other records and tables refer to."""
 
     def resolve(self, record: Record) -> ResolvedRecord:
         """Return the record with its Python frames named; called soon after it was taken."""
@@ -85,7 +90,14 @@ class Symbols:
             self._start(record.pid, None)
         process = self._processes.get(record.pid) or self._start(record.pid, None)
         frames = ((process.code(address), offset) for address, offset in record.python)
-        return ResolvedRecord(record, tuple((code, offset) for code, offset in frames if code is not None))
+        resolved = ResolvedRecord(
+            record,
+            tuple((code, offset) for code, offset in frames if code is not None),
+            audit_target(record) if record.kind == RECORD_AUDIT else "",
+        )
+        if record.kind == RECORD_STACK:
+            self.stacks[record.stack] = resolved
+        return resolved
 
     def refresh(self) -> None:
         """Read the root process's mappings again: libraries loaded during the trace are there now."""

@@ -9,25 +9,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from pathlib import Path
 
 from ...errors import TraceError
 from ..builder import TraceBuilder
 from ..client import Collector
 from ..layout import own_layout, own_walk
-from ..rows import FaultCount, SystemCall, ThreadWaits
+from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
 from ..symbols.process import ResolvedRecord, Symbols
-from ..syscall_names import syscall_names
-from ..wire import (
-    FLAG_TRUNCATED,
-    RECORD_CPU,
-    RECORD_FAULT,
-    RECORDS,
-    Request,
-    parse_latency,
-    parse_records,
-    parse_table,
-)
+from ..wire import RECORDS, Request, parse_table
+from .assembly import Assembly
 from .base import Wanted
 
 _START_SECONDS = 30.0
@@ -76,16 +66,14 @@ class BpfTier:
         """End, gather what is left and name it."""
         if self._collector is None:
             raise TraceError("the trace was not started", where="bpf")
+        ended = time.monotonic_ns()
         self._collector.stop()
         self._reader.join(_STOP_SECONDS)
         self._collector.close()
         if self._reader.is_alive() or self._failure is not None:
             raise self._failure or TraceError("the collector did not finish", where="collector")
-        builder = TraceBuilder()
         self._symbols.refresh()
-        for resolved in self._records:
-            self._add_sample(builder, resolved)
-        self._add_tables(builder)
+        builder = Assembly(self._wanted, self._symbols, self._began, ended).build(self._records, self._tables)
         self._add_notes(builder)
         self._symbols.close()
         return builder
@@ -113,42 +101,13 @@ class BpfTier:
 
     def _take(self, message: bytes) -> None:
         if message[:1] == RECORDS:
-            self._records.extend(self._symbols.resolve(record) for record in parse_records(message[1:]))
+            for record in parse_records(message[1:]):
+                resolved = self._symbols.resolve(record)
+                if record.kind != RECORD_STACK:
+                    self._records.append(resolved)
         else:
             name, entries = parse_table(message[1:])
             self._tables.setdefault(name, []).extend(entries)
-
-    def _add_sample(self, builder: TraceBuilder, resolved: ResolvedRecord) -> None:
-        record = resolved.record
-        if record.kind not in (RECORD_CPU, RECORD_FAULT):
-            return
-        python = [builder.python_frame(code.name, code.file, code.line(at)) for code, at in resolved.python]
-        native = self._symbols.native(record, has_python=bool(python))
-        kind, value = (
-            ("cpu", 1 / self._wanted.hz) if record.kind == RECORD_CPU else ("fault", float(record.weight))
-        )
-        frames = [*reversed(python), *reversed(native)]
-        builder.sample(kind, max(record.time_ns - self._began, 0), record.pid, record.tid, value, frames)
-
-    def _add_tables(self, builder: TraceBuilder) -> None:
-        probes = self._wanted.probes
-        names = syscall_names()
-        threads = {thread.native_id: thread.name for thread in threading.enumerate()}
-        if "sched" in probes:
-            builder.waits = []
-            for _, value in self._tables.get("waits", ()):
-                latency, pid, tid = parse_latency(value)
-                builder.waits.append(ThreadWaits(pid, tid, _thread_name(pid, tid, threads), latency))
-        if "syscalls" in probes:
-            builder.calls = []
-            for key, value in self._tables.get("calls", ()):
-                number = int.from_bytes(key[4:8], "little")
-                latency, _, _ = parse_latency(value)
-                pid = int.from_bytes(key[:4], "little")
-                builder.calls.append(SystemCall(pid, names.get(number, f"syscall {number}"), latency))
-        if "faults" in probes:
-            rows = [parse_latency(value) for _, value in self._tables.get("faults", ())]
-            builder.faults = [FaultCount(pid, latency.count) for latency, pid, _ in rows]
 
     def _add_notes(self, builder: TraceBuilder) -> None:
         builder.processes = self._symbols.names()
@@ -156,17 +115,9 @@ class BpfTier:
             builder.lost = dict(self._collector.lost)
         if self._note:
             builder.notes.append(self._note)
-        cut = sum(bool(resolved.record.flags & FLAG_TRUNCATED) for resolved in self._records)
+        stacks = (*self._records, *self._symbols.stacks.values())
+        cut = sum(bool(resolved.record.flags & FLAG_TRUNCATED) for resolved in stacks)
         if cut:
             builder.notes.append(
                 f"{cut} stacks were deeper than 128 Python frames; their outer ends are missing"
             )
-
-
-def _thread_name(pid: int, tid: int, own: dict[int | None, str]) -> str:
-    if tid in own and pid == os.getpid():
-        return own[tid]
-    try:
-        return Path(f"/proc/{pid}/task/{tid}/comm").read_text().strip()
-    except OSError:
-        return "?"

@@ -141,7 +141,7 @@ class PerfTier:
             if not frames or natives[tick.address].name != _EVAL_LOOP:
                 frames.append(natives[tick.address])
             time_ns = max(tick.time_ns - self._began, 0)
-            builder.sample("cpu", time_ns, tick.pid, tick.tid, 1 / self._wanted.hz, frames)
+            builder.sample("cpu", time_ns, tick.pid, tick.tid, 1 / self._wanted.hz, builder.stack(frames))
 
     def _nearest(self, tick: ClockSample) -> Stack:
         """Return the look at the sample's thread closest in time, if one is close enough to speak for it."""

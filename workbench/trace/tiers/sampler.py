@@ -62,7 +62,7 @@ class SamplerTier:
         for time_ns, tid, seconds, stack in self._seen if "cpu" in self._wanted.probes else ():
             frames = [builder.python_frame(*entry) for entry in stack]
             value = 1 / self._wanted.hz if seconds is None else seconds
-            builder.sample("cpu", time_ns - self._began, os.getpid(), tid, value, frames)
+            builder.sample("cpu", time_ns - self._began, os.getpid(), tid, value, builder.stack(frames))
         if "faults" in self._wanted.probes and self._faults is not None:
             builder.faults = [FaultCount(os.getpid(), (page_faults() or 0) - self._faults)]
         builder.notes.append("sampled between bytecodes: time in long C calls shows on the line after them")

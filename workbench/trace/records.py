@@ -1,0 +1,121 @@
+"""Ring buffer records as the kernel side lays them out (``bpf/record.h``): little-endian, naturally aligned."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+RECORD_CPU, RECORD_FAULT, RECORD_FORK, RECORD_EXEC = 1, 2, 3, 4
+RECORD_STACK, RECORD_OFFCPU, RECORD_AUDIT, RECORD_CALL, RECORD_MEMORY = 5, 6, 7, 8, 9
+FLAG_KERNEL, FLAG_TRUNCATED = 1, 2
+NATIVE_FRAMES = 24
+AUDIT_ACTIONS = {1: "open", 2: "connect", 3: "send", 4: "exec"}
+MEMORY_MAP, MEMORY_FILE, MEMORY_UNMAP, MEMORY_REMAP, MEMORY_BREAK = 1, 2, 3, 4, 5
+
+_HEADER = struct.Struct("<QIIIHBB")
+_COUNTS = struct.Struct("<IIQ")
+_PYTHON_FRAME = struct.Struct("<QII")
+_OFFCPU = struct.Struct("<3QII16s")
+_AUDIT = struct.Struct("<QQiIiI")
+_CALL = struct.Struct("<3Q")
+_MEMORY = struct.Struct("<5Q")
+_NATIVE_OFFSET = _HEADER.size + _COUNTS.size
+_PYTHON_OFFSET = _NATIVE_OFFSET + 8 * NATIVE_FRAMES
+_STACKS = (RECORD_CPU, RECORD_FAULT, RECORD_STACK)
+
+
+class OffCpuBody(NamedTuple):
+    """A blocked thread; stacks by id, 0: none."""
+
+    duration: int
+    stack: int
+    waker_stack: int
+    waker_pid: int
+    waker_tid: int
+    waker: str
+
+
+class AuditBody(NamedTuple):
+    """What a system call did; the action is the record's weight."""
+
+    stack: int
+    amount: int
+    error: int
+    parent: int
+    directory: int
+    target: bytes
+
+
+class CallBody(NamedTuple):
+    """A call of the function whose number is the record's weight."""
+
+    duration: int
+    bytes: int
+    stack: int
+
+
+class MemoryBody(NamedTuple):
+    """A change of the address space; the action is the record's weight."""
+
+    stack: int
+    address: int
+    length: int
+    old_address: int
+    old_length: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One ring buffer record; frames leaf first."""
+
+    kind: int
+    flags: int
+    time_ns: int
+    pid: int
+    tid: int
+    weight: int
+    native: tuple[int, ...] = ()
+    python: tuple[tuple[int, int], ...] = ()
+    """(address of the code object, byte offset into its code)"""
+    stack: int = 0
+    """Of RECORD_STACK: the id other records refer to."""
+    body: OffCpuBody | AuditBody | CallBody | MemoryBody | None = None
+
+
+def parse_records(data: bytes) -> Iterator[Record]:
+    """Yield the records of one message (tag removed)."""
+    at = 0
+    while at < len(data):
+        time_ns, pid, tid, weight, size, kind, flags = _HEADER.unpack_from(data, at)
+        native: tuple[int, ...] = ()
+        python: tuple[tuple[int, int], ...] = ()
+        stack, body = 0, None
+        if kind in _STACKS:
+            native, python, stack = _stack(data, at)
+        else:
+            body = _body(kind, data, at + _HEADER.size)
+        yield Record(kind, flags, time_ns, pid, tid, weight, native, python, stack, body)
+        at += size
+
+
+def _stack(data: bytes, at: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], int]:
+    native_count, python_count, stack = _COUNTS.unpack_from(data, at + _HEADER.size)
+    native = struct.unpack_from(f"<{native_count}Q", data, at + _NATIVE_OFFSET)
+    frames = data[at + _PYTHON_OFFSET : at + _PYTHON_OFFSET + python_count * _PYTHON_FRAME.size]
+    return native, tuple((code, offset) for code, offset, _ in _PYTHON_FRAME.iter_unpack(frames)), stack
+
+
+def _body(kind: int, data: bytes, at: int) -> OffCpuBody | AuditBody | CallBody | MemoryBody | None:
+    if kind == RECORD_OFFCPU:
+        *numbers, name = _OFFCPU.unpack_from(data, at)
+        return OffCpuBody._make([*numbers, name.partition(b"\0")[0].decode(errors="replace")])
+    if kind == RECORD_AUDIT:
+        *numbers, length = _AUDIT.unpack_from(data, at)
+        return AuditBody._make([*numbers, data[at + _AUDIT.size : at + _AUDIT.size + length]])
+    if kind == RECORD_CALL:
+        return CallBody._make(_CALL.unpack_from(data, at))
+    if kind == RECORD_MEMORY:
+        return MemoryBody._make(_MEMORY.unpack_from(data, at))
+    return None

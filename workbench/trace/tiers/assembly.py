@@ -1,0 +1,154 @@
+"""From what the collector sent to the rows of a trace; every name is known by now."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..builder import TraceBuilder
+from ..records import (
+    AUDIT_ACTIONS,
+    RECORD_AUDIT,
+    RECORD_CPU,
+    RECORD_FAULT,
+    RECORD_OFFCPU,
+    AuditBody,
+    OffCpuBody,
+)
+from ..rows import NO_STACK, AuditEvent, FaultCount, OffCpu, SystemCall, ThreadWaits
+from ..symbols.process import ResolvedRecord, Symbols
+from ..syscall_names import syscall_names
+from ..wire import parse_latency
+from .base import Wanted
+
+Tables = dict[str, list[tuple[bytes, bytes]]]
+
+
+class Assembly:
+    """Puts one session's records and tables together.
+
+    Parameters
+    ----------
+    wanted
+        What was asked.
+    symbols
+        Names.
+    began, ended
+        CLOCK_MONOTONIC ns; times count from the first. What happened outside is the tracer's own start and
+        end.
+    """
+
+    def __init__(self, wanted: Wanted, symbols: Symbols, began: int, ended: int) -> None:
+        self._wanted, self._symbols, self._began, self._ended = wanted, symbols, began, ended
+        self._builder = TraceBuilder()
+        self._stacks: dict[int, int] = {}
+
+    def build(self, records: Iterable[ResolvedRecord], tables: Tables) -> TraceBuilder:
+        """Return the trace in the making."""
+        if "offcpu" in self._wanted.probes:
+            self._builder.offcpu = []
+        if "audit" in self._wanted.probes:
+            self._builder.audit = []
+        readers: dict[int, Callable[[ResolvedRecord], None]] = {
+            RECORD_CPU: self._add_sample,
+            RECORD_FAULT: self._add_sample,
+            RECORD_OFFCPU: self._add_offcpu,
+            RECORD_AUDIT: self._add_audit,
+        }
+        for resolved in records:
+            reader = readers.get(resolved.record.kind)
+            if reader is not None and self._began <= resolved.record.time_ns <= self._ended:
+                reader(resolved)
+        self._add_tables(tables)
+        return self._builder
+
+    def _time(self, time_ns: int) -> int:
+        return time_ns - self._began
+
+    def _frames_index(self, resolved: ResolvedRecord) -> int:
+        builder = self._builder
+        python = [builder.python_frame(code.name, code.file, code.line(at)) for code, at in resolved.python]
+        native = self._symbols.native(resolved.record, has_python=bool(python))
+        return builder.stack([*reversed(python), *reversed(native)])
+
+    def _stack(self, known: int) -> int:
+        """Return the index of a stack by the id the kernel side gave it."""
+        if known not in self._stacks:
+            resolved = self._symbols.stacks.get(known)
+            self._stacks[known] = NO_STACK if resolved is None else self._frames_index(resolved)
+        return self._stacks[known]
+
+    def _add_sample(self, resolved: ResolvedRecord) -> None:
+        record = resolved.record
+        kind, value = (
+            ("cpu", 1 / self._wanted.hz) if record.kind == RECORD_CPU else ("fault", float(record.weight))
+        )
+        stack = self._frames_index(resolved)
+        self._builder.sample(kind, self._time(record.time_ns), record.pid, record.tid, value, stack)
+
+    def _add_offcpu(self, resolved: ResolvedRecord) -> None:
+        record, body = resolved.record, resolved.record.body
+        if self._builder.offcpu is None or not isinstance(body, OffCpuBody):
+            return
+        self._builder.offcpu.append(
+            OffCpu(
+                self._time(record.time_ns),
+                record.pid,
+                record.tid,
+                body.duration,
+                self._stack(body.stack),
+                body.waker_pid,
+                body.waker_tid,
+                body.waker,
+                self._stack(body.waker_stack) if body.waker_stack else NO_STACK,
+            )
+        )
+
+    def _add_audit(self, resolved: ResolvedRecord) -> None:
+        record, body = resolved.record, resolved.record.body
+        if self._builder.audit is None or not isinstance(body, AuditBody):
+            return
+        self._builder.audit.append(
+            AuditEvent(
+                self._time(record.time_ns),
+                record.pid,
+                record.tid,
+                body.parent,
+                AUDIT_ACTIONS[record.weight],
+                resolved.target,
+                body.amount,
+                body.error,
+                self._stack(body.stack) if body.stack else NO_STACK,
+            )
+        )
+
+    def _add_tables(self, tables: Tables) -> None:
+        probes, builder = self._wanted.probes, self._builder
+        if "sched" in probes:
+            threads = {thread.native_id: thread.name for thread in threading.enumerate()}
+            builder.waits = []
+            for _, value in tables.get("waits", ()):
+                latency, pid, tid = parse_latency(value)
+                builder.waits.append(ThreadWaits(pid, tid, _thread_name(pid, tid, threads), latency))
+        if "syscalls" in probes:
+            names = syscall_names()
+            builder.calls = []
+            for key, value in tables.get("calls", ()):
+                number = int.from_bytes(key[4:8], "little")
+                latency, _, _ = parse_latency(value)
+                pid = int.from_bytes(key[:4], "little")
+                builder.calls.append(SystemCall(pid, names.get(number, f"syscall {number}"), latency))
+        if "faults" in probes:
+            rows = [parse_latency(value) for _, value in tables.get("faults", ())]
+            builder.faults = [FaultCount(pid, latency.count) for latency, pid, _ in rows]
+
+
+def _thread_name(pid: int, tid: int, own: dict[int | None, str]) -> str:
+    if tid in own and pid == os.getpid():
+        return own[tid]
+    try:
+        return Path(f"/proc/{pid}/task/{tid}/comm").read_text().strip()
+    except OSError:
+        return "?"
