@@ -34,7 +34,7 @@ options = "--preprocess tokenize"
 }
 
 _PROGRAM = """
-import json, sys, time
+import json, resource, sys, time
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 torch.set_num_threads(1)
@@ -64,10 +64,22 @@ try:
     stage("compile", lambda: mlops("compile bench:int8 --backend onnxruntime"))
     staged = stage("push", lambda: mlops("push bench:int8 --to staging"))
     stage("first_answer", lambda: answer(staged.url))
+    # Step processes are this one's only children so far that have ended.
+    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
 finally:
     if "compile" in stages:
         mlops("unstage bench")
-print("\\n" + json.dumps(stages))
+weights_mb = sum(p.numel() * p.element_size() for p in shell.user_ns["model"].parameters()) / 1e6
+print("\\n" + json.dumps({**stages, "peak_mb": peak_mb, "weights_mb": weights_mb}))
+"""
+
+_WORTH_WEIGHING_MB = 10.0  # of a smaller model the allocator's own pages would be measured
+# What a step process holds before it has read a model.
+_LIBRARIES = """
+import json, resource
+from workbench.pipeline import spare
+spare.load()
+print(json.dumps({"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}))
 """
 
 
@@ -76,14 +88,18 @@ def run(samples: Samples, *, quick: bool) -> None:
     models = ("digits",) if quick else tuple(_MODELS)
     for _ in progress(1 if quick else 5, "capture to endpoint"):
         for model in models:
-            for stage, seconds in _measure(model).items():
-                samples.add(f"{model}.{stage}.s", seconds)
+            for key, value in _measure(model).items():
+                samples.add(f"{model}.{key}", value)
 
 
 def _measure(model: str) -> dict[str, float]:
-    """Return the seconds of every stage, and their sum as ``total``."""
+    """Return the seconds of every stage and their sum, and the steps' peak memory beyond their libraries'."""
     with tempfile.TemporaryDirectory() as folder:
         program = f"MODEL = {_MODELS[model]!r}\n{_PROGRAM}"
-        seconds = fresh(program, IPYTHONDIR=folder, MLOPS_HOME=f"{folder}/store")
-    stages = {stage: float(seconds[stage]) for stage in STAGES}
-    return {**stages, "total": sum(stages.values())}
+        found = fresh(program, IPYTHONDIR=folder, MLOPS_HOME=f"{folder}/store")
+    figures = {f"{stage}.s": float(found[stage]) for stage in STAGES}
+    figures["total.s"] = sum(figures.values())
+    if found["weights_mb"] > _WORTH_WEIGHING_MB:
+        beyond_mb = found["peak_mb"] - fresh(_LIBRARIES)["mb"]
+        figures["peak.over_weights"] = beyond_mb / found["weights_mb"]
+    return figures

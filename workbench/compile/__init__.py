@@ -10,6 +10,14 @@ onnxruntime.
 
 from .base import Backend, backend_names
 from .config import CompileConfig
-from .entry import CompileReport, compile_program, load
+from .entry import CompileReport, compile_program, load, reference
 
-__all__ = ["Backend", "CompileConfig", "CompileReport", "backend_names", "compile_program", "load"]
+__all__ = [
+    "Backend",
+    "CompileConfig",
+    "CompileReport",
+    "backend_names",
+    "compile_program",
+    "load",
+    "reference",
+]

@@ -138,6 +138,26 @@ def load(compiled: Path, threads: int = 1) -> Session:
     return Session(read_signature(compiled), _available(name).load(compiled, threads), compiled.name)
 
 
+def reference(program: Path, threads: int = 1) -> Session:
+    """Return a program or variant folder as it runs in torch eager, uncompiled: what others are compared with.
+
+    Parameters
+    ----------
+    program
+        A program or variant folder.
+    threads
+        Threads inside one operator.
+
+    Raises
+    ------
+    CorruptArtifact
+        If a file is missing or damaged.
+    MissingDependency
+        If torch is not installed.
+    """
+    return Session(read_signature(program), _available("eager").load(program, threads), program.name)
+
+
 def _available(name: str) -> Backend:
     found = backend(name)
     if command := found.available():

@@ -17,7 +17,7 @@ from typing import Any
 from .. import codec
 from ..errors import RunCancelled, RunError, StepFailed, WorkbenchError
 from ..store import Event, RunRow, StepRow, Store, owner
-from . import cache, record
+from . import cache, record, spare
 from .process import StepProcess, end_group
 from .recipe import Recipe, Step, loads, pin
 from .result import StepResult
@@ -97,6 +97,7 @@ class Driver:
             raise record.cancelled(self.store, self.run_id, position)
         pinned = self._pin(position, step, before)
         if position in self._live:
+            spare.prepare()
             return run_here(self.store, self.run_id, position, pinned, live=self._live[position])
         key = cache.key_of(pinned)
         known = cache.lookup(self.store, key)

@@ -79,20 +79,22 @@ def judge(
     """
     import torch
 
+    from ..compile import reference
+
     torch.set_num_threads(threads)
     context.stage("lowering", 0.65)
-    reference = _lower(context, program, "eager", threads).session
     lowered = _lower(context, variant, _serving_backend(), threads)
+    baseline = reference(program, threads)
     before = after = None
     if evaluate is not None:
         function = context.function(evaluate)
         context.stage("evaluating the program", 0.8)
-        before = score(function, reference)
+        before = score(function, baseline)
         context.stage(f"evaluating {candidate}", 0.87)
         after = score(function, lowered.session)
     context.stage("measuring latency", 0.94)
-    feeds = one_item(reference.signature, read_examples(program).inputs)
-    return Judged(before, after, compare_latency(reference, lowered.session, feeds), lowered)
+    feeds = one_item(baseline.signature, read_examples(program).inputs)
+    return Judged(before, after, compare_latency(baseline, lowered.session, feeds), lowered)
 
 
 def _serving_backend() -> str:

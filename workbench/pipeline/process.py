@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import StepFailed, WorkbenchError, from_json
 from ..store import StepRow, Store, owner
-from . import record
+from . import child, record, spare
 from .recipe import Step
 from .step import StepOrder
 
@@ -48,15 +48,8 @@ class StepProcess:
         self.store, self.run_id, self.position, self.step = store, run_id, position, step
         order = store.home / "logs" / f"{run_id}.{position}.json"
         StepOrder(store.home, run_id, position, step, key, tuple(sys.path)).write(order)
-        with log_path(store, run_id, position).open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "workbench.pipeline.step", str(order)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=child_environment(),
-                start_new_session=True,
-            )
+        log = log_path(store, run_id, position)
+        self._process = spare.take(order, log) or _start(order, log)
 
     def wait(self, look: Callable[[], None]) -> StepRow:
         """Wait for the end and return the step's row, calling `look` meanwhile.
@@ -102,6 +95,11 @@ class StepProcess:
         return self._row()
 
 
+def _start(order: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as out:
+        return child.start("workbench.pipeline.step", str(order), out=out)
+
+
 def end_group(leader: int) -> None:
     """End a process group: interrupt, terminate, kill, each with a moment to obey."""
     for number, seconds in _GRACE:
@@ -117,13 +115,6 @@ def end_group(leader: int) -> None:
         break
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)  # children the leader left behind
-
-
-def child_environment() -> dict[str, str]:
-    """Return the environment of a process that must import this very workbench."""
-    root = str(Path(__file__).resolve().parents[2])
-    path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)), "PYTHONUNBUFFERED": "1"}
 
 
 def log_tail(store: Store, run_id: str, position: int, size_bytes: int = _TAIL_BYTES) -> str:

@@ -13,7 +13,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import codec
 from ..atomic import write_bytes
@@ -106,9 +106,12 @@ def main(path: Path) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
+def leave(code: int) -> NoReturn:
+    """End the process. All is recorded; taking torch's modules apart one by one would keep people waiting."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # All is recorded; taking torch's modules apart one by one would keep the notebook waiting for a second.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(Path(sys.argv[1])))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -14,8 +12,8 @@ from typing import Any
 from ... import codec
 from ...errors import RunError, WorkbenchError
 from ...store import Store, owner
+from .. import child
 from ..driver import Driver, Listener, end_steps, recipe_of
-from ..process import child_environment
 from ..recipe import Recipe
 from ..run import Run
 
@@ -136,14 +134,7 @@ class LocalExecutor:
 
     def _detach(self, run_id: str) -> None:
         with (self.store.home / "logs" / f"{run_id}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "workbench.pipeline.driver", str(self.store.home), run_id],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=child_environment(),
-                start_new_session=True,
-            )
+            process = child.start("workbench.pipeline.driver", str(self.store.home), run_id, out=log)
         self.store.runs.drive(run_id, owner.of(process.pid))
         threading.Thread(target=process.wait, daemon=True, name=f"reap {run_id}").start()
 
