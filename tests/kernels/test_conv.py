@@ -1,0 +1,117 @@
+"""Convolutions of every kind, on every kernel this processor runs, against plain integers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.kernels import reference
+from workbench import kernels
+from workbench.errors import BadTensor
+from workbench.kernels import ConvGeometry
+from workbench.kernels.targets import TARGETS, runs_here
+
+HERE = [name for name, target in TARGETS.items() if runs_here(target)]
+
+
+def check(t, x, geometry, target, threads=1, bias=None):
+    outputs = len(t)
+    w_scale = np.random.default_rng(3).random(outputs, np.float32) + 0.5
+    packed = kernels.pack_conv(reference.codes_of(t.reshape(outputs, -1)), x.shape[1], geometry)
+    found = kernels.conv(packed, x, w_scale, bias, geometry=geometry, threads=threads, target=target)
+    assert np.array_equal(found, reference.conv(t, x, w_scale, bias, geometry))
+    return packed
+
+
+@pytest.mark.parametrize("target", HERE)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=80, deadline=None)
+def test_convolutions_equal_integers(target, data, seed):
+    rng = np.random.default_rng(seed)
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    kernel, stride = (draw(1, 4), draw(1, 4)), (draw(1, 3), draw(1, 3))
+    padding, dilation, groups = (draw(0, 3), draw(0, 3)), (draw(1, 2), draw(1, 2)), draw(1, 4)
+    size = [
+        max(1, d * (k - 1) + 1 - 2 * p) + draw(0, 9)
+        for k, p, d in zip(kernel, padding, dilation, strict=True)
+    ]
+    geometry = ConvGeometry(kernel, stride, padding, dilation, groups)
+    per_group, outputs = draw(1, 20), draw(1, 20) * groups
+    t = rng.integers(-1, 2, (outputs, per_group, *kernel), dtype=np.int8)
+    x = rng.standard_normal((draw(0, 3), per_group * groups, *size)).astype(np.float32)
+    bias = rng.standard_normal(outputs).astype(np.float32) if draw(0, 1) else None
+    check(t, x, geometry, target, draw(1, 3), bias)
+
+
+@pytest.mark.parametrize("target", HERE)
+@pytest.mark.parametrize(
+    ("channels", "outputs", "groups", "kernel", "stride", "layout"),
+    [
+        (64, 64, 64, 3, 1, "s8"),  # depthwise
+        (16, 48, 16, 5, 2, "s8"),  # with three outputs a channel
+        (3, 32, 1, 3, 2, "t2"),  # a first layer
+        (64, 130, 1, 1, 1, "t2"),  # pointwise
+        (64, 64, 4, 3, 1, "t2"),  # grouped
+        (300, 4, 1, 1, 1, "t2"),  # few outputs, but too many weights for 16 bits
+    ],
+)
+def test_kinds_of_layers(target, channels, outputs, groups, kernel, stride, layout):
+    rng = np.random.default_rng(7)
+    t = rng.integers(-1, 2, (outputs, channels // groups, kernel, kernel), dtype=np.int8)
+    x = rng.standard_normal((2, channels, 19, 23)).astype(np.float32)
+    geometry = ConvGeometry((kernel,) * 2, (stride,) * 2, (kernel // 2,) * 2, (1, 1), groups)
+    assert check(t, x, geometry, target, 2, np.ones(outputs, np.float32)).layout == layout
+
+
+@pytest.mark.parametrize("target", HERE)
+def test_one_dimension(target):
+    rng = np.random.default_rng(5)
+    t = rng.integers(-1, 2, (20, 6, 5), dtype=np.int8)
+    x, w_scale = rng.standard_normal((2, 6, 40)).astype(np.float32), rng.random(20, np.float32)
+    geometry = ConvGeometry((5,), (2,), (2,), (1,))
+    packed = kernels.pack_conv(reference.codes_of(t.reshape(20, -1)), 6, geometry)
+    found = kernels.conv(packed, x, w_scale, geometry=geometry, target=target)
+    flat = ConvGeometry((1, 5), (1, 2), (0, 2), (1, 1))
+    wanted = reference.conv(t[:, :, None], x[:, :, None], w_scale, None, flat)
+    assert np.array_equal(found, wanted[:, :, 0])
+
+
+@pytest.mark.parametrize("outputs", [8, 40])
+def test_the_largest_sums(outputs):
+    """258 weights of one sign, at the last step that 16 bits hold; then one more, which takes the other way."""
+    for k in (258, 259):
+        t = np.ones((outputs, k, 1, 1), np.int8)
+        check(
+            t, np.full((1, k, 3, 3), -2.0, np.float32), ConvGeometry((1, 1), (1, 1), (0, 0), (1, 1)), "host"
+        )
+
+
+def test_a_sample_that_is_not_finite_gives_nan_and_spoils_no_other():
+    for outputs in (2, 40):
+        t = np.ones((outputs, 3, 3, 3), np.int8)
+        geometry = ConvGeometry((3, 3), (1, 1), (1, 1), (1, 1))
+        x = np.ones((2, 3, 8, 8), np.float32)
+        x[0, 1, 4, 4] = np.inf
+        packed = kernels.pack_conv(reference.codes_of(t.reshape(outputs, -1)), 3, geometry)
+        found = kernels.conv(packed, x, np.ones(outputs), geometry=geometry, activation="relu")
+        assert np.isnan(found[0]).all()
+        assert np.isfinite(found[1]).all()
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    geometry = ConvGeometry((3, 3), (1, 1), (0, 0), (1, 1))
+    codes = reference.codes_of(np.ones((4, 18), np.int8))
+    packed = kernels.pack_conv(codes, 2, geometry)
+    with pytest.raises(BadTensor):
+        kernels.conv(packed, np.ones((1, 2, 2, 2)), np.ones(4), geometry=geometry)  # smaller than the kernel
+    with pytest.raises(BadTensor):
+        kernels.conv(packed, np.ones((1, 3, 8, 8)), np.ones(4), geometry=geometry)
+    with pytest.raises(BadTensor, match="packed for a kernel"):
+        wider = ConvGeometry((1, 9), (1, 1), (0, 0), (1, 1))
+        kernels.conv(packed, np.ones((1, 2, 8, 9)), np.ones(4), geometry=wider)
+    with pytest.raises(BadTensor, match="5 scales or offsets for 4 outputs"):
+        kernels.conv(packed, np.ones((1, 2, 8, 8)), np.ones(5), geometry=geometry)
+    with pytest.raises(BadTensor, match="codes are uint8"):
+        kernels.pack_conv(codes, 4, geometry)
+    with pytest.raises(BadTensor):
+        kernels.pack_conv(codes, 2, ConvGeometry((3, 3), (0, 1), (0, 0), (1, 1)))

@@ -1,0 +1,92 @@
+/* Sizes of a convolution, which way it is computed, and the order its weights are packed in. */
+
+enum { DIRECT_WEIGHTS = 258 /* * 127 < 2^15: their sum fits 16 bits */ };
+
+static inline int64_t taps(const tern_conv_shape *c) { return c->kernel[0] * c->kernel[1]; }
+
+static inline int64_t output_size(const tern_conv_shape *c, int axis)
+{
+	const int64_t size = axis ? c->width : c->height, reach = c->dilation[axis] * (c->kernel[axis] - 1) + 1;
+	const int64_t room = size + 2 * c->padding[axis] - reach;
+	return room < 0 ? 0 : room / c->stride[axis] + 1;
+}
+
+static int check_conv(const tern_conv_shape *c)
+{
+	const int64_t most = INT64_C(1) << 30;
+	int64_t elements = 1;
+	const int64_t sizes[] = { c->channels, c->height + 2 * c->padding[0], c->width + 2 * c->padding[1] };
+	for (int axis = 0; axis < 2; axis++)
+		if (c->kernel[axis] < 1 || c->stride[axis] < 1 || c->dilation[axis] < 1 || c->padding[axis] < 0 ||
+		    c->kernel[axis] > most || c->stride[axis] > most || c->dilation[axis] > most ||
+		    c->padding[axis] > most || output_size(c, axis) < 1)
+			return TERN_ESHAPE;
+	for (int i = 0; i < 3; i++) {
+		if (sizes[i] < 1 || sizes[i] > most / elements)
+			return TERN_ESHAPE;
+		elements *= sizes[i];
+	}
+	return c->batch < 0 || c->groups < 1 || c->outputs < 1 || c->channels % c->groups || c->outputs % c->groups ?
+		       TERN_ESHAPE :
+		       TERN_OK;
+}
+
+int tern_conv_output(const tern_conv_shape *c, int64_t size[2])
+{
+	int error = check_conv(c);
+	for (int axis = 0; axis < 2 && !error; axis++)
+		size[axis] = output_size(c, axis);
+	return error;
+}
+
+int tern_conv_matrix(const tern_conv_shape *c, tern_matrix *out)
+{
+	int error = check_conv(c);
+	if (error)
+		return error;
+	const int64_t n = c->outputs / c->groups, k = c->channels / c->groups * taps(c);
+	/* Few outputs would leave most lanes of a tile empty; then planes are added up instead. */
+	const int direct = n < LANES && k <= DIRECT_WEIGHTS;
+	*out = (tern_matrix){ .n = n, .k = k, .groups = 1, .layout = direct ? TERN_S8 : TERN_T2, .count = c->groups };
+	return check_matrix(out);
+}
+
+/* Rows from [channel][tap] to [tap][channel]: the order a pixel's neighbours have once channels lie side by side. */
+static void reorder_row(const tern_conv_shape *c, const uint8_t *row, uint8_t *out)
+{
+	const int64_t channels = c->channels / c->groups, k = channels * taps(c);
+	memset(out, 0, (size_t)ceil_div(k, 4));
+	for (int64_t tap = 0, to = 0; tap < taps(c); tap++)
+		for (int64_t i = 0; i < channels; i++, to++)
+			out[to >> 2] |= (uint8_t)(code_at(row, i * taps(c) + tap) << (2 * (to & 3)));
+}
+
+int tern_pack_conv(const tern_conv_shape *c, const uint8_t *codes, uint8_t *out)
+{
+	tern_matrix w;
+	int error = tern_conv_matrix(c, &w);
+	if (error || w.layout == TERN_S8)
+		return error ? error : tern_pack(&w, codes, out);
+	const size_t bytes = (size_t)ceil_div(w.k, 4);
+	uint8_t *ordered = malloc(bytes * (size_t)c->outputs);
+	if (!ordered)
+		return TERN_EMEMORY;
+	for (int64_t n = 0; n < c->outputs; n++)
+		reorder_row(c, codes + (size_t)n * bytes, ordered + (size_t)n * bytes);
+	error = tern_pack(&w, ordered, out);
+	free(ordered);
+	return error;
+}
+
+/* One call: the input as integers (int8 or int16, by the way it is computed) and what its chunks need. */
+typedef struct convolution {
+	const tern_matrix *w;
+	const tern_conv_shape *c;
+	const float *w_scale, *bias, *x;
+	float *y, *scale; /* scale [batch] */
+	void *input;
+	int64_t out_h, out_w, sample; /* elements of one sample of `input` */
+	int64_t block, blocks;	      /* pixels or outputs of a chunk, chunks of a group or sample */
+	int activation;
+	_Atomic int *failed; /* a chunk found no memory */
+} convolution;

@@ -1,0 +1,25 @@
+/* One library: everything, for the instruction set that the compiler's flags name. See ternary.h. */
+#define _GNU_SOURCE
+#include "ternary.h"
+
+#include "layout.h"
+#include "quantize.h"
+#include "activation.h"
+#include "pool.h"
+#include "scratch.h"
+
+#if defined(TERN_GENERIC)
+#include "isa_generic.h"
+#elif defined(__AVX512VNNI__) && defined(__AVX512VBMI__) && defined(__AVX512BW__)
+#include "isa_avx512.h"
+#else
+#include "isa_generic.h"
+#endif
+
+#include "linear.h"
+#include "conv_shape.h"
+#include "conv_gemm.h"
+#include "conv_direct.h"
+
+const char *tern_isa(void) { return TERN_ISA; }
+int tern_abi(void) { return TERN_ABI; }
