@@ -38,10 +38,10 @@ class Rig:
         process.terminate()
         process.wait(15)
 
-    def replica(self, version: int, number: int = 0) -> Endpoint:
+    def replica(self, version: int, number: int = 0, *options: str) -> Endpoint:
         name = f"{version}-{number}"
         ready = self.folder / f"{name}-{len(self.processes)}.json"
-        command = [sys.executable, "-m", "tests.route.small_replica", str(ready), str(version)]
+        command = [sys.executable, "-m", "tests.route.small_replica", str(ready), str(version), *options]
         self.launch(command, self.folder / f"{name}.log")
         self.by_id[name] = self.processes[-1]
         until = time.monotonic() + 30

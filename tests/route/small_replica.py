@@ -1,6 +1,6 @@
 """A replica in miniature: a real HTTP/1.1 server process that says who it is, for tests of the route.
 
-``python -m tests.route.small_replica READY_FILE VERSION`` answers every request with its version; a path asks
+``python -m tests.route.small_replica READY_FILE VERSION [dual]`` answers every request with its version; a path asks
 for something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (bytes, streamed), ``/chunked``,
 ``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503).
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,7 +71,9 @@ def main() -> None:
     ready, Handler.version = Path(sys.argv[1]), sys.argv[2]
     # Head and body are two writes; without this the second waits for the first one's acknowledgement.
     Handler.wbufsize = 65536
-    server = Server(("127.0.0.1", 0), Handler)
+    if "dual" in sys.argv:  # an IPv6 socket that takes IPv4 too, as replicas behind the kernel's route have
+        Server.address_family = socket.AF_INET6
+    server = Server(("::ffff:127.0.0.1" if "dual" in sys.argv else "127.0.0.1", 0), Handler)
     part = ready.with_suffix(".part")
     part.write_text(json.dumps({"pid": os.getpid(), "port": server.server_address[1]}))
     part.rename(ready)

@@ -99,7 +99,17 @@ def _flags() -> list[str]:
     multiarch = f"/usr/include/{machine}-linux-gnu"
     target = _ARCHITECTURES.get(machine, machine)
     # -g: BTF, which CO-RE lives on.
-    return ["-O2", "-g", "-target", "bpf", f"-D__TARGET_ARCH_{target}", "-Wall", "-Werror", f"-I{multiarch}"]
+    return [
+        "-O2",
+        "-g",
+        "-target",
+        "bpf",
+        "-mcpu=v3",
+        f"-D__TARGET_ARCH_{target}",
+        "-Wall",
+        "-Werror",
+        f"-I{multiarch}",
+    ]
 
 
 def _digest(command: list[str], files: list[Path]) -> str:

@@ -8,79 +8,38 @@ from __future__ import annotations
 
 import ctypes as c
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from ..errors import MissingDependency, NoPrivilege, TraceError
+from ..errors import TraceError
+from .library import POINTER, SAMPLE, Library
 
-_POINTER = c.c_void_p
-_PRINT = c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_void_p)
-_SAMPLE = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_size_t)
-_WARNING = 0
-_TEXT_BYTES = 8192
-_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "libbpf_set_print": (_POINTER, [_PRINT]),
-    "bpf_object__open_mem": (_POINTER, [c.c_char_p, c.c_size_t, _POINTER]),
-    "bpf_object__load": (c.c_int, [_POINTER]),
-    "bpf_object__close": (None, [_POINTER]),
-    "bpf_object__find_map_by_name": (_POINTER, [_POINTER, c.c_char_p]),
-    "bpf_object__find_program_by_name": (_POINTER, [_POINTER, c.c_char_p]),
-    "bpf_map__fd": (c.c_int, [_POINTER]),
-    "bpf_map__key_size": (c.c_uint32, [_POINTER]),
-    "bpf_map__value_size": (c.c_uint32, [_POINTER]),
-    "bpf_map__reuse_fd": (c.c_int, [_POINTER, c.c_int]),
-    "bpf_program__attach": (_POINTER, [_POINTER]),
-    "bpf_program__attach_perf_event_opts": (_POINTER, [_POINTER, c.c_int, _POINTER]),
-    "bpf_program__attach_iter": (_POINTER, [_POINTER, _POINTER]),
-    "bpf_link__fd": (c.c_int, [_POINTER]),
-    "bpf_link__destroy": (c.c_int, [_POINTER]),
-    "bpf_iter_create": (c.c_int, [c.c_int]),
-    "bpf_map_lookup_elem": (c.c_int, [c.c_int, _POINTER, _POINTER]),
-    "bpf_map_get_next_key": (c.c_int, [c.c_int, _POINTER, _POINTER]),
-    "bpf_map_update_elem": (c.c_int, [c.c_int, _POINTER, _POINTER, c.c_uint64]),
-    "ring_buffer__new": (_POINTER, [c.c_int, _SAMPLE, _POINTER, _POINTER]),
-    "ring_buffer__consume": (c.c_int, [_POINTER]),
-    "ring_buffer__free": (None, [_POINTER]),
-}
+__all__ = ["BpfMap", "BpfObject", "Library", "Ring", "open_pinned"]
+
+_READ_ONLY = 1 << 3  # BPF_F_RDONLY
 
 
-class Library:
-    """The loaded libbpf and what it last complained about."""
+class _TestRun(c.Structure):
+    """``struct bpf_test_run_opts``."""
 
-    def __init__(self) -> None:
-        try:
-            self.calls = c.CDLL("libbpf.so.1", use_errno=True)
-        except OSError as error:
-            raise MissingDependency(
-                "libbpf.so.1 is not installed", where="libbpf", fix="apt-get install libbpf1"
-            ) from error
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self.calls, name)
-            function.restype, function.argtypes = result, arguments
-        self._libc = c.CDLL(None)
-        self._libc.vsnprintf.argtypes = [c.c_char_p, c.c_size_t, c.c_char_p, c.c_void_p]
-        self.log: list[str] = []
-        self._print = _PRINT(self._keep_warning)  # ctypes callbacks must outlive their use
-        self.calls.libbpf_set_print(self._print)
-
-    def _keep_warning(self, level: int, form: bytes, arguments: int) -> int:
-        if level <= _WARNING:
-            text = c.create_string_buffer(_TEXT_BYTES)
-            self._libc.vsnprintf(text, _TEXT_BYTES, form, arguments)
-            self.log = [*self.log[-20:], text.value.decode(errors="replace").strip()]
-        return 0
-
-    def failure(self, what: str, where: str, code: int = 0) -> TraceError:
-        """Return the error for a failed call: no rights, or what libbpf said."""
-        number = code or c.get_errno()
-        said = self.log[-1] if self.log else os.strerror(number)
-        if number in (1, 13) and "verif" not in said.lower() and "-- END PROG" not in said:
-            return NoPrivilege(
-                f"the kernel refused to {what}: {os.strerror(number)}",
-                where=where,
-                fix="run as root, or give this process CAP_BPF and CAP_PERFMON",
-            )
-        return TraceError(f"cannot {what}: {os.strerror(number)}: {said}"[-1500:], where=where)
+    _fields_ = (
+        ("size", c.c_size_t),
+        ("data_in", POINTER),
+        ("data_out", POINTER),
+        ("data_size_in", c.c_uint32),
+        ("data_size_out", c.c_uint32),
+        ("context_in", POINTER),
+        ("context_out", POINTER),
+        ("context_size_in", c.c_uint32),
+        ("context_size_out", c.c_uint32),
+        ("result", c.c_uint32),
+        ("repeat", c.c_int),
+        ("duration", c.c_uint32),
+        ("flags", c.c_uint32),
+        ("cpu", c.c_uint32),
+        ("batch_size", c.c_uint32),
+    )
 
 
 class BpfMap:
@@ -105,6 +64,11 @@ class BpfMap:
         if self._calls.bpf_map_update_elem(self.fd, key_buffer, value_buffer, 0):
             raise TraceError(f"cannot write a BPF map: {os.strerror(c.get_errno())}")
 
+    def remove(self, key: bytes) -> bool:
+        """Remove a key; whether it was there."""
+        code: int = self._calls.bpf_map_delete_elem(self.fd, c.create_string_buffer(key, self.key_size))
+        return code == 0
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys and values; entries added meanwhile may be missing."""
         key = c.create_string_buffer(self.key_size)
@@ -114,6 +78,29 @@ class BpfMap:
             if value is not None:
                 yield key.raw, value
             previous = c.create_string_buffer(key.raw, self.key_size)
+
+
+class _ObjGet(c.Structure):
+    """``struct bpf_obj_get_opts``."""
+
+    _fields_ = (("size", c.c_size_t), ("file_flags", c.c_uint32), ("path_fd", c.c_int))
+
+
+def open_pinned(
+    library: Library, path: Path, key_size: int, value_size: int, *, read_only: bool = False
+) -> BpfMap:
+    """Return a map by its name in a BPF file system; the caller closes its descriptor.
+
+    Raises
+    ------
+    TraceError
+        If there is none, or we may not use it.
+    """
+    options = _ObjGet(c.sizeof(_ObjGet), _READ_ONLY if read_only else 0)
+    handle = library.calls.bpf_obj_get_opts(bytes(path), c.byref(options))
+    if handle < 0:
+        raise library.failure("open a pinned map", str(path), -handle)
+    return BpfMap(library, handle, key_size, value_size)
 
 
 class BpfObject:
@@ -163,6 +150,48 @@ class BpfObject:
     def attach(self, program: str) -> None:
         """Attach a program where its section says."""
         self._keep(self._calls.bpf_program__attach(self._program(program)), program)
+
+    def attach_netns(self, program: str) -> None:
+        """Attach a program to this process's network namespace."""
+        space = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._keep(self._calls.bpf_program__attach_netns(self._program(program), space), program)
+        finally:
+            os.close(space)
+
+    def pin(self, maps: Iterable[str], folder: Path) -> None:
+        """Give maps, and every link made so far, a name in a BPF file system: they outlive us then.
+
+        Raises
+        ------
+        TraceError
+            If the kernel refuses one.
+        """
+        for name in maps:
+            handle = self._calls.bpf_object__find_map_by_name(self._handle, name.encode())
+            if self._calls.bpf_map__pin(handle, bytes(folder / name)):
+                raise self._library.failure(f"pin the map {name}", str(folder))
+        for number, link in enumerate(self._links):
+            if self._calls.bpf_link__pin(link, bytes(folder / f"{self.name}_link_{number}")):
+                raise self._library.failure("pin a link", str(folder))
+
+    def run(self, program: str, context: Any = None) -> int:
+        """Run a ``syscall`` program once; return its result. A ctypes structure given is read and written.
+
+        Raises
+        ------
+        TraceError
+            If the kernel refuses to run it.
+        """
+        handle = self._calls.bpf_program__fd(self._program(program))
+        options = _TestRun(c.sizeof(_TestRun))
+        if context is not None:
+            options.context_in = c.cast(c.byref(context), POINTER)
+            options.context_size_in = c.sizeof(context)
+        code = self._calls.bpf_prog_test_run_opts(handle, c.byref(options))
+        if code:
+            raise self._library.failure(f"run {program}", self.name, -code)
+        return int(options.result)
 
     def attach_perf(self, program: str, event: int) -> None:
         """Attach a program to a perf event; the link owns the event from now on."""
@@ -214,7 +243,7 @@ class Ring:
     def __init__(self, library: Library, ring: BpfMap, sink: Callable[[bytes], bool]) -> None:
         self._calls = library.calls
         # The record that paused is consumed already, so nothing is lost or seen twice.
-        self._callback = _SAMPLE(lambda _, data, size: 0 if sink(c.string_at(data, size)) else -1)
+        self._callback = SAMPLE(lambda _, data, size: 0 if sink(c.string_at(data, size)) else -1)
         self._handle = self._calls.ring_buffer__new(ring.fd, self._callback, None, None)
         if not self._handle:
             raise library.failure("read the ring buffer", "ring")

@@ -82,17 +82,32 @@ def weight_of(share: float) -> int:
 class Budget:
     """What a canary may spend before it is rolled back.
 
+    A limit that is ``None`` is learnt or set by the route in the kernel, and off in the user-space proxy.
+
     Parameters
     ----------
     breaches
         Bad requests out of the last 64, beyond those of the stable track in its last 64.
     latency_ms
-        A request slower than this is bad too. Off by default: seen from a proxy, latency includes the queue
-        in front of the replica, so one stall makes many requests slow at once.
+        A request slower than this is bad too. The kernel counts service time: from the request's last read to
+        the first byte of its answer, without waits for a processor; learnt from the stable track by default.
+        Seen from the proxy, latency includes the queue in front of the replica, so it is off by default there.
+    jitter_ms
+        A wait for a processor longer than this is bad, again out of the last 64; off by default.
+    memory_bytes
+        Growth of a replica's anonymous memory since it got traffic.
+    hang_ms
+        How long a replica may leave requests unread, or several unanswered.
+    syscalls
+        System calls the canary may not make; ``None`` is the route's own list.
     """
 
     breaches: int = 8
     latency_ms: float | None = None
+    jitter_ms: float | None = None
+    memory_bytes: int | None = None
+    hang_ms: float | None = None
+    syscalls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.breaches <= WINDOW:
@@ -101,14 +116,33 @@ class Budget:
             )
 
 
+@register("route_verdict")
 @dataclass(frozen=True)
 class Verdict:
-    """Why a canary must go: `observed` bad requests of the last 64 against `stable` + `budget`."""
+    """Why a canary must go: `observed` bad requests of the last 64 against `stable` + `budget`.
 
-    reason: Literal["errors", "latency"]
+    For a trigger that counts no requests, `observed` and `budget` are in its own unit: nanoseconds (hang), pages
+    (memory), the number of the system call (syscall), the exit status (crash).
+
+    Parameters
+    ----------
+    breach_ns, flip_ns
+        When the breach was seen and when the traffic was gone, CLOCK_MONOTONIC nanoseconds; 0 when unknown.
+    decided_ns
+        The latter in nanoseconds since the epoch; 0 when unknown.
+    pid, command
+        Of the guilty replica.
+    """
+
+    reason: str
     observed: int
     stable: int
     budget: int
+    breach_ns: int = 0
+    flip_ns: int = 0
+    decided_ns: int = 0
+    pid: int = 0
+    command: str = ""
 
 
 @dataclass
@@ -159,7 +193,7 @@ class Sentinel:
         self.tripped = verdict is not None
         return verdict
 
-    def _judge(self, reason: Literal["errors", "latency"], seen: dict[TrackName, Window]) -> Verdict | None:
+    def _judge(self, reason: str, seen: dict[TrackName, Window]) -> Verdict | None:
         canary, stable = seen["canary"].bad, seen["stable"].bad
         if canary < stable + self.budget.breaches:
             return None

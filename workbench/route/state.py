@@ -31,11 +31,12 @@ By = Literal["sentinel", "supervisor", "person"]
 @register("route_endpoint")
 @dataclass(frozen=True)
 class Endpoint:
-    """One replica's address; `id` names it in counters and logs."""
+    """One replica's address; `id` names it in counters and logs, `pid` is its process (0 when unknown)."""
 
     id: str
     host: str
     port: int
+    pid: int = 0
 
     @property
     def address(self) -> str:
@@ -68,6 +69,10 @@ class Rollback:
         ones of the stable track plus `budget`.
     decided_ns
         When, in nanoseconds since the epoch.
+    breach_ns, flip_ns
+        When the kernel saw the breach and when the traffic was gone (CLOCK_MONOTONIC); 0 when not decided there.
+    pid, command
+        The guilty replica's process, when one is to blame.
     """
 
     version: int
@@ -78,6 +83,21 @@ class Rollback:
     stable: int = 0
     budget: int = 0
     window: int = WINDOW
+    breach_ns: int = 0
+    flip_ns: int = 0
+    pid: int = 0
+    command: str = ""
+
+    def evidence(self) -> str:
+        """Return the evidence as a sentence."""
+        spent = {
+            "hang": f"nothing for {self.observed / 1e6:.1f} ms, budget {self.budget / 1e6:.1f} ms",
+            "memory": f"grew by {self.observed >> 8} MiB, budget {self.budget >> 8} MiB",
+            "syscall": f"system call {self.observed}",
+            "crash": f"its process {self.pid} died",
+        }
+        counted = f"{self.observed} of the last {self.window} bad, budget {self.stable} + {self.budget}"
+        return f"{self.reason}, {spent.get(self.reason, counted)}"
 
 
 @register("route_state")
@@ -164,6 +184,10 @@ def roll_back(
             observed=evidence.observed,
             stable=evidence.stable,
             budget=evidence.budget,
+            breach_ns=evidence.breach_ns,
+            flip_ns=evidence.flip_ns,
+            pid=evidence.pid,
+            command=evidence.command,
         )
     return replace(
         state,

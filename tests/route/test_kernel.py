@@ -1,0 +1,300 @@
+"""The route in the kernel: the policy's vectors by test runs, then real connections to real replicas."""
+
+from __future__ import annotations
+
+import ctypes as c
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.route.conftest import Rig
+from tests.route.test_policy import VECTORS
+from tests.route.traffic import ask_get, traffic
+from workbench.bpf.build import load_object
+from workbench.bpf.libbpf import BpfObject, Library
+from workbench.errors import PortInUse, StagingError
+from workbench.route.kernel import layout, listeners
+from workbench.route.kernel.pinned import OBJECTS, SHARED
+from workbench.route.kernel.route import KernelRoute, remove_pins
+from workbench.route.kernel.router import PINS
+from workbench.route.policy import Budget
+from workbench.route.state import Endpoint, RouteState, Track, promote, roll_back, settle, start_canary, swap
+
+pytestmark = pytest.mark.bpf
+
+
+class PickCase(c.Structure):
+    _fields_ = (("ticket", c.c_uint32), ("weight", c.c_uint32), ("canary", c.c_uint32))
+
+
+class OutcomeCase(c.Structure):
+    _fields_ = (("metric", c.c_uint32), ("canary", c.c_uint32), ("bad", c.c_uint32), ("state", c.c_uint32))
+
+
+@pytest.fixture(scope="module")
+def split() -> Iterator[BpfObject]:
+    loaded = BpfObject(Library(), "split", load_object("split", OBJECTS), {})
+    yield loaded
+    loaded.close()
+
+
+@pytest.mark.parametrize("case", VECTORS["split"], ids=lambda case: f"{case['first']}-{case['weight']}")
+def test_split_vectors(split: BpfObject, case: dict[str, Any]) -> None:
+    picked = []
+    for n in range(case["count"]):
+        one = PickCase((case["first"] + n) % 2**32, case["weight"], 9)
+        assert split.run("try_pick", one) == 0
+        picked += [n] * one.canary
+    assert picked == case["canary"]
+
+
+@pytest.mark.parametrize("metric", range(len(layout.METRICS)), ids=layout.METRICS)
+@pytest.mark.parametrize("case", VECTORS["sentinel"], ids=lambda case: case["name"])
+def test_sentinel_vectors(split: BpfObject, case: dict[str, Any], metric: int) -> None:
+    table = split.map("control")
+    control = layout.Control(state=layout.ACTIVE, weight=5_000, breaches=case["breaches"])
+    table.set(bytes(4), bytes(control))
+    found = None
+    for at, letter in enumerate(case["outcomes"]):
+        one = OutcomeCase(metric, letter in "cC", letter.isupper(), 0)
+        assert split.run("try_observe", one) == 0
+        if one.state == layout.ROLLED_BACK:
+            after = layout.Control.from_buffer_copy(table.get(bytes(4)) or b"")
+            found = {"at": at, "observed": after.audit.observed, "stable": after.audit.stable}
+            assert layout.REASONS[after.audit.reason] == layout.METRICS[metric]
+            assert after.audit.flip_ns >= after.audit.breach_ns > 0
+            break
+    assert found == case["verdict"]
+
+
+def test_the_structures_are_those_of_the_programs(split: BpfObject) -> None:
+    for name, shape in (("control", layout.Control), ("replicas", layout.Replica)):
+        assert split.map(name).value_size == c.sizeof(shape)
+    assert set(SHARED) >= {"control", "replicas", "drains"}
+
+
+@pytest.fixture
+def kernel(rig: Rig) -> Iterator[KernelRoute]:
+    route = KernelRoute(rig.folder / "deployment" / "route", rig.launch)
+    yield route
+    remove_pins(route.folder)
+    assert not (PINS / str(os.geteuid()) / route.key).exists()
+
+
+def begin(route: KernelRoute, rig: Rig, track: Track) -> str:
+    route.start(rig.launch)
+    route.update(lambda now: swap(now, track))
+    return route.wait_ready(30)
+
+
+def endpoint(rig: Rig, version: int, number: int = 0) -> Endpoint:
+    one = rig.replica(version, number, "dual")
+    return replace(one, pid=rig.by_id[one.id].pid)
+
+
+def track(rig: Rig, version: int, replicas: int = 1) -> Track:
+    return Track(version, tuple(endpoint(rig, version, n) for n in range(replicas)))
+
+
+def versions(url: str, count: int, host: str = "127.0.0.1") -> Counter[str]:
+    seen: Counter[str] = Counter()
+    for _ in range(count):
+        line = http.client.HTTPConnection(host, int(url.rpartition(":")[2]), timeout=10)
+        line.request("GET", "/")
+        answer = line.getresponse()
+        answer.read()
+        seen[answer.headers["x-mlops-version"]] += 1
+        line.close()
+    return seen
+
+
+def eventually(found: Any, timeout_s: float = 10) -> Any:
+    until = time.monotonic() + timeout_s
+    while not (value := found()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return value
+
+
+def test_connections_are_split_exactly_and_promoted(rig: Rig, kernel: KernelRoute) -> None:
+    url = begin(kernel, rig, track(rig, 1, 2))
+    assert versions(url, 20) == {"1": 20}
+    canary = track(rig, 2)
+    kernel.update(lambda now: start_canary(now, canary, 2_500))
+    seen = versions(url, 100)
+    assert abs(seen["2"] - 25) < 6
+    stats = kernel.stats()
+    assert stats is not None
+    assert stats.implementation == "kernel (sk_lookup)"
+    assert stats.tracks["canary"].requests == seen["2"]
+    assert stats.tracks["stable"].requests == 20 + seen["1"]
+    assert stats.tracks["stable"].p50_ms
+    after = kernel.update(promote)
+    assert after.draining is not None
+    assert versions(url, 20) == {"2": 20}
+    assert kernel.drained(after.draining.endpoints, 10)
+    kernel.update(settle)
+
+
+def test_ipv6_meets_the_same_replicas(rig: Rig, kernel: KernelRoute) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    assert versions(url, 5) == {"1": 5}
+    assert versions(url, 5, "::1") == {"1": 5}
+    canary = track(rig, 2)
+    kernel.update(lambda now: start_canary(now, canary, 5_000))
+    seen = versions(url, 40, "::1")
+    assert abs(seen["2"] - 20) < 6
+    stats = kernel.stats()
+    assert stats is not None
+    assert stats.tracks["canary"].requests == seen["2"]
+
+
+def test_the_split_and_the_rollback_need_no_process_of_ours(rig: Rig, kernel: KernelRoute) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    canary = track(rig, 2)
+    kernel.update(lambda now: start_canary(now, canary, 5_000))
+    router = rig.processes[[p.args[-1] for p in rig.processes].index(str(kernel.folder))]  # type: ignore[index]
+    router.kill()
+    router.wait(10)
+    assert set(versions(url, 30)) == {"1", "2"}
+    for _ in range(60):
+        line = http.client.HTTPConnection("127.0.0.1", int(url.rpartition(":")[2]), timeout=10)
+        line.request("GET", "/fail")
+        line.getresponse().read()
+        line.close()
+        if set(versions(url, 4)) == {"1"}:
+            break
+    os.kill(canary.endpoints[0].pid, signal.SIGKILL)
+    assert versions(url, 30) == {"1": 30}
+    state = kernel.state()  # a new router finds what is pinned
+    assert state.phase == "rolled-back"
+    (record,) = state.rollbacks
+    assert (record.version, record.by) == (2, "sentinel")
+    assert record.flip_ns >= record.breach_ns > 0
+
+
+@pytest.mark.parametrize("how", ["errors", "crash", "hang", "latency"])
+def test_each_trigger_takes_the_canary_out(rig: Rig, kernel: KernelRoute, how: str) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    canary = track(rig, 2)
+    budget = Budget(breaches=4, latency_ms=20.0 if how == "latency" else None, hang_ms=100.0)
+    kernel.update(lambda now: replace(start_canary(now, canary, 5_000), budget=budget))
+    path = {"errors": "/fail", "latency": "/slow?0.05"}.get(how, "/")
+    guilty = canary.endpoints[0].pid
+    with traffic(url, ask_get("/"), clients=2, pause_s=0.05) as load:
+        load.wait_for(20)
+        if how in ("crash", "hang"):
+            os.kill(guilty, signal.SIGKILL if how == "crash" else signal.SIGSTOP)
+        else:
+            misbehave(canary.endpoints[0], url, path)
+        eventually(lambda: kernel.state().phase == "rolled-back")
+        if how == "hang":
+            os.kill(guilty, signal.SIGCONT)
+        (record,) = kernel.state().rollbacks
+        load.wait_for(4)
+        before = load.by_version()["2"]
+        load.wait_for(20)
+        assert load.by_version()["2"] - before <= load.clients  # what was on its way
+    assert record.reason == how
+    assert record.pid == guilty
+    assert record.command.startswith("python")
+    assert record.flip_ns - record.breach_ns < 1_000_000
+    assert how == "crash" or load.failures == []
+
+
+def misbehave(one: Endpoint, url: str, path: str) -> None:
+    """Ask for something bad until the canary has had its fill; stable gets none of it."""
+    for _ in range(200):
+        line = http.client.HTTPConnection("127.0.0.1", int(url.rpartition(":")[2]), timeout=10)
+        line.connect()
+        line.request("GET", "/")
+        answer = line.getresponse()
+        answer.read()
+        if answer.headers["x-mlops-version"] == "2":
+            for _ in range(6):
+                line.request("GET", path)
+                line.getresponse().read()
+            line.close()
+            return
+        line.close()
+    raise AssertionError(f"{one} was never asked")
+
+
+def test_noise_on_both_tracks_convicts_nobody(rig: Rig, kernel: KernelRoute) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    canary = track(rig, 2)
+    kernel.update(lambda now: start_canary(now, canary, 5_000))
+    for _ in range(60):
+        line = http.client.HTTPConnection("127.0.0.1", int(url.rpartition(":")[2]), timeout=10)
+        line.request("GET", "/fail")
+        line.getresponse().read()
+        line.close()
+    assert kernel.state().phase == "canary"
+    stats = kernel.stats()
+    assert stats is not None
+    assert stats.tracks["canary"].errors + stats.tracks["stable"].errors == 60
+
+
+def test_a_late_weight_does_not_revive_a_canary_the_kernel_rolled_back(rig: Rig, kernel: KernelRoute) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    canary = track(rig, 2)
+    state = kernel.update(lambda now: start_canary(now, canary, 5_000))
+    os.kill(canary.endpoints[0].pid, signal.SIGKILL)
+    eventually(lambda: kernel._reading(state)["version"] == 2)
+    kernel._apply(replace(state, weight=10_000, generation=state.generation + 1))
+    assert versions(url, 30) == {"1": 30}
+
+
+def test_a_port_of_another_process_is_named(rig: Rig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        route = KernelRoute(rig.folder / "x" / "route", rig.launch, port=stranger.getsockname()[1])
+        route.start(rig.launch)
+        with pytest.raises(PortInUse, match="taken by another process"):
+            route.wait_ready(30)
+    remove_pins(route.folder)
+
+
+def test_the_address_is_gone_after_stop(rig: Rig, kernel: KernelRoute) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    versions(url, 1)
+    kernel.stop(rig.halt)
+    with pytest.raises(OSError):
+        versions(url, 1)
+
+
+def test_the_router_is_left_with_its_three_rights(rig: Rig, kernel: KernelRoute) -> None:
+    begin(kernel, rig, track(rig, 1))
+    pid = json.loads((kernel.folder / "router.json").read_text())["owner"].partition(":")[0]
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(fields["CapEff"], 16) == 1 << 12 | 1 << 38 | 1 << 39
+    assert fields["Uid"].split() == ["65534"] * 4
+    assert fields["NoNewPrivs"] == "1"
+
+
+def test_a_listener_that_is_not_there(rig: Rig) -> None:
+    one = endpoint(rig, 1)
+    with pytest.raises(StagingError, match="does not listen"), listeners.listener_of(one.pid, 1):
+        pass
+    with pytest.raises(StagingError, match="does not listen"), listeners.listener_of(2**22 - 1, 80):
+        pass
+
+
+def test_a_state_for_people(rig: Rig, kernel: KernelRoute) -> None:
+    begin(kernel, rig, track(rig, 1))
+    canary = track(rig, 2)
+    kernel.update(lambda now: start_canary(now, canary, 100))
+    after = kernel.update(lambda now: roll_back(now, decided_ns=1))
+    assert after.phase == "rolled-back"
+    assert kernel.state() == after
+    assert isinstance(after, RouteState)

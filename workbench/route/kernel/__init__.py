@@ -1,0 +1,17 @@
+"""The route in the kernel: programs that split connections and roll a bad canary back by themselves.
+
+::
+
+    controller ──state──► router process ──► pinned maps ◄── sk_lookup program ◄── SYN of a client
+    (owner's uid)         (3 capabilities)        ▲
+    replica ◄── one read-only word: drain? ───────┴───────── sentinel programs ◄── sockets, scheduler, exits
+
+Everything is pinned before the first connection, so the split and the roll-back need no process of ours.
+
+* `layout`     the maps as structures, field for field those of ``bpf/control.h``
+* `pinned`     one deployment's programs and maps: load, pin, find again, remove
+* `apply`      write a route's state into the maps; read the kernel's verdict back
+* `listeners`  a replica's listening socket, taken from its process
+* `router`     the small privileged process (``python -m workbench.route.kernel.router``); `client` asks it
+* `route`      the :class:`~workbench.route.base.Route` made of these
+"""

@@ -1,0 +1,60 @@
+"""Ask the router process: one message a connection, descriptors beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import NoPrivilege, StagingError, from_json
+from .router import MESSAGE_BYTES
+
+_ANSWER_S = 30.0
+
+
+def ask(
+    folder: Path, message: dict[str, Any], descriptors: Sequence[int] = ()
+) -> tuple[dict[str, Any], list[int]]:
+    """Send one message to the router that listens in `folder`; return its answer and what it handed over.
+
+    Raises
+    ------
+    StagingError
+        If no router is there, or it ended before it answered.
+    WorkbenchError
+        Whatever it refused with.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+            line.settimeout(_ANSWER_S)
+            _connect(line, folder)
+            _check_peer(line)
+            socket.send_fds(line, [json.dumps(message).encode()], descriptors)
+            data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 1)
+    except OSError as error:
+        raise StagingError(f"the router does not answer: {error}", where=str(folder)) from error
+    if not data:
+        raise StagingError("the router ended before it answered", where=str(folder))
+    answer: dict[str, Any] = json.loads(data)
+    if "error" in answer:
+        raise from_json(answer["error"])
+    return answer, list(handed)
+
+
+def _connect(line: socket.socket, folder: Path) -> None:
+    handle = os.open(folder, os.O_PATH)
+    try:
+        line.connect(f"/proc/self/fd/{handle}/router.sock")
+    finally:
+        os.close(handle)
+
+
+def _check_peer(line: socket.socket) -> None:
+    peer = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", peer)
+    if uid not in (0, os.geteuid()):
+        raise NoPrivilege(f"the router's socket belongs to user {uid}", where="router")

@@ -1,0 +1,146 @@
+"""One deployment's programs and maps in the kernel: loaded once, pinned, found again by whoever comes later."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes as c
+import mmap
+import os
+import shutil
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...bpf.build import load_object
+from ...bpf.libbpf import BpfMap, BpfObject, Library, open_pinned
+from ...errors import NoPrivilege
+from .layout import REASONS, Control, Drains, Latencies, Replicas
+
+BPFFS = Path("/sys/fs/bpf")
+OBJECTS = Path(__file__).parents[1] / "bpf" / "build"
+SHARED = ("control", "replicas", "drains", "given")
+SENTINEL = (
+    "on_state", "on_ready", "on_read", "on_answer", "on_wakeup", "on_switch", "on_memory", "on_syscall", "on_exit",
+)  # fmt: skip
+
+_BPF_FS_MAGIC = 0xCAFE4A11
+_SPLIT_MAPS = (*SHARED, "listeners")
+_SENTINEL_MAPS = ("processes", "latencies", "watchdogs", "exchanges", "waiting", "statuses")
+_READY = "ready"
+
+T = TypeVar("T")
+
+
+class Pinned:
+    """The maps of one deployment; the structures are the kernel's own memory.
+
+    Parameters
+    ----------
+    library
+        libbpf.
+    folder
+        Where they are pinned, in a BPF file system.
+
+    Raises
+    ------
+    TraceError, NoPrivilege
+        If they are not there, or we may not use them.
+    """
+
+    def __init__(self, library: Library, folder: Path) -> None:
+        self.folder = folder
+        self.listeners = open_pinned(library, folder / "listeners", 4, 8)
+        self.processes = open_pinned(library, folder / "processes", 4, 4)
+        self.drain_map = open_pinned(library, folder / "drains", 4, 8)
+        self.control = self._map(library, "control", Control)
+        self.replicas = self._map(library, "replicas", Replicas)
+        self.latencies = self._map(library, "latencies", Latencies)
+        self.drains = self._map(library, "drains", Drains)
+
+    def _map(self, library: Library, name: str, shape: type[T]) -> T:
+        handle = open_pinned(library, self.folder / name, 4, 8)
+        kind: Any = shape
+        pages = -(-c.sizeof(kind) // mmap.PAGESIZE) * mmap.PAGESIZE
+        memory = mmap.mmap(handle.fd, pages, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        os.close(handle.fd)
+        mapped: T = kind.from_buffer(memory)
+        return mapped
+
+
+def load(library: Library, folder: Path) -> None:
+    """Load the programs, attach and pin them, unless that was done. The split does nothing before it has a port.
+
+    Raises
+    ------
+    TraceError, NoPrivilege
+        If the kernel refuses; nothing stays behind.
+    """
+    if (folder / _READY).is_dir():
+        return
+    remove(folder)
+    folder.mkdir(parents=True)
+    objects: list[BpfObject] = []
+    try:
+        split = BpfObject(library, "split", load_object("split", OBJECTS), {})
+        objects.append(split)
+        shared = {name: split.map(name) for name in SHARED}
+        sentinel = BpfObject(library, "sentinel", load_object("sentinel", OBJECTS), shared)
+        objects.append(sentinel)
+        for program in SENTINEL:
+            sentinel.attach(program)
+        sentinel.run("start_watchdog")
+        split.attach_netns("split")
+        split.pin(_SPLIT_MAPS, folder)
+        sentinel.pin(_SENTINEL_MAPS, folder)
+        (folder / _READY).mkdir()  # last: half a route is none
+    except BaseException:
+        remove(folder)
+        raise
+    finally:
+        for one in objects:
+            one.close()
+
+
+def remove(folder: Path) -> None:
+    """Unpin everything of one deployment: the kernel detaches and frees it."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def mount() -> None:
+    """Mount the BPF file system where everybody looks for it, unless it is there.
+
+    Raises
+    ------
+    NoPrivilege
+        If it is not and we may not.
+    """
+    if is_mounted():
+        return
+    libc = c.CDLL(None, use_errno=True)
+    if libc.mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700"):
+        raise NoPrivilege(
+            f"the BPF file system cannot be mounted: {os.strerror(c.get_errno())}",
+            where=str(BPFFS),
+            fix=f"mount -t bpf bpf {BPFFS}, as root",
+        )
+
+
+def is_mounted() -> bool:
+    """Return whether the BPF file system is where it belongs."""
+    fields = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    return any(field[1] == str(BPFFS) and field[2] == "bpf" for field in fields)
+
+
+def reason_name(number: int) -> str:
+    """Return a trigger's name."""
+    return REASONS[number] if number < len(REASONS) else str(number)
+
+
+def key_bytes(number: int) -> bytes:
+    """Return a map's key."""
+    return number.to_bytes(4, "little")
+
+
+def set_number(table: BpfMap, key: int, value: int) -> None:
+    """Write a whole number into a map."""
+    table.set(key_bytes(key), value.to_bytes(table.value_size, "little"))

@@ -1,0 +1,267 @@
+"""The route whose data path is the kernel; its controllers share a state file, as those of the proxy do."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ... import atomic, codec
+from ...bpf import capabilities
+from ...errors import NoPrivilege, StagingError, WorkbenchError, from_json
+from ...store import owner
+from ..base import Halt, Launch
+from ..meters import RouteStats, TrackStats
+from ..policy import Verdict
+from ..state import Endpoint, RouteState, roll_back
+from ..statefile import StateFile
+from . import client
+from .layout import drain_word
+from .listeners import listener_of
+from .pinned import OBJECTS
+from .router import PINS, RIGHTS
+
+IMPLEMENTATION = "kernel (sk_lookup)"
+_POLL_S = 0.01
+_REVIVE_S = 30.0
+_HOST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def unavailable() -> str:
+    """Return why this machine cannot route in the kernel; empty when it can."""
+    if not capabilities.held(RIGHTS):
+        return "it needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+    if Path("/proc/self/ns/pid").stat().st_ino != _HOST_PID_NAMESPACE:
+        return "processes are numbered by a container, so the kernel's tracepoints would name strangers"
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return "this kernel carries no type information (BTF)"
+    if not all((OBJECTS / f"{name}.bpf.o").exists() for name in ("split", "sentinel")):
+        return "its programs are not built: python -m workbench.bpf.build"
+    try:
+        from ...bpf.libbpf import Library
+
+        Library()
+    except WorkbenchError as error:
+        return error.what
+    return ""
+
+
+class KernelRoute:
+    """A :class:`~workbench.route.base.Route` made of pinned programs and a small process that may change them.
+
+    Parameters
+    ----------
+    folder
+        A folder of its own; made when absent. Holds the state (``route.json``), who runs (``router.json``),
+        the router's socket and log.
+    launch
+        Starts the router again when a controller finds it dead; the data path does not wait for that.
+    port
+        Of the service; 0 lets the system choose at the first start.
+    """
+
+    implementation = IMPLEMENTATION
+
+    def __init__(self, folder: Path, launch: Launch, *, port: int = 0) -> None:
+        self.folder = folder
+        self.log = folder / "router.log"
+        self.key = _key(folder)
+        self._launch, self._port = launch, port
+        self._file = StateFile(folder / "route.json")
+        self._about = folder / "router.json"
+
+    def start(self, launch: Launch) -> None:
+        """Start the router process; :meth:`wait_ready` has it load the programs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file.create(RouteState())
+        (self.folder / "router.error").unlink(missing_ok=True)
+        command = [sys.executable, "-m", "workbench.route.kernel.router", "--folder", str(self.folder)]
+        who = launch(command, self.log)
+        atomic.write_bytes(self._about, json.dumps({**self._known(), "owner": who}).encode())
+
+    def wait_ready(self, timeout_s: float) -> str:
+        """Return the service's URL once the kernel splits its connections.
+
+        Raises
+        ------
+        PortInUse
+            If another process has the asked port.
+        StagingError, TraceError, NoPrivilege
+            If it did not start.
+        """
+        opened = self._open(int(self._known().get("port", self._port)), timeout_s)
+        atomic.write_bytes(self._about, json.dumps({**self._known(), "port": opened["port"]}).encode())
+        self._apply(self._file.read())
+        return self.url()
+
+    def alive(self) -> bool:
+        """Whether the router process runs; the kernel's split needs it only to change."""
+        return owner.alive(self._known().get("owner", ""))
+
+    def url(self) -> str:
+        """Return the service's URL; empty before the first start."""
+        port = self._known().get("port")
+        return f"http://127.0.0.1:{port}" if port else ""
+
+    def state(self) -> RouteState:
+        """Return what the route does: what it was told, and what the kernel has decided since."""
+        if not self._file.path.exists():
+            return RouteState()
+        state = self._file.read()
+        if state.canary is None or "port" not in self._known():
+            return state
+        after = self._reconciled(state)
+        return state if after == state else self.update(lambda now: now)
+
+    def update(self, change: Callable[[RouteState], RouteState]) -> RouteState:
+        """Apply one transition; in force for every connection that comes later."""
+        if "port" not in self._known():  # the first push, before the programs are loaded
+            return self._file.update(change)
+        self._revive()
+        after = self._file.update(lambda state: change(self._reconciled(state)))
+        self._apply(after)
+        return after
+
+    def refresh(self) -> None:
+        """Tell the kernel again what the state says: it may have learnt from the stable track meanwhile."""
+        if "port" in self._known():
+            self._apply(self._file.read())
+
+    def drained(self, endpoints: Sequence[Endpoint], timeout_s: float) -> bool:
+        """Wait until these replicas answer nobody and no open connection has asked for a second."""
+        words = [drain_word(one.id) for one in endpoints]
+        until = time.monotonic() + timeout_s
+        while words and "port" in self._known():
+            if self._ask({"do": "quiet", "words": words})[0]["quiet"]:
+                break
+            if time.monotonic() > until:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def drain_descriptor(self, replica_id: str) -> tuple[int, int]:
+        """Return a read-only descriptor of the drain words, and the replica's place among them.
+
+        The caller closes it once the replica has inherited it.
+        """
+        if "port" not in self._known():
+            self.wait_ready(_REVIVE_S)
+        answer, (handle,) = self._ask({"do": "drain", "id": replica_id})
+        return handle, int(answer["word"])
+
+    def stats(self) -> RouteStats | None:
+        """Return the kernel's counters; ``None`` while the router does not answer."""
+        if not self.alive() or "port" not in self._known():
+            return None
+        try:
+            state = self._file.read()
+            reading = self._reading(state)
+        except WorkbenchError:
+            return None
+        tracks = {name: codec.from_json(one) for name, one in reading["tracks"].items()}
+        return RouteStats(
+            implementation=IMPLEMENTATION,
+            pid=owner.pid_of(self._known()["owner"]),
+            generation=reading["generation"],
+            since_ns=int(self._about.stat().st_mtime * 1e9),
+            tracks={"stable": TrackStats(), "canary": TrackStats(), **tracks},
+            in_flight=reading["in_flight"],
+            unanswered=0,
+        )
+
+    def stop(self, halt: Halt) -> None:
+        """Detach and unpin everything, then end the router."""
+        with contextlib.suppress(WorkbenchError):
+            self._ask({"do": "close"})
+        halt(self._known().get("owner", ""))
+
+    def _reconciled(self, state: RouteState) -> RouteState:
+        """Return the state with the kernel's own roll-back, if it did one."""
+        if state.canary is None:
+            return state
+        reading = self._reading(state)
+        if reading["version"] != state.canary.version:
+            return state
+        evidence = codec.from_json(reading["verdict"])
+        assert isinstance(evidence, Verdict)
+        return roll_back(state, decided_ns=evidence.decided_ns, evidence=evidence, by="sentinel")
+
+    def _reading(self, state: RouteState) -> dict[str, Any]:
+        return self._ask({"do": "read", "state": codec.to_json(state), "listeners": []})[0]
+
+    def _apply(self, state: RouteState) -> None:
+        """Have the kernel do what the state says, handing over the listeners it lacks."""
+        missing = self._reading(state)["missing"]
+        ends = [e for t in (state.stable, state.canary) if t for e in t.endpoints if e.id in missing]
+        with contextlib.ExitStack() as stack:
+            sockets = {}
+            for one in ends:
+                with contextlib.suppress(StagingError):  # it died meanwhile: the supervisor starts it again
+                    sockets[one.id] = stack.enter_context(listener_of(one.pid, one.port)).fileno()
+            message = {"do": "apply", "state": codec.to_json(state), "listeners": list(sockets)}
+            self._ask(message, list(sockets.values()))
+
+    def _ask(self, message: dict[str, Any], handles: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
+        try:
+            return client.ask(self.folder, {"key": self.key, **message}, handles)
+        except StagingError:
+            if self.alive():
+                raise
+            self._revive()
+            return client.ask(self.folder, {"key": self.key, **message}, handles)
+
+    def _revive(self) -> None:
+        if not self.alive():
+            self.start(self._launch)
+            self._open(int(self._known()["port"]), _REVIVE_S)
+
+    def _open(self, port: int, timeout_s: float) -> dict[str, Any]:
+        until = time.monotonic() + timeout_s
+        while True:
+            try:
+                return client.ask(self.folder, {"do": "open", "key": self.key, "port": port})[0]
+            except StagingError:
+                self._raise_start_error()
+                if not self.alive() or time.monotonic() > until:
+                    raise
+                time.sleep(_POLL_S)
+
+    def _raise_start_error(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            raise from_json(json.loads((self.folder / "router.error").read_bytes()))
+
+    def _known(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self._about.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+
+def remove_pins(folder: Path) -> None:
+    """Unpin what a deployment's folder had in the kernel, without its router; for root, after an accident.
+
+    Raises
+    ------
+    NoPrivilege
+        If we may not.
+    """
+    from .pinned import remove
+
+    try:
+        remove(PINS / str(os.geteuid()) / _key(folder))
+    except PermissionError as error:
+        raise NoPrivilege("what is pinned is the router's", where=str(PINS), fix="run as root") from error
+
+
+def _key(folder: Path) -> str:
+    """Return a deployment's name among what is pinned; a BPF file system allows no dots."""
+    readable = re.sub(r"[^a-z0-9]+", "-", folder.parent.name.lower())[:40].strip("-") or "route"
+    return f"{readable}-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"

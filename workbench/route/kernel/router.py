@@ -1,0 +1,204 @@
+"""The small privileged process between a deployment's owner and the kernel.
+
+::
+
+    python -m workbench.route.kernel.router --folder FOLDER
+
+It starts as root (or with its three capabilities under a service manager), listens on ``FOLDER/router.sock``,
+gives up everything but CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and answers one message a connection (see
+`client`). The programs it loads are fixed, what they do is data; the kernel vouches for who asks
+(``SO_PEERCRED``), and a user reaches only what was pinned for that user. It holds nothing that matters: killed
+at any moment, the split and the roll-back go on, and the next one finds what is pinned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from ... import codec
+from ...bpf import capabilities
+from ...bpf.libbpf import Library, open_pinned
+from ...errors import BadRequest, NoPrivilege, ServeError, WorkbenchError
+from ..state import RouteState
+from . import apply as kernel
+from . import pinned
+from .layout import drain_word
+from .reserve import Reservation
+
+MESSAGE_BYTES = 200_000
+MOST_DESCRIPTORS = 128
+PINS = pinned.BPFFS / "mlops"
+RIGHTS = (capabilities.CAP_BPF, capabilities.CAP_PERFMON, capabilities.CAP_NET_ADMIN)
+
+_CLIENT_S = 2.0
+_QUIET_S = 1.0
+_KEY = re.compile(r"[a-z0-9-]{1,80}")
+
+
+class Router:
+    """Serves the owners of deployments, one message at a time."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._library = Library()
+        self._open: dict[Path, pinned.Pinned] = {}
+        self._reserved: dict[Path, Reservation] = {}
+
+    def run(self) -> None:
+        """Answer until the process is told to end."""
+        while True:
+            client, _ = self._listener.accept()
+            with client, contextlib.suppress(OSError):
+                client.settimeout(_CLIENT_S)
+                self._serve(client)
+
+    def _serve(self, client: socket.socket) -> None:
+        peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        _, uid, _ = struct.unpack("3i", peer)
+        data, descriptors, _, _ = socket.recv_fds(client, MESSAGE_BYTES, MOST_DESCRIPTORS)
+        answer: dict[str, Any]
+        handed: list[int] = []
+        try:
+            answer, handed = self._answer(uid, json.loads(data), descriptors)
+        except WorkbenchError as error:
+            answer = {"error": error.to_json()}
+        except (ValueError, TypeError, LookupError) as error:
+            answer = {"error": BadRequest(f"no such message: {error}", where="router").to_json()}
+        except OSError as error:
+            answer = {"error": ServeError(f"the router failed: {error}", where="router").to_json()}
+        finally:
+            for one in descriptors:
+                os.close(one)
+        try:
+            socket.send_fds(client, [json.dumps(answer).encode()], handed)
+        finally:
+            for one in handed:
+                os.close(one)
+
+    def _answer(self, uid: int, ask: dict[str, Any], handed: list[int]) -> tuple[dict[str, Any], list[int]]:
+        if not _KEY.fullmatch(ask["key"]):
+            raise BadRequest("no such key", where="router")
+        folder = Path(str(uid)) / str(ask["key"])  # from PINS, where we are: only root may walk there
+        if ask["do"] == "open":
+            return self._begin(folder, int(ask["port"])), []
+        if ask["do"] == "close":
+            self._end(folder)
+            return {}, []
+        if ask["do"] == "drain":
+            return self._drain(folder, ask["id"])
+        route = self._pinned(folder)
+        if ask["do"] == "quiet":
+            return {"quiet": all(kernel.is_quiet(route, int(w), _QUIET_S) for w in ask["words"])}, []
+        state = codec.from_json(ask["state"])
+        if not isinstance(state, RouteState):
+            raise BadRequest("no route state", where="router")
+        if ask["do"] == "apply" and state.generation >= route.control.generation:
+            kernel.apply(route, state, dict(zip(ask["listeners"], handed, strict=True)))
+        return self._reading(route, state), []
+
+    def _reading(self, route: pinned.Pinned, state: RouteState) -> dict[str, Any]:
+        tracks = {name: track for name in ("stable", "canary") if (track := state.track(name))}
+        verdict = kernel.verdict(route)
+        return {
+            "missing": [one.id for one in kernel.missing(route, state)],
+            "verdict": codec.to_json(verdict[1]) if verdict else None,
+            "version": verdict[0] if verdict else 0,
+            "tracks": {n: codec.to_json(kernel.track_stats(route, t.version)) for n, t in tracks.items()},
+            "in_flight": kernel.in_flight(route, state),
+            "late": route.control.late,
+            "latency_ns": route.control.latency_ns,
+            "generation": route.control.generation,
+        }
+
+    def _begin(self, folder: Path, port: int) -> dict[str, Any]:
+        if folder not in self._reserved:
+            known = self._pinned(folder).control.port if (folder / "ready").is_dir() else 0
+            self._reserved[folder] = Reservation(known or port, again=bool(known))
+        pinned.load(self._library, folder)
+        control = self._pinned(folder).control
+        control.address4[:] = socket.inet_pton(socket.AF_INET, "127.0.0.1")
+        control.address6[:] = socket.inet_pton(socket.AF_INET6, "::1")
+        control.port = self._reserved[folder].port
+        return {"port": control.port}
+
+    def _end(self, folder: Path) -> None:
+        self._open.pop(folder, None)
+        pinned.remove(folder)
+        reserved = self._reserved.pop(folder, None)
+        if reserved is not None:
+            reserved.close()
+
+    def _drain(self, folder: Path, replica_id: str) -> tuple[dict[str, Any], list[int]]:
+        word = drain_word(replica_id)
+        self._pinned(folder).drains[word] = 0
+        table = open_pinned(self._library, folder / "drains", 4, 8, read_only=True)
+        return {"word": word}, [table.fd]
+
+    def _pinned(self, folder: Path) -> pinned.Pinned:
+        if folder not in self._open:
+            self._open[folder] = pinned.Pinned(self._library, folder)
+        return self._open[folder]
+
+
+def listen(folder: Path) -> socket.socket:
+    """Return the socket clients come to, only for the owner of `folder`."""
+    uid = folder.stat().st_uid
+    handle = os.open(folder, os.O_PATH)
+    try:  # by descriptor, because a socket's path may have no more than 107 bytes
+        path = Path(f"/proc/self/fd/{handle}/router.sock")
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(str(path))
+        path.chmod(0o600)
+        os.chown(path, uid, -1)
+        listener.listen(64)
+    finally:
+        os.close(handle)
+    return listener
+
+
+def prepare_pins(uid: int) -> None:
+    """Make the place for what is pinned for one user, while we still may, and go there."""
+    pinned.mount()
+    place = PINS / str(uid)
+    place.mkdir(parents=True, exist_ok=True)
+    for path in (PINS, place):
+        if os.geteuid() == 0:
+            os.chown(path, capabilities.NOBODY, capabilities.NOBODY)
+            path.chmod(0o700)
+    os.chdir(PINS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start from the command line; a failure is one line of JSON in ``FOLDER/router.error``."""
+    line = argparse.ArgumentParser(prog="python -m workbench.route.kernel.router")
+    line.add_argument("--folder", required=True, type=Path, help="where to listen; its owner may ask")
+    folder = line.parse_args(arguments).folder
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        if not capabilities.held(RIGHTS):
+            raise NoPrivilege("the router has not its rights", where="router", fix="start it as root")
+        listener = listen(folder)
+        prepare_pins(folder.stat().st_uid)
+        router = Router(listener)
+        capabilities.drop(RIGHTS)
+    except WorkbenchError as error:
+        print(error, file=sys.stderr)
+        (folder / "router.error").write_text(json.dumps(error.to_json()))
+        return 1
+    router.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
