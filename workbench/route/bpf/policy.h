@@ -26,34 +26,28 @@ static __always_inline u32 count_bits(u64 x)
 	return (x * 0x0101010101010101ull) >> 56;
 }
 
-/*
- * Send the clients of the canary away and name the guilty replica. A function of its own, so that the verifier walks
- * its loop once and not at every place that may flip.
- */
-__noinline int send_away(u32 guilty)
+/* Send the clients of one replica of the canary away, and name it if it is the guilty one. */
+static long send_away_from(u64 n, u32 *guilty)
 {
 	struct control *c = the_control();
-	u32 first, n;
+	struct replica *one;
+	u64 *word;
+	u32 index, at;
 
 	if (!c)
+		return 1;
+	index = (c->canary & (TRACKS - 1)) * PER_TRACK + n;
+	one = replica_at(index);
+	if (!one || !one->pid)
 		return 0;
-	first = (c->canary & (TRACKS - 1)) * PER_TRACK;
-	for (n = 0; n < PER_TRACK; n++) {
-		struct replica *one = replica_at(first + n);
-		u64 *word;
-		u32 at;
-
-		if (!one || !one->pid)
-			continue;
-		if (first + n == guilty) {
-			c->audit.pid = one->pid;
-			__builtin_memcpy(c->audit.command, one->command, sizeof(one->command));
-		}
-		at = one->word;
-		word = bpf_map_lookup_elem(&drains, &at);
-		if (word)
-			*word = 1;
+	if (index == *guilty) {
+		c->audit.pid = one->pid;
+		__builtin_memcpy(c->audit.command, one->command, sizeof(one->command));
 	}
+	at = one->word;
+	word = bpf_map_lookup_elem(&drains, &at);
+	if (word)
+		*word = 1;
 	return 0;
 }
 
@@ -69,7 +63,7 @@ static __always_inline void flip(struct control *c, u32 reason, u64 breach_ns, u
 	c->audit.stable = stable;
 	c->audit.budget = budget;
 	c->audit.reason = reason;
-	send_away(guilty);
+	bpf_loop(PER_TRACK, send_away_from, &guilty, 0);
 }
 
 /* Remember one outcome of a track and judge: a canary with `breaches` more bad ones than stable must go. */

@@ -419,11 +419,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
  * budget, or when two or more have been read and none was answered for as long. One alone may be a client that
  * stopped in the middle of its request.
  */
-__noinline int look(u32 index)
+static long look(u64 n, u32 *first)
 {
-	struct replica *one = replica_at(index);
 	u64 unread, silent, now = bpf_ktime_get_ns();
 	struct control *c = the_control();
+	struct replica *one = replica_at(*first + n);
+	u32 index = *first + n;
 
 	if (!c || !one || !one->pid)
 		return 0;
@@ -440,13 +441,12 @@ static int on_tick(void *map, int *key, struct watchdog *dog)
 {
 	struct control *c = the_control();
 	u64 next = IDLE_TICK_NS;
-	u32 n, first;
+	u32 first;
 
 	if (c && c->state == ACTIVE && c->hang_ns) {
 		first = (c->canary & (TRACKS - 1)) * PER_TRACK;
 		next = TICK_NS;
-		for (n = 0; n < PER_TRACK; n++)
-			look(first + n);
+		bpf_loop(PER_TRACK, look, &first, 0);
 	}
 	bpf_timer_start(&dog->timer, next, 0);
 	return 0;

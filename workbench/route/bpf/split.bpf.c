@@ -10,7 +10,7 @@
 
 #define AF_INET 2
 #define AF_INET6 10
-#define TRIES 8
+#define TRIES 32
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
