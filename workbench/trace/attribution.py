@@ -9,6 +9,8 @@ from .rows import Frame
 
 NO_PYTHON = Frame("native", "(no Python frames)", "")
 _LIBRARY_PARTS = ("site-packages", "dist-packages", "<frozen")
+_MAGIC_RUNNER = "workbench/magics/cell.py"
+_HANDS_ON = ("Module._wrapped_call_impl", "Module._call_impl")
 _STANDARD = sysconfig.get_path("stdlib")
 
 
@@ -33,10 +35,22 @@ def line_of(stack: Iterable[Frame]) -> Frame:
 
 
 def readable(stack: Iterable[Frame]) -> list[Frame]:
-    """Return a stack, outermost first, without what runs a notebook cell (event loop, IPython)."""
+    """Return a stack, outermost first, without plumbing.
+
+    What runs a notebook cell is left out (event loop, IPython, the magic that traces), and what only hands a
+    call on (``torch.nn.Module.__call__``), unless the stack ends there.
+
+    Examples
+    --------
+    >>> stack = [Frame("python", "run", "/x/ipykernel/loop.py"), Frame("python", "<module>", "In[3]", 2, 3)]
+    >>> [frame.file for frame in readable(stack)]
+    ['In[3]']
+    """
     frames = list(stack)
-    first = next((index for index, frame in enumerate(frames) if frame.cell), 0)
-    return frames[first:]
+    magic = max((n for n, frame in enumerate(frames) if frame.file.endswith(_MAGIC_RUNNER)), default=-1)
+    first = next((n for n, frame in enumerate(frames) if frame.cell and n > magic), magic + 1)
+    kept = [frame for frame in frames[first:-1] if not _hands_on(frame)]
+    return kept + frames[first:][-1:]
 
 
 def label(frame: Frame) -> str:
@@ -90,6 +104,10 @@ def is_own(frame: Frame) -> bool:
     if frame is NO_PYTHON or frame.kind != "python":
         return False
     return not frame.file.startswith(_STANDARD) and not any(part in frame.file for part in _LIBRARY_PARTS)
+
+
+def _hands_on(frame: Frame) -> bool:
+    return frame.name in _HANDS_ON and frame.file.endswith("torch/nn/modules/module.py")
 
 
 def _in_cell(frame: Frame) -> bool:

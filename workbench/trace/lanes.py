@@ -18,6 +18,7 @@ from .rows import OffCpu
 
 BINS = 240
 SERIES = 4
+_SAMPLES_A_BIN = 4
 OTHER = "other"
 Values = NDArray[np.float64]
 Event = tuple[str, int, int, float]
@@ -59,14 +60,19 @@ class Lane:
 def lanes(trace: Trace, bins: int = BINS) -> list[Lane]:
     """Return the lanes that have anything in them, in the order they are drawn."""
     end_ns = length_ns(trace)
-    width_s = end_ns / bins / 1e9
     found = []
     for name, unit, events, per_second in _sources(trace):
         rows = list(events)
         if rows:
-            scale = 1 / width_s if per_second else 1.0
-            found.append(Lane(name, unit, _series(rows, end_ns, bins, scale)))
+            parts = min(bins, _steady_bins(trace)) if name == "CPU" else bins
+            scale = parts / end_ns * 1e9 if per_second else 1.0
+            found.append(Lane(name, unit, _series(rows, end_ns, parts, scale)))
     return found
+
+
+def _steady_bins(trace: Trace) -> int:
+    """Return how many bins leave each enough samples to be steady: a sample is one or none."""
+    return max(int(trace.meta.wall_s * trace.meta.hz / _SAMPLES_A_BIN), 24)
 
 
 def length_ns(trace: Trace) -> int:

@@ -6,7 +6,7 @@ picture too, drawn from the same data.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..render.svg import Bar, Node, Picture, bars, graph
 from ..render.table import Table
@@ -21,10 +21,15 @@ WORST = 8
 _CLEAN_DB = 60.0  # a signal this far above its quantization noise fills the bar
 
 
-def mimebundle(result: Result) -> dict[str, str]:
-    """Return a result as text, and as HTML with its pictures."""
+def mimebundle(result: Result) -> dict[str, Any]:
+    """Return a result as text, as HTML with its pictures, and a profile as a live view too."""
     drawn = "".join(f"<div>{picture.html()}</div>" for picture in pictures(result))
-    return {"text/plain": result.text(), "text/html": result.html() + drawn}
+    bundle: dict[str, Any] = {"text/plain": result.text(), "text/html": result.html() + drawn}
+    if "report" in result.details:
+        from .profile import live_data
+
+        bundle |= live_data(result.details["report"], result.title)
+    return bundle
 
 
 def pictures(result: Result) -> list[Picture]:

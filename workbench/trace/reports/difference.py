@@ -95,7 +95,9 @@ def lines_difference(before: Trace, after: Trace, limit: int = 15) -> Table:
     blocked = before.offcpu is not None and after.offcpu is not None
     memory = before.allocations is not None and after.allocations is not None
     rows = [_line_row(first, second, blocked, memory) for first, second in pairs.values()]
-    rows.sort(key=lambda row: (-abs(_number(row[4])), -abs(_number(row[6])), str(row[0])))
+    rows.sort(
+        key=lambda row: (-abs(_number(row[4])), -abs(_number(row[7])), -abs(_number(row[6])), str(row[0]))
+    )
     columns = (
         "line",
         "source",
