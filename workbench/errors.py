@@ -27,6 +27,8 @@
     │   ├── StepFailed            a step ended with an error we did not foresee; carries its log
     │   └── RunCancelled
     ├── PackageError
+    │   ├── UntrustedPackage      not signed by a key that is trusted
+    │   └── RegistryError         a registry refused, or is not there
     ├── ServeError
     │   ├── BadRequest            a request that does not fit the protocol or the signature
     │   └── PortInUse
@@ -211,6 +213,14 @@ class RunCancelled(RunError):
 
 class PackageError(WorkbenchError):
     """Raised when a bundle cannot be packed, unpacked or verified."""
+
+
+class UntrustedPackage(PackageError):
+    """Raised when no trusted key signed a package; it is never loaded."""
+
+
+class RegistryError(PackageError):
+    """Raised when a registry refuses, or goes away; what was transferred so far is kept."""
 
 
 class ServeError(WorkbenchError):

@@ -13,33 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.package.conftest import ENVIRONMENT, LINEAGE, MANIFEST, SIGNATURE, do_pack
 from workbench import codec
 from workbench.errors import CorruptArtifact, MissingInput, PackageError, UnsafePath
-from workbench.package import EnvironmentLock, Limits, PackageReport, inspect, pack, unpack
+from workbench.package import Limits, inspect, unpack
 from workbench.package import layout as oci
-from workbench.types import Manifest, Signature, TensorSpec
-
-ENVIRONMENT = EnvironmentLock("cpython 3.11.2", "linux x86_64", ("numpy==2.4.6", "torch==2.13.0"))
-SIGNATURE = Signature((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch",)),))
-MANIFEST = Manifest("compiled", (), SIGNATURE, code="0.1.0")
-LINEAGE = {"commit": "0" * 40, "data": {"calibration": "sha256:" + "1" * 64}}
-
-
-@pytest.fixture
-def compiled(tmp_path: Path) -> Path:
-    folder = tmp_path / "compiled"
-    (folder / "weights").mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(b"\x08\x0a" * 5000)
-    (folder / "weights" / "part-0.bin").write_bytes(os.urandom(3_000_000))
-    (folder / "weights" / "empty.bin").write_bytes(b"")
-    (folder / "signature.json").write_text(codec.dumps(SIGNATURE))
-    (folder / "backend.json").write_text('{"backend": "onnxruntime"}')
-    return folder
-
-
-def do_pack(compiled: Path, out: Path, **changes: Any) -> PackageReport:
-    facts = {"manifest": MANIFEST, "lineage": LINEAGE, "environment": ENVIRONMENT, "name": "tiny:int8"}
-    return pack(compiled, out, **{**facts, **changes})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -295,9 +273,9 @@ def test_a_descriptor_of_something_else_is_refused(
     [
         ("oci-layout", b'{"imageLayoutVersion": "9"}', "layout version '9'"),
         ("oci-layout", b"[" * 100_000, "not JSON"),
-        ("index.json", b'{"manifests": []}', "exactly one manifest"),
+        ("index.json", b'{"manifests": []}', "exactly one package"),
         ("index.json", b"[]", "not a JSON object"),
-        ("index.json", b'{"manifests": [7]}', "not a descriptor"),
+        ("index.json", b'{"manifests": [7]}', "no list of manifests"),
     ],
 )
 def test_a_folder_that_is_no_package_is_refused(

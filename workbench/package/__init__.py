@@ -5,20 +5,38 @@
     oci-layout                   the layout's version
     index.json                   names the manifest by digest
     blobs/sha256/<hex>           manifest ─> config  (signature, lineage, backend, environment lock)
-                                          ─> layers  (one blob per file, its path as title annotation)
+                                          ─> layers  (one blob per file, its path as title annotation,
+                                                      and the bill of materials)
+                                 and, when signed, the signature's manifest, which names the package's
 
 Every byte is reached through a digest, so checking :data:`index.json`'s one digest checks all. The files are
 blobs of their own rather than a tar: equal files are stored once, nothing has an owner, a time or a link to
 get wrong, and there is no archive to unpack that could be a bomb.
 
-Nothing here needs more than the standard library.
+Only signing needs more than the standard library.
 """
 
 from __future__ import annotations
 
+from .blobs import Limits
 from .environment import EnvironmentLock, lock
 from .layout import PackageReport
-from .reader import Limits, Package, inspect, unpack
+from .reader import Package, inspect, signatures, unpack
+from .reference import Reference
+from .transfer import pull_layout, push_layout
 from .writer import pack
 
-__all__ = ["EnvironmentLock", "Limits", "Package", "PackageReport", "inspect", "lock", "pack", "unpack"]
+__all__ = [
+    "EnvironmentLock",
+    "Limits",
+    "Package",
+    "PackageReport",
+    "Reference",
+    "inspect",
+    "lock",
+    "pack",
+    "pull_layout",
+    "push_layout",
+    "signatures",
+    "unpack",
+]

@@ -20,6 +20,9 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 ARTIFACT = "application/vnd.mlops-workbench.model.v1"
 CONFIG = "application/vnd.mlops-workbench.model.config.v1+json"
 FILE = "application/vnd.mlops-workbench.model.file.v1"
+SBOM = "application/vnd.cyclonedx+json"
+ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+EMPTY = "application/vnd.oci.empty.v1+json"
 
 TITLE = "org.opencontainers.image.title"
 """Annotation with a file's path, as other OCI clients that carry plain files write it."""
@@ -65,8 +68,8 @@ class Descriptor:
         return {**form, "annotations": {TITLE: self.title}} if self.title else form
 
     @classmethod
-    def of(cls, data: object, media_type: str, *, where: str) -> Descriptor:
-        """Read the OCI form of a blob that must be of `media_type`.
+    def of(cls, data: object, *media_types: str, where: str) -> Descriptor:
+        """Read the OCI form of a blob that must be of one of `media_types`.
 
         Raises
         ------
@@ -76,15 +79,21 @@ class Descriptor:
         if not isinstance(data, Mapping):
             raise PackageError("not a descriptor", where=where)
         found, digest, size = data.get("mediaType"), data.get("digest"), data.get("size")
-        if found != media_type:
-            raise PackageError(f"media type {found!r}", where=where, fix=f"expected {media_type}")
+        if not isinstance(found, str) or found not in media_types:
+            raise PackageError(
+                f"media type {found!r}", where=where, fix=f"expected {' or '.join(media_types)}"
+            )
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise PackageError(f"digest {digest!r} is not sha256:<64 hex digits>", where=where)
         if type(size) is not int or size < 0:
             raise PackageError(f"size {size!r} is not a number of bytes", where=where)
         notes = data.get("annotations") or {}
         title = notes.get(TITLE, "") if isinstance(notes, Mapping) else ""
-        return cls(media_type, digest, size, title if isinstance(title, str) else "")
+        return cls(found, digest, size, title if isinstance(title, str) else "")
+
+
+EMPTY_BLOB = Descriptor(EMPTY, "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2)
+"""The two bytes ``{}``: the config of an artifact that has none."""
 
 
 def blob_path(layout: Path, digest: str) -> Path:

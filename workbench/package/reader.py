@@ -7,41 +7,21 @@ before anything is written; the folder appears only after the last file was chec
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from .. import atomic
-from ..errors import CorruptArtifact, PackageError, UnsafePath
+from ..errors import PackageError, UnsafePath
 from . import layout as oci
+from . import signature
+from .blobs import Limits, copy_blob, open_blob, parse_document, read_blob, read_file
+from .keys import PublicKey
 from .layout import Descriptor
 from .staged import staged_folder
 
-_CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a package may cost before it is refused.
-
-    Parameters
-    ----------
-    total_bytes
-        All files together.
-    files
-        How many files.
-    document_bytes
-        The index, the manifest and the config, each.
-    """
-
-    total_bytes: int = 64 << 30
-    files: int = 10_000
-    document_bytes: int = 16 << 20
+_MOST_SIGNATURES = 64
 
 
 @dataclass(frozen=True)
@@ -59,12 +39,15 @@ class Package:
         ``environment_digest`` in JSON form.
     files
         Its files; `title` is the path.
+    sbom
+        Its CycloneDX bill of materials; packages of version 0.1.0 have none.
     """
 
     digest: str
     name: str
     config: Mapping[str, Any]
     files: tuple[Descriptor, ...]
+    sbom: Descriptor | None = None
 
 
 def inspect(layout: Path, *, limits: Limits | None = None) -> Package:
@@ -80,21 +63,73 @@ def inspect(layout: Path, *, limits: Limits | None = None) -> Package:
         If the folder is no package of ours, or above the limits.
     """
     bounds = limits or Limits()
-    root = _root(layout, bounds)
-    manifest = _document(_blob_bytes(layout, root, bounds), where="manifest")
+    root = root_of(layout, bounds)
+    head, layers = parts_of(read_blob(layout, root, bounds), str(layout), bounds)
+    config = parse_document(read_blob(layout, head, bounds), where="config")
+    files = tuple(layer for layer in layers if layer.media_type == oci.FILE)
+    sbom = next((layer for layer in layers if layer.media_type == oci.SBOM), None)
+    return Package(root.digest, str(config.get("name", "")), config, files, sbom)
+
+
+def parts_of(data: bytes, where: str, limits: Limits) -> tuple[Descriptor, tuple[Descriptor, ...]]:
+    """Return the config and the layers that a package's manifest names, checked against the limits.
+
+    Raises
+    ------
+    UnsafePath, PackageError
+        As :func:`inspect`.
+    """
+    manifest = parse_document(data, where="manifest")
     head = Descriptor.of(manifest.get("config"), oci.CONFIG, where="manifest, config")
     layers = manifest.get("layers")
     if not isinstance(layers, list):
-        raise PackageError("the manifest has no list of layers", where=str(layout))
-    files = tuple(
-        Descriptor.of(item, oci.FILE, where=f"manifest, layer {at}") for at, item in enumerate(layers)
+        raise PackageError("the manifest has no list of layers", where=where)
+    found = tuple(
+        Descriptor.of(item, oci.FILE, oci.SBOM, where=f"manifest, layer {at}")
+        for at, item in enumerate(layers)
     )
-    _check_files(layout, files, bounds)
-    config = _document(_blob_bytes(layout, head, bounds), where="config")
-    return Package(root.digest, str(config.get("name", "")), config, files)
+    _check_files(where, tuple(layer for layer in found if layer.media_type == oci.FILE), limits)
+    return head, found
 
 
-def unpack(layout: Path, out: Path, *, limits: Limits | None = None) -> Package:
+def signatures(layout: Path, *, limits: Limits | None = None) -> list[bytes]:
+    """Return the envelopes of every signature of a layout's package; whose they are is another question.
+
+    Raises
+    ------
+    CorruptArtifact, PackageError
+        As :func:`inspect`.
+    """
+    bounds = limits or Limits()
+    package = root_of(layout, bounds).digest
+    found = []
+    for signed in signature_manifests(layout, bounds):
+        statement = statement_of(read_blob(layout, signed, bounds), package)
+        found.append(read_blob(layout, statement, bounds))
+    return found
+
+
+def signature_manifests(layout: Path, limits: Limits) -> list[Descriptor]:
+    """Return the manifests of a layout's signatures."""
+    entries = [one for one in _entries(layout, limits) if one.get("artifactType") == oci.ENVELOPE]
+    return [
+        Descriptor.of(one, oci.MANIFEST, where="index.json, signature") for one in entries[:_MOST_SIGNATURES]
+    ]
+
+
+def statement_of(data: bytes, package: str) -> Descriptor:
+    """Return the envelope's blob that a signature's manifest names, if it is about this package."""
+    manifest = parse_document(data, where="signature")
+    subject = Descriptor.of(manifest.get("subject"), oci.MANIFEST, where="signature, subject")
+    layers = manifest.get("layers")
+    if subject.digest != package or not isinstance(layers, list) or len(layers) != 1:
+        raise PackageError("the signature is of another package, or has not one layer", where=package)
+    return Descriptor.of(layers[0], oci.ENVELOPE, where="signature, layer")
+
+
+def unpack(
+    layout: Path, out: Path, *, limits: Limits | None = None, trusted: Sequence[PublicKey] = ()
+) -> Package:
     """Check a package and write its files to `out`.
 
     Parameters
@@ -105,142 +140,74 @@ def unpack(layout: Path, out: Path, *, limits: Limits | None = None) -> Package:
         Must not exist, or be an empty folder. Appears whole or not at all.
     limits
         Refuse packages above these; generous by default.
+    trusted
+        Refuse packages that none of these keys signed; without any, a signature is not looked for.
 
     Raises
     ------
     CorruptArtifact, UnsafePath, PackageError
         As :func:`inspect`, for every blob.
+    UntrustedPackage
+        If none of the keys signed it; nothing of it was written then.
     StorageFull
         If the device is full; nothing is left behind.
     """
-    package = inspect(layout, limits=limits)
+    bounds = limits or Limits()
+    package = inspect(layout, limits=bounds)
+    if package.sbom is not None:
+        read_blob(layout, package.sbom, bounds)
+    if trusted:
+        signature.verify(package.digest, signatures(layout, limits=bounds), trusted)
     with staged_folder(out) as folder:
         for file in package.files:
             target = atomic.inside(folder, file.title)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _open_blob(layout, file) as reader, target.open("xb") as writer:
-                _copy(reader, writer, file)
+            with open_blob(layout, file) as reader, target.open("xb") as writer:
+                copy_blob(reader, writer, file)
     return package
 
 
-def _root(layout: Path, limits: Limits) -> Descriptor:
-    marker = _document(_file_bytes(layout / "oci-layout", limits), where="oci-layout")
+def root_of(layout: Path, limits: Limits) -> Descriptor:
+    """Return the manifest of a layout's one package."""
+    marker = parse_document(read_file(layout / "oci-layout", limits), where="oci-layout")
     if marker.get("imageLayoutVersion") != oci.LAYOUT_VERSION:
         raise PackageError(f"layout version {marker.get('imageLayoutVersion')!r}", where=str(layout))
-    index = _document(_file_bytes(layout / "index.json", limits), where="index.json")
+    packages = [one for one in _entries(layout, limits) if one.get("artifactType") != oci.ENVELOPE]
+    if len(packages) != 1:
+        raise PackageError("the index must name exactly one package", where=str(layout / "index.json"))
+    return Descriptor.of(packages[0], oci.MANIFEST, where="index.json")
+
+
+def _entries(layout: Path, limits: Limits) -> list[Mapping[str, Any]]:
+    index = parse_document(read_file(layout / "index.json", limits), where="index.json")
     entries = index.get("manifests")
-    if not isinstance(entries, list) or len(entries) != 1:
-        raise PackageError("the index must name exactly one manifest", where=str(layout / "index.json"))
-    return Descriptor.of(entries[0], oci.MANIFEST, where="index.json")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise PackageError("the index has no list of manifests", where=str(layout / "index.json"))
+    return entries
 
 
-def _check_files(layout: Path, files: tuple[Descriptor, ...], limits: Limits) -> None:
+def _check_files(where: str, files: tuple[Descriptor, ...], limits: Limits) -> None:
     total = sum(file.size_bytes for file in files)
     if len(files) > limits.files or total > limits.total_bytes:
         raise PackageError(
             f"{len(files):,} files of {total:,} bytes",
-            where=str(layout),
+            where=where,
             fix=f"at most {limits.files:,} files of {limits.total_bytes:,} bytes are unpacked",
         )
     seen: set[PurePosixPath] = set()
     for file in files:
         path = PurePosixPath(file.title)
         if not _is_plain(path, file.title):
-            raise UnsafePath(f"{file.title!r} is not a plain relative path", where=str(layout))
+            raise UnsafePath(f"{file.title!r} is not a plain relative path", where=where)
         if path in seen:
-            raise PackageError(f"{file.title!r} is there twice", where=str(layout))
+            raise PackageError(f"{file.title!r} is there twice", where=where)
         seen.add(path)
     for path in seen:
         if not seen.isdisjoint(path.parents):
-            raise PackageError(f"{path} lies below another file", where=str(layout))
+            raise PackageError(f"{path} lies below another file", where=where)
 
 
 def _is_plain(path: PurePosixPath, title: str) -> bool:
     """Whether a title is the one way to write a path below the folder, in characters a file name may have."""
     normal = path.as_posix() == title and bool(path.parts) and not path.is_absolute()
     return normal and ".." not in path.parts and title.isprintable()
-
-
-def _blob_bytes(layout: Path, descriptor: Descriptor, limits: Limits) -> bytes:
-    if descriptor.size_bytes > limits.document_bytes:
-        raise PackageError(
-            f"a document of {descriptor.size_bytes:,} bytes",
-            where=descriptor.digest,
-            fix=f"at most {limits.document_bytes:,} bytes are read",
-        )
-    with _open_blob(layout, descriptor) as reader:
-        data = reader.read(descriptor.size_bytes)
-    if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor.digest:
-        raise _corrupt("its bytes do not match its digest", descriptor)
-    return data
-
-
-def _copy(reader: BinaryIO, writer: BinaryIO, descriptor: Descriptor) -> None:
-    digest, left = hashlib.sha256(), descriptor.size_bytes
-    while chunk := reader.read(min(left, _CHUNK_BYTES)):
-        digest.update(chunk)
-        writer.write(chunk)
-        left -= len(chunk)
-    if left or "sha256:" + digest.hexdigest() != descriptor.digest:
-        raise _corrupt("its bytes do not match its digest", descriptor)
-    writer.flush()
-    os.fsync(writer.fileno())
-
-
-def _open_blob(layout: Path, descriptor: Descriptor) -> BinaryIO:
-    try:
-        reader = _open_plain(oci.blob_path(layout, descriptor.digest))
-    except FileNotFoundError as error:
-        raise _corrupt("it is missing", descriptor) from error
-    size = os.fstat(reader.fileno()).st_size
-    if size != descriptor.size_bytes:
-        reader.close()
-        raise _corrupt(f"it has {size:,} bytes, not {descriptor.size_bytes:,}", descriptor)
-    return reader
-
-
-def _file_bytes(path: Path, limits: Limits) -> bytes:
-    try:
-        with _open_plain(path) as reader:
-            data = reader.read(limits.document_bytes + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise PackageError(
-            f"no {path.name}", where=str(path.parent), fix="is it an OCI image layout?"
-        ) from error
-    if len(data) > limits.document_bytes:
-        raise PackageError(f"{path.name} is larger than {limits.document_bytes:,} bytes", where=str(path))
-    return data
-
-
-def _open_plain(path: Path) -> BinaryIO:
-    """Open a plain file: never through a link, and never waiting for a pipe's other end."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UnsafePath(f"cannot be opened as a plain file: {error.strerror}", where=str(path)) from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise UnsafePath("not a plain file", where=str(path))
-    return os.fdopen(handle, "rb")
-
-
-def _document(data: bytes, *, where: str) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise PackageError(f"the {where} is not JSON", where=where) from error
-    if not isinstance(document, dict):
-        raise PackageError(f"the {where} is not a JSON object", where=where)
-    return document
-
-
-def _corrupt(what: str, descriptor: Descriptor) -> CorruptArtifact:
-    name = f" ({descriptor.title})" if descriptor.title else ""
-    return CorruptArtifact(
-        f"the blob {descriptor.digest}{name} is damaged: {what}",
-        where=descriptor.digest,
-        fix="pack or pull it again",
-        digest=descriptor.digest,
-    )

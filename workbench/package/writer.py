@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from .. import codec
 from ..errors import MissingInput, PackageError, UnsafePath
 from ..types import Manifest
 from . import layout as oci
+from . import sbom, signature
 from .environment import EnvironmentLock
+from .keys import SigningKey
 from .layout import Descriptor, PackageReport
 from .staged import staged_folder
 
@@ -33,6 +36,7 @@ def pack(
     lineage: Mapping[str, Any],
     environment: EnvironmentLock,
     name: str,
+    key: SigningKey | None = None,
 ) -> PackageReport:
     """Pack a compiled folder.
 
@@ -50,6 +54,8 @@ def pack(
         The environment it was compiled in.
     name
         What it is called, e.g. ``minilm:int8``.
+    key
+        Signs it; without one it is not signed.
 
     Returns
     -------
@@ -73,16 +79,34 @@ def pack(
     with staged_folder(out) as folder:
         blobs = folder / "blobs" / "sha256"
         blobs.mkdir(parents=True)
-        layers = [_add_file(blobs, path, title) for path, title in _files(compiled)]
-        config = _config(compiled, manifest, lineage, environment, name)
-        head = _add_bytes(blobs, oci.CONFIG, config)
+        files = [_add_file(blobs, path, title) for path, title in _files(compiled)]
+        bill = sbom.bill_of_materials(name, codec.digest(manifest), files, environment, _facts(compiled))
+        layers = [*files, replace(_add_bytes(blobs, oci.SBOM, oci.canonical(bill)), title=sbom.FILE_NAME)]
+        head = _add_bytes(blobs, oci.CONFIG, _config(compiled, manifest, lineage, environment, name))
         root = _add_bytes(blobs, oci.MANIFEST, oci.canonical(_oci_manifest(head, layers)))
-        entry = {**root.to_json(), "artifactType": oci.ARTIFACT, "annotations": {oci.REF_NAME: name}}
-        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [entry]}
-        _write(folder / "index.json", oci.canonical(index))
-        _write(folder / "oci-layout", oci.canonical({"imageLayoutVersion": oci.LAYOUT_VERSION}))
-        unique = {d.digest: d.size_bytes for d in (*layers, head, root)}
-    return PackageReport(root.digest, name, len(layers), sum(unique.values()))
+        write_index(folder, root, name)
+        if key is not None:
+            sign(folder, root, name, lineage, key)
+        size = sum(blob.stat().st_size for blob in blobs.iterdir())
+    return PackageReport(root.digest, name, len(files), size)
+
+
+def write_index(folder: Path, root: Descriptor, name: str, signatures: Sequence[Descriptor] = ()) -> None:
+    """Write the two files that make a folder of blobs a layout."""
+    entry = {**root.to_json(), "artifactType": oci.ARTIFACT, "annotations": {oci.REF_NAME: name}}
+    entries = [entry, *({**one.to_json(), "artifactType": oci.ENVELOPE} for one in signatures)]
+    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries}
+    _write(folder / "index.json", oci.canonical(index))
+    _write(folder / "oci-layout", oci.canonical({"imageLayoutVersion": oci.LAYOUT_VERSION}))
+
+
+def sign(folder: Path, root: Descriptor, name: str, lineage: Mapping[str, Any], key: SigningKey) -> None:
+    """Put a signature of the package `root` into its layout, in place of any that is there."""
+    blobs = folder / "blobs" / "sha256"
+    statement = _add_bytes(blobs, oci.ENVELOPE, signature.envelope(root.digest, name, lineage, key))
+    empty = _add_bytes(blobs, oci.EMPTY, b"{}")
+    signed = _add_bytes(blobs, oci.MANIFEST, oci.canonical(signature.manifest(root, statement, empty)))
+    write_index(folder, root, name, (signed,))
 
 
 def _oci_manifest(config: Descriptor, layers: list[Descriptor]) -> dict[str, Any]:
@@ -93,6 +117,16 @@ def _oci_manifest(config: Descriptor, layers: list[Descriptor]) -> dict[str, Any
         "config": config.to_json(),
         "layers": [layer.to_json() for layer in layers],
     }
+
+
+def _facts(compiled: Path) -> dict[str, str]:
+    """Return what the bill of materials says of the model beside its name."""
+    try:
+        return {"backend": str(json.loads((compiled / "backend.json").read_bytes())["backend"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise PackageError(
+            f"the backend's name cannot be read: {error}", where=str(compiled / "backend.json")
+        ) from error
 
 
 def _config(
