@@ -12,6 +12,14 @@
 #include "isa_generic.h"
 #elif defined(__AVX512VNNI__) && defined(__AVX512VBMI__) && defined(__AVX512BW__)
 #include "isa_avx512.h"
+#elif defined(__AVX2__)
+#include "isa_avx2.h"
+#elif defined(__ARM_FEATURE_SVE) && defined(TERN_SVE)
+#include "isa_sve.h"
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include "isa_neon.h"
+#elif defined(__riscv_vector)
+#include "isa_rvv.h"
 #else
 #include "isa_generic.h"
 #endif

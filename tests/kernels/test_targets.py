@@ -1,0 +1,38 @@
+"""One packed weight, the same sums on every instruction set; those of other machines run under qemu-user."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from workbench.errors import MissingDependency
+from workbench.kernels import SOURCES, TARGETS, compile_command
+from workbench.kernels.targets import runs_here
+
+CHECK = Path(__file__).parent / "check.c"
+PRINTED = "outputs 8168 wrong 0 hash 4716de66a21c17c5"
+# Vector lengths that a program meets without having been compiled for them.
+LENGTHS = {
+    "aarch64-sve": [["qemu-aarch64", "-cpu", f"max,sve-default-vector-length={n}"] for n in (16, 32, 256)],
+    "riscv64-rvv": [
+        ["qemu-riscv64", "-cpu", f"rv64,v=true,vext_spec=v1.0,vlen={n}"] for n in (128, 512, 1024)
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_same_bytes_and_sums_everywhere(name, tmp_path):
+    target, program = TARGETS[name], tmp_path / "check"
+    try:
+        command = compile_command(target)
+    except MissingDependency as missing:
+        pytest.skip(f"{missing.what} (system-packages.txt)")
+    sources = [str(SOURCES / "ternary.c"), str(CHECK)]
+    subprocess.run([*command, *sources, "-Werror", "-static", "-o", str(program), "-lm"], check=True)
+    runners = [[]] if runs_here(target) else [list(target.emulator), *LENGTHS.get(name, [])]
+    if runners[0] and shutil.which(runners[0][0]) is None:
+        pytest.skip(f"{runners[0][0]} is not installed (system-packages.txt)")
+    for runner in runners:
+        shown = subprocess.run([*runner, program], capture_output=True, text=True, timeout=120)
+        assert shown.stdout.strip() == PRINTED, (runner, shown)

@@ -1,0 +1,143 @@
+/* AVX2: vpmaddubsw multiplies unsigned by signed bytes and adds neighbours, into 16 bits; those are widened before they
+ * can overflow.
+ *
+ * One row: fields are masked at bits 0 and 2 of the byte and of the byte shifted by 4, so only one shift is needed; what
+ * was masked at bit 2 counts fourfold, is summed apart, and fits 16 bits for 8 blocks. Several rows: 8 lanes by up to 8
+ * rows stay in registers, decoded once.
+ */
+#include <immintrin.h>
+
+#define TERN_ISA "avx2"
+#define INLINE static inline __attribute__((always_inline))
+enum { ROWS = 8, AHEAD = 4096, HALF = 32 /* bytes, 8 lanes */ };
+
+typedef int32_t __attribute__((aligned(1), may_alias)) int32_t_any;
+#define BROADCAST(p) _mm256_set1_epi32(*(const int32_t_any *)(p))
+#define LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
+#define TABLE(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
+
+/* The fields of 32 bytes as bytes 0..2. */
+INLINE void decode_t2(__m256i v, __m256i u[4])
+{
+	const __m256i three = _mm256_set1_epi8(3);
+	u[0] = _mm256_and_si256(v, three);
+	u[1] = _mm256_and_si256(_mm256_srli_epi16(v, 2), three);
+	u[2] = _mm256_and_si256(_mm256_srli_epi16(v, 4), three);
+	u[3] = _mm256_and_si256(_mm256_srli_epi16(v, 6), three);
+}
+
+/* g = byte / 28 from the upper four bits, whose table also says at which byte the next g begins (255: in no byte of
+ * these); the rest r < 27 by comparisons and tables. */
+INLINE void decode_t5(__m256i v, __m256i u[5])
+{
+	const __m256i begin = TABLE(0, 0, 1, 1, 2, 2, 3, 4, 4, 5, 5, 6, 6, 7, 8, 8);
+	const __m256i next = TABLE(-1, 28, -1, 56, -1, 84, 112, -1, -116, -1, -88, -1, -60, -32, -1, -1);
+	const __m256i times28 = TABLE(0, 28, 56, 84, 112, -116, -88, -60, -32, 0, 0, 0, 0, 0, 0, 0);
+	const __m256i low3 = TABLE(0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0);
+	const __m256i high3 = TABLE(0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0);
+	const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
+	const __m256i reached = _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_shuffle_epi8(next, upper)), v);
+	const __m256i g = _mm256_sub_epi8(_mm256_shuffle_epi8(begin, upper), reached);
+	const __m256i r = _mm256_sub_epi8(v, _mm256_shuffle_epi8(times28, g));
+	const __m256i above8 = _mm256_cmpgt_epi8(r, _mm256_set1_epi8(8)), above17 = _mm256_cmpgt_epi8(r, _mm256_set1_epi8(17));
+	const __m256i nine = _mm256_set1_epi8(9);
+	const __m256i s = _mm256_sub_epi8(_mm256_sub_epi8(r, _mm256_and_si256(above8, nine)), _mm256_and_si256(above17, nine));
+	u[0] = _mm256_shuffle_epi8(low3, s);
+	u[1] = _mm256_shuffle_epi8(high3, s);
+	u[2] = _mm256_abs_epi8(_mm256_add_epi8(above8, above17));
+	u[3] = _mm256_shuffle_epi8(low3, g);
+	u[4] = _mm256_shuffle_epi8(high3, g);
+}
+
+INLINE __m256i widen(__m256i sum16) { return _mm256_madd_epi16(sum16, _mm256_set1_epi16(1)); }
+
+INLINE void add_to(int32_t *out, __m256i sum)
+{
+	_mm256_storeu_si256((__m256i *)out, _mm256_add_epi32(LOAD(out), sum));
+}
+
+/* One row, T2, the 16 lanes of a tile. 8 blocks of 2 * 4 * 2 * 2 * 128 reach -2^15 and no further. */
+static void one_row_t2(const uint8_t *w, int64_t stride, const int8_t *a, int64_t blocks, int32_t *out)
+{
+	const __m256i three = _mm256_set1_epi8(3), twelve = _mm256_set1_epi8(12), zero = _mm256_setzero_si256();
+	__m256i once[2] = { zero, zero }, fourfold[2] = { zero, zero };
+	for (int64_t b = 0; b < blocks;) {
+		__m256i s1[2] = { zero, zero }, s4[2] = { zero, zero };
+		for (const int64_t end = b + 8 < blocks ? b + 8 : blocks; b < end; b++, w += stride, a += 16) {
+			const __m256i a0 = BROADCAST(a), a1 = BROADCAST(a + 4), a2 = BROADCAST(a + 8), a3 = BROADCAST(a + 12);
+			_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
+#pragma GCC unroll 2
+			for (int h = 0; h < 2; h++) {
+				const __m256i v = LOAD(w + h * HALF), high = _mm256_srli_epi16(v, 4);
+				s1[h] = _mm256_add_epi16(s1[h], _mm256_maddubs_epi16(_mm256_and_si256(v, three), a0));
+				s4[h] = _mm256_add_epi16(s4[h], _mm256_maddubs_epi16(_mm256_and_si256(v, twelve), a1));
+				s1[h] = _mm256_add_epi16(s1[h], _mm256_maddubs_epi16(_mm256_and_si256(high, three), a2));
+				s4[h] = _mm256_add_epi16(s4[h], _mm256_maddubs_epi16(_mm256_and_si256(high, twelve), a3));
+			}
+		}
+		for (int h = 0; h < 2; h++) {
+			once[h] = _mm256_add_epi32(once[h], widen(s1[h]));
+			fourfold[h] = _mm256_add_epi32(fourfold[h], widen(s4[h]));
+		}
+	}
+	for (int h = 0; h < 2; h++)
+		add_to(out + 8 * h, _mm256_add_epi32(once[h], _mm256_srai_epi32(fourfold[h], 2)));
+}
+
+/* Several rows (or one, T5), 8 lanes. 16 blocks of 4 * 2 * 2 * 128 reach -2^15, 12 blocks of 5 as much do not. */
+INLINE void half_tile(const int layout, const uint8_t *w, int64_t stride, const int8_t *a, int64_t lda, const int rows,
+		      int64_t blocks, int32_t *out)
+{
+	const int step = block_weights(layout), fields = step / 4, flush = layout == TERN_T5 ? 12 : 16;
+	for (int64_t b = 0; b < blocks;) {
+		__m256i s[ROWS];
+#pragma GCC unroll 8
+		for (int r = 0; r < rows; r++)
+			s[r] = _mm256_setzero_si256();
+		for (const int64_t end = b + flush < blocks ? b + flush : blocks; b < end; b++, w += stride, a += step) {
+			__m256i u[5];
+			_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
+			if (layout == TERN_T5)
+				decode_t5(LOAD(w), u);
+			else
+				decode_t2(LOAD(w), u);
+#pragma GCC unroll 5
+			for (int f = 0; f < fields; f++)
+#pragma GCC unroll 8
+				for (int r = 0; r < rows; r++)
+					s[r] = _mm256_add_epi16(
+						s[r], _mm256_maddubs_epi16(u[f], BROADCAST(a + r * lda + 4 * f)));
+		}
+#pragma GCC unroll 8
+		for (int r = 0; r < rows; r++)
+			add_to(out + r * PANEL, widen(s[r]));
+	}
+}
+
+#define EACH(layout, X) X(layout, 1) X(layout, 2) X(layout, 3) X(layout, 4) X(layout, 5) X(layout, 6) X(layout, 7) X(layout, 8)
+#define MANY(layout, n) \
+	static void rows_##layout##_##n(const uint8_t *w, int64_t stride, const int8_t *a, int64_t lda, int64_t blocks, \
+					int32_t *out) \
+	{ \
+		half_tile(layout, w, stride, a, lda, n, blocks, out); \
+	}
+#define NAME(layout, n) rows_##layout##_##n,
+EACH(TERN_T2, MANY)
+EACH(TERN_T5, MANY)
+typedef void half_kernel(const uint8_t *, int64_t, const int8_t *, int64_t, int64_t, int32_t *);
+static half_kernel *const half_t2[] = { EACH(TERN_T2, NAME) }, *const half_t5[] = { EACH(TERN_T5, NAME) };
+
+static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t lda, int rows, int64_t blocks,
+		  int32_t *out, int add)
+{
+	const int64_t stride = tiles * TILE_BYTES;
+	half_kernel *kernel = (layout == TERN_T5 ? half_t5 : half_t2)[rows - 1];
+	if (!add)
+		memset(out, 0, (size_t)rows * PANEL * sizeof *out);
+	for (int t = 0; t < tiles; t++, w += TILE_BYTES, out += LANES)
+		if (rows == 1 && layout == TERN_T2)
+			one_row_t2(w, stride, a, blocks, out);
+		else
+			for (int h = 0; h < 2; h++)
+				kernel(w + h * HALF, stride, a, lda, blocks, out + 8 * h);
+}
