@@ -44,8 +44,10 @@ def test_help_exits_0(shell) -> None:
 
 def test_doctor_prints_text_and_json(shell) -> None:
     assert "python" in shell("doctor").stdout
-    facts = json.loads(shell("doctor", "--json").stdout)
-    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
+    found = json.loads(shell("doctor", "--json").stdout)["findings"]
+    assert next(one["value"] for one in found if one["what"] == "python") == ".".join(
+        map(str, sys.version_info[:3])
+    )
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:

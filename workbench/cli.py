@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from .magics.command import CellBody
 from .magics.commands import load_all
 from .magics.parser import BadSyntax, HelpAsked, build
 from .magics.references import resolve
+from .pipeline.asked import asking
 from .widgets.progress import TerminalProgress
 
 PROG = "mlops"
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = parse(argv)
-        _print(_text(_call(args), args))
+        _print(_text(_call(args, sys.argv[1:] if argv is None else argv), args))
     except HelpAsked as page:
         _print(str(page))
     except BadSyntax as error:
@@ -70,10 +72,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _call(args: argparse.Namespace) -> Any:
+def _call(args: argparse.Namespace, words: Sequence[str]) -> Any:
     progress = TerminalProgress(args.run.title(args))
     try:
-        return args.run.call(args, ShellContext(progress))
+        with asking(shlex.join([PROG, *words])):
+            return args.run.call(args, ShellContext(progress))
     finally:
         progress.close()
 

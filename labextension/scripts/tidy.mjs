@@ -19,9 +19,11 @@ for (const [name, version] of Object.entries(built.dependencies)) {
 delete built.overrides;
 writeFileSync(at, JSON.stringify(built, null, 2) + '\n');
 
-const files = ['src', 'style']
-  .flatMap(folder => readdirSync(new URL(folder, here)).map(name => `${folder}/${name}`))
-  .filter(path => /\.(ts|tsx|css)$/.test(path));
+rmSync(new URL('schemas/@mlops/workbench-lab/package.json.orig', out), { force: true });
+
+const files = ['src', 'style', 'schema']
+  .flatMap(folder => readdirSync(new URL(folder, here), { recursive: true }).map(name => `${folder}/${name}`))
+  .filter(path => /\.(ts|tsx|css|json)$/.test(path));
 const hash = createHash('sha256');
 for (const path of [...files, 'package.json', 'package-lock.json'].sort()) {
   hash.update(readFileSync(new URL(path, here)));

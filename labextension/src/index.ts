@@ -1,59 +1,106 @@
-/** Wiring only: make the model, the panel and the commands, and poll while someone looks. */
+/** Wiring only: make the models, the stream, the panel and the commands. */
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ServerConnection } from '@jupyterlab/services';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { LabIcon } from '@jupyterlab/ui-components';
-import { Poll } from '@lumino/polling';
 
-import { RunsModel } from './model';
-import { RunsPanel } from './panel';
-import { ServerRuns } from './server';
-import { CommandIDs } from './tokens';
+import { actionsOf } from './actions';
+import { addCommands, offerCommands } from './commands';
+import { workbenchIcon } from './icons';
+import { addViews } from './mime';
+import { Filter } from './model/ui';
+import { Workbench } from './model/workbench';
+import { Notebooks } from './notebook';
+import { address, WorkbenchServer } from './server';
+import { ISocket, Stream } from './stream';
+import { Message, PLUGIN, Section } from './tokens';
+import { Panel } from './view/panel';
 
-/** How often a visible panel asks, and how far apart failing requests may drift, in milliseconds. */
-const FREQUENCY = { interval: 1000, max: 30_000, backoff: true };
+/** How long to wait before asking again a server that did not answer at all, in milliseconds. */
+const RETRY_MS = 5000;
 
-const icon = new LabIcon({
-  name: 'mlops:runs',
-  svgstr:
-    '<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 16 16">' +
-    '<path class="jp-icon3" fill="#616161" d="M2 3h12v2H2zM2 7h8v2H2zM2 11h5v2H2z"/></svg>'
-});
-
-/** The runs panel in the right sidebar. */
-const runs: JupyterFrontEndPlugin<void> = {
-  id: '@mlops/workbench-lab:runs',
-  description: "Lists the runs of the server's workbench store and cancels them.",
+const panelPlugin: JupyterFrontEndPlugin<void> = {
+  id: PLUGIN,
+  description: 'The workbench beside the notebook: runs, models, staging, profiles, system.',
   autoStart: true,
-  optional: [ITranslator, ILayoutRestorer],
-  activate: (app: JupyterFrontEnd, translator: ITranslator | null, restorer: ILayoutRestorer | null) => {
+  optional: [ITranslator, ILayoutRestorer, INotebookTracker, ICommandPalette, ILauncher, ISettingRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    translator: ITranslator | null,
+    restorer: ILayoutRestorer | null,
+    tracker: INotebookTracker | null,
+    palette: ICommandPalette | null,
+    launcher: ILauncher | null,
+    registry: ISettingRegistry | null
+  ) => {
     const trans = (translator ?? nullTranslator).load('mlops_workbench');
-    const model = new RunsModel(new ServerRuns(app.serviceManager.serverSettings));
-    const panel = new RunsPanel(model, trans);
-    panel.title.icon = icon;
-    panel.title.caption = trans.__('Workbench runs');
+    const settings = app.serviceManager.serverSettings;
+    const server = new WorkbenchServer(settings);
+    const bench = new Workbench(server);
+    const notebooks = new Notebooks(app, tracker);
+    let inserts = false;
+    const actions = actionsOf(app, bench, notebooks, trans, () => inserts);
+    const panel = new Panel(bench, trans, actions);
+    panel.title.icon = workbenchIcon;
+    panel.title.caption = trans.__('MLOps workbench');
     app.shell.add(panel, 'right', { rank: 500 });
     restorer?.add(panel, panel.id);
-
-    const poll = new Poll({
-      name: 'mlops:runs',
-      factory: () => model.refresh(),
-      frequency: FREQUENCY,
-      standby: () => document.hidden || !panel.isVisible
+    addCommands(app, bench, panel, actions, trans);
+    offerCommands(palette, launcher, tracker, app, trans);
+    tracker?.currentChanged.connect(() => bench.ui.set({ notebook: notebooks.path }));
+    void registry?.load(PLUGIN).then(loaded => {
+      const apply = (): void => {
+        inserts = loaded.composite.buttons === 'insert';
+        bench.ui.set({
+          filter: loaded.composite.filter as Filter,
+          open: new Set(loaded.composite.sections as Section[])
+        });
+      };
+      apply();
+      loaded.changed.connect(apply);
     });
-    panel.disposed.connect(() => poll.dispose());
-
-    app.commands.addCommand(CommandIDs.open, {
-      label: trans.__('Show Workbench Runs'),
-      execute: () => {
-        app.shell.activateById(panel.id);
-        return poll.refresh();
-      }
+    const stream = new Stream({
+      connect: since => socketTo(settings, since),
+      poll: since => server.events(since) as Promise<Message>,
+      take: message => bench.take(message),
+      live: live => bench.ui.set({ live })
     });
-    app.commands.addCommand(CommandIDs.refresh, {
-      label: trans.__('Refresh Workbench Runs'),
-      execute: () => poll.refresh()
-    });
+    panel.disposed.connect(() => stream.stop());
+    void app.restored.then(() => begin(bench, stream));
   }
 };
 
-export default runs;
+/** Load once and follow; a server that is not up yet is asked again. */
+async function begin(bench: Workbench, stream: Stream): Promise<void> {
+  try {
+    stream.start(await bench.load());
+  } catch {
+    setTimeout(() => void begin(bench, stream), RETRY_MS);
+  }
+}
+
+function socketTo(settings: ServerConnection.ISettings, since: number): ISocket {
+  const url = new URL(address({ ...settings, baseUrl: settings.wsUrl }, 'stream'));
+  url.searchParams.set('since', String(since));
+  if (settings.appendToken && settings.token) {
+    url.searchParams.set('token', settings.token);
+  }
+  return new settings.WebSocket(url.href);
+}
+
+const viewsPlugin: JupyterFrontEndPlugin<void> = {
+  id: '@mlops/workbench-lab:views',
+  description: "Draws the workbench's views in notebooks, with and without a kernel.",
+  autoStart: true,
+  requires: [IRenderMimeRegistry],
+  activate: (app: JupyterFrontEnd, registry: IRenderMimeRegistry) => {
+    const settings = app.serviceManager.serverSettings;
+    addViews(registry, view => new URL(address(settings, 'views', `${view}.js`), location.href).href);
+  }
+};
+
+export default [panelPlugin, viewsPlugin];

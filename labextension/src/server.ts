@@ -2,33 +2,73 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import { IRun, IRunSource } from './tokens';
+import { explain } from './explain';
+import { IArtifact, ILog, IModels, IRun, IServer, IStaging, ISystem } from './tokens';
 
-/** Runs as the Jupyter server of this page knows them. */
-export class ServerRuns implements IRunSource {
+/** Where the extension's routes lie on this page's server. */
+export function address(settings: ServerConnection.ISettings, ...path: string[]): string {
+  return URLExt.join(settings.baseUrl, 'mlops', 'api', ...path);
+}
+
+/** The workbench as the Jupyter server of this page knows it. */
+export class WorkbenchServer implements IServer {
   constructor(settings: ServerConnection.ISettings) {
     this._settings = settings;
   }
 
-  async list(): Promise<IRun[]> {
-    const response = await this._request('runs', 'GET');
-    return ((await response.json()) as { runs: IRun[] }).runs;
+  runs(limit: number): Promise<{ runs: IRun[]; seq: number }> {
+    return this._ask('GET', `runs?limit=${limit}`);
   }
 
-  async cancel(id: string): Promise<void> {
-    await this._request(`runs/${encodeURIComponent(id)}`, 'DELETE');
+  cancel(id: string): Promise<IRun> {
+    return this._ask('DELETE', `runs/${encodeURIComponent(id)}`);
   }
 
-  private async _request(path: string, method: string): Promise<Response> {
-    const url = URLExt.join(this._settings.baseUrl, 'mlops', 'api', path);
+  resume(id: string): Promise<IRun> {
+    return this._ask('POST', `runs/${encodeURIComponent(id)}/resume`);
+  }
+
+  log(id: string, offset: number, step = -1): Promise<ILog> {
+    return this._ask('GET', `runs/${encodeURIComponent(id)}/log?step=${step}&offset=${offset}`);
+  }
+
+  models(): Promise<IModels> {
+    return this._ask('GET', 'models');
+  }
+
+  async profiles(): Promise<IArtifact[]> {
+    return (await this._ask<{ profiles: IArtifact[] }>('GET', 'profiles')).profiles;
+  }
+
+  async report(digest: string): Promise<string> {
+    return (await this._ask<{ html: string }>('GET', `profiles/${encodeURIComponent(digest)}`)).html;
+  }
+
+  deployments(): Promise<IStaging> {
+    return this._ask('GET', 'deployments');
+  }
+
+  operate(name: string, operation: string): Promise<IStaging> {
+    return this._ask('POST', `deployments/${encodeURIComponent(name)}/${encodeURIComponent(operation)}`);
+  }
+
+  system(): Promise<ISystem> {
+    return this._ask('GET', 'system');
+  }
+
+  /** What the stream would say next, for a page whose WebSockets do not get through. */
+  events(since: number): Promise<unknown> {
+    return this._ask('GET', `events?since=${since}`);
+  }
+
+  private async _ask<T>(method: string, path: string): Promise<T> {
+    const url = address(this._settings, path);
     const response = await ServerConnection.makeRequest(url, { method }, this._settings);
     if (response.ok) {
-      return response;
+      return (await response.json()) as T;
     }
-    if (response.status === 404 && method === 'GET') {
-      throw new Error("The server half is not there. Type: pip install 'mlops-workbench[lab]', then restart JupyterLab.");
-    }
-    throw await ServerConnection.ResponseError.create(response);
+    const body = await response.text();
+    throw new Error(explain(response.status, body));
   }
 
   private _settings: ServerConnection.ISettings;

@@ -1,119 +1,135 @@
-"""Against a real Jupyter server in its own process, as a browser would meet it."""
-
-import json
-import os
-import re
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+"""Every route against a real server: login, bad input, status codes."""
 
 import pytest
 
-from workbench.store import Store
+from workbench.server.routes import TABLE
 
-TOKEN = "test-token"
-ROUTES = [("GET", "runs"), ("GET", "runs/r1"), ("DELETE", "runs/r1")]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Yield (base address, store) of a Jupyter server that loads the extension and nothing of the user's."""
-    folder = tmp_path_factory.mktemp("jupyter")
-    store = Store(folder / "store")
-    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-    environment = {
-        **os.environ,
-        **{place: str(folder / place) for place in places},
-        "MLOPS_HOME": str(store.home),
-        "JUPYTER_NO_CONFIG": "1",
-    }
-    settings = {
-        "ip": "127.0.0.1",
-        "port": 0,
-        "allow_root": True,
-        "open_browser": False,
-        "root_dir": str(folder),
-        "jpserver_extensions": {"workbench.server": True},
-    }
-    command = [sys.executable, "-m", "jupyter_server", f"--IdentityProvider.token={TOKEN}"]
-    command += [f"--ServerApp.{name}={value}" for name, value in settings.items()]
-    log = folder / "server.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command, env=environment, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL
-        )
-    try:
-        yield _address(process, log), store
-    finally:
-        process.terminate()
-        process.wait(20)
+RUN = "r1"
+ROUTES = [
+    ("GET", "runs"),
+    ("GET", f"runs/{RUN}"),
+    ("DELETE", f"runs/{RUN}"),
+    ("POST", f"runs/{RUN}/resume"),
+    ("GET", f"runs/{RUN}/log"),
+    ("GET", "events"),
+    ("GET", "stream"),
+    ("GET", "models"),
+    ("GET", "profiles"),
+    ("GET", "profiles/sha256:abcd"),
+    ("GET", "deployments"),
+    ("POST", "deployments/minilm/promote"),
+    ("GET", "system"),
+    ("GET", "views/histogram.js"),
+]
 
 
-def _address(process, log):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/", log.read_text())
-        if found:
-            return found[1]
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
-
-
-def _ask(base, path, method="GET", token=TOKEN):
-    headers = {"Authorization": f"token {token}"} if token else {}
-    request = urllib.request.Request(f"{base}/mlops/api/{path}", method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
+def test_the_list_below_has_every_route():
+    assert len({path for _, path in ROUTES}) == len(TABLE)
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_route_wants_the_login(server, method, path, token):
-    assert _ask(server[0], path, method, token)[0] == 403
+    assert server.ask(path, method, token)[0] == 403
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_method_that_a_route_has_not_is_refused(server, method, path):
+    assert server.ask(path, "PATCH")[0] == 405
 
 
 def test_lists_runs_newest_first(server):
-    base, store = server
-    ids = [store.runs.create("{}", ["capture"], title=f"run {i}") for i in range(3)]
-    status, body = _ask(base, "runs?limit=3")
+    ids = [server.store.runs.create("{}", ["capture"], title=f"run {i}") for i in range(3)]
+    status, body = server.ask("runs?limit=3")
     assert status == 200
     assert [run["id"] for run in body["runs"]] == ids[::-1]
+    assert body["seq"] == server.store.events.last()
 
 
 def test_shows_and_cancels_one_run(server):
-    base, store = server
-    run_id = store.runs.create("{}", ["capture", "quantize"], title="quantize it")
-    status, body = _ask(base, f"runs/{run_id}")
+    run_id = server.store.runs.create("{}", ["capture", "quantize"], title="quantize it")
+    status, body = server.ask(f"runs/{run_id}")
     assert (status, [step["verb"] for step in body["steps"]]) == (200, ["capture", "quantize"])
-    status, body = _ask(base, f"runs/{run_id}", "DELETE")
+    status, body = server.ask(f"runs/{run_id}", "DELETE")
     assert (status, body["id"], body["cancelling"]) == (200, run_id, True)
-    assert store.runs.cancelling(run_id)
+    assert server.store.runs.cancelling(run_id)
 
 
-def test_cancelling_an_ended_run_is_a_conflict(server):
-    base, store = server
-    run_id = store.runs.create("{}", ["capture"])
-    store.runs.set_state(run_id, "done")
-    status, body = _ask(base, f"runs/{run_id}", "DELETE")
-    assert (status, body["error"], body["what"]) == (409, "RunError", f"run {run_id} is done already")
+@pytest.mark.parametrize(("method", "more"), [("DELETE", ""), ("POST", "/resume")])
+def test_what_cannot_be_done_now_is_a_conflict(server, method, more):
+    run_id = server.store.runs.create("{}", ["capture"])
+    if method == "DELETE":
+        server.store.runs.set_state(run_id, "done")
+    status, body = server.ask(f"runs/{run_id}{more}", method)
+    assert (status, body["error"]) == (409, "RunError")
+    assert run_id in body["message"]
 
 
 @pytest.mark.parametrize("run_id", ["zz", "..%2f..%2fetc", "%27%3B--", "r" * 300])
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_an_unknown_id_is_not_found(server, method, run_id):
-    status, body = _ask(server[0], f"runs/{run_id}", method)
+@pytest.mark.parametrize(
+    ("method", "more"), [("GET", ""), ("DELETE", ""), ("POST", "/resume"), ("GET", "/log")]
+)
+def test_an_unknown_run_is_not_found(server, run_id, method, more):
+    status, body = server.ask(f"runs/{run_id}{more}", method)
     assert (status, body["error"]) == (404, "UnknownRun")
     assert "no run has the id" in body["message"]
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "1001", "ten", "%C2%B2", ""])
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "ten", "%C2%B2", "", "9" * 400])
 def test_a_bad_limit_is_refused(server, limit):
-    status, body = _ask(server[0], f"runs?limit={limit}")
+    status, body = server.ask(f"runs?limit={limit}")
     assert (status, body["what"]) == (400, "limit must be 1 to 1000")
+
+
+@pytest.mark.parametrize("query", ["step=x", "step=7", "offset=1e3", "offset=" + "9" * 30])
+def test_a_bad_place_in_a_log_is_refused(server, query):
+    run_id = server.store.runs.create("{}", ["capture"])
+    assert server.ask(f"runs/{run_id}/log?{query}")[0] == 400
+
+
+@pytest.mark.parametrize("since", ["-1", "x", "", "9" * 30])
+def test_a_bad_sequence_number_is_refused(server, since):
+    assert server.ask(f"events?since={since}")[0] == 400
+
+
+def test_the_plain_form_of_the_stream_replays(server):
+    run_id = server.store.runs.create("{}", ["capture"], title="replayed")
+    seq = server.store.events.append(run_id, 0, "step.started", {"verb": "capture"})
+    status, body = server.ask(f"events?since={seq - 1}")
+    assert (status, body["seq"], body["events"][0]["run_id"]) == (200, seq, run_id)
+    assert body["runs"][0]["title"] == "replayed"
+
+
+@pytest.mark.parametrize("digest", ["sha256:abcd", "..%2f..%2fetc%2fpasswd", "nope"])
+def test_an_unknown_profile_is_refused(server, digest):
+    status, body = server.ask(f"profiles/{digest}")
+    assert status in (400, 404)
+    assert body["error"] in ("UnknownArtifact", "InputError")
+
+
+@pytest.mark.parametrize("operation", ["destroy", "__class__", "gc", "..%2fx"])
+def test_an_operation_that_there_is_not_is_refused(server, operation):
+    status, body = server.ask(f"deployments/minilm/{operation}", "POST")
+    assert (status, body["error"]) == (400, "InputError")
+    assert "promote" in body["fix"]
+
+
+@pytest.mark.parametrize("operation", ["promote", "rollback", "unstage"])
+def test_an_unknown_deployment_is_not_found(server, operation):
+    status, body = server.ask(f"deployments/nope/{operation}", "POST")
+    assert (status, body["error"]) == (404, "UnknownDeployment")
+
+
+def test_the_machine_is_described(server):
+    status, body = server.ask("system")
+    assert status == 200
+    assert {"tracing tier", "routing tier", "CPU features"} <= {one["what"] for one in body["findings"]}
+    assert body["home"] == str(server.store.home)
+
+
+def test_a_view_is_a_module_of_the_package_and_nothing_else_is_served(server):
+    status, body = server.ask("views/histogram.js")
+    assert status == 200
+    assert "export default" in body
+    for name in ("..%2f..%2fserver%2fhandlers.py%00", "nope", "..%2flive", "%2e%2e%2fesm%2fhistogram"):
+        assert server.ask(f"views/{name}.js")[0] == 404

@@ -10,7 +10,6 @@
     run.py         runs one line or cell
     cell.py        runs the body of a %%mlops cell
     completion.py  the Tab key
-    doctor.py      what this machine offers
 
 Importing this package costs nothing, and :func:`load` needs no more than IPython has loaded already.
 """

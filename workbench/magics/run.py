@@ -14,6 +14,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from ..pipeline.asked import asking
 from ..widgets.progress import NotebookProgress, Progress, TerminalProgress
 from . import cell as cells
 from .command import CellBody, Command
@@ -71,7 +72,8 @@ def run(shell: InteractiveShell, line: str, cell: str | None) -> Any:
     if getattr(args, "bg", False):
         progress.open()  # a background run's first event may come when another cell runs
     try:
-        return args.run.call(args, NotebookContext(shell, cell, progress))
+        with asking(f"%{'%' if cell is not None else ''}mlops {line}".rstrip(), _cell_id(shell)):
+            return args.run.call(args, NotebookContext(shell, cell, progress))
     except Exception as error:
         error.__traceback__ = cells.users_part(error.__traceback__)
         raise
@@ -82,6 +84,13 @@ def run(shell: InteractiveShell, line: str, cell: str | None) -> Any:
 def _progress(shell: InteractiveShell, title: str) -> Progress:
     in_kernel = hasattr(shell, "kernel")  # a terminal's IPython cannot update an output in place
     return NotebookProgress(title) if in_kernel else TerminalProgress(title)
+
+
+def _cell_id(shell: InteractiveShell) -> str:
+    """Return the id of the cell that runs, as the frontend sent it; empty where it sent none."""
+    kernel = getattr(shell, "kernel", None)
+    message = kernel.get_parent("shell") if kernel is not None else {}
+    return str((message.get("metadata") or {}).get("cellId", ""))
 
 
 def words(line: str) -> list[str]:

@@ -1,7 +1,13 @@
-"""The Jupyter Server extension: the store's runs over REST, for the panel and for anything with a token.
+"""The Jupyter Server extension: the store over REST and one WebSocket, for the panel and anything with a token.
 
 It holds no state and opens no port: it rides on the Jupyter server's own address, login and proxies, and
 answers from the store, so it works with no kernel, after a reload, and for runs that a shell started.
+
+::
+
+    routes.py, handlers.py   addresses, login, JSON and status codes
+    stream.py, watch.py      the WebSocket; what changed since a sequence number
+    runs, library, deployments   what is answered, read from the store in home.py
 """
 
 from __future__ import annotations
@@ -17,9 +23,18 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
-    from .handlers import routes
-    from .source import RunSource, home_of
+    from pathlib import Path
 
-    source = RunSource(home_of(app.root_dir))
-    app.web_app.add_handlers(".*$", routes(app.web_app.settings["base_url"], source))
-    app.log.info("workbench: runs of %s", source.home)
+    from .deployments import Deployments
+    from .handlers import Parts
+    from .home import Home, home_of
+    from .library import Library
+    from .routes import routes
+    from .runs import Runs
+    from .watch import Watch
+
+    home = Home(home_of(app.root_dir), Path(app.root_dir).absolute())
+    runs, deployments = Runs(home), Deployments(home)
+    parts = Parts(runs, Library(home), deployments, Watch(home, runs, deployments))
+    app.web_app.add_handlers(".*$", routes(app.web_app.settings["base_url"], parts))
+    app.log.info("workbench: runs of %s", home.path)

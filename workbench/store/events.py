@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,11 +61,25 @@ class Events:
             f"SELECT * FROM events WHERE seq > ? {where} ORDER BY seq LIMIT ?",  # noqa: S608
             values,
         )
-        return [
-            Event(r["seq"], r["run_id"], r["step"], r["kind"], json.loads(r["payload"]), r["created_s"])
-            for r in rows
-        ]
+        return [_event(row) for row in rows]
+
+    def newest(self, run_id: str, kind: str) -> Event | None:
+        """Return the newest event of a kind of one run."""
+        rows = self._database.query(
+            "SELECT * FROM events WHERE run_id = ? AND kind = ? ORDER BY seq DESC LIMIT 1", (run_id, kind)
+        )
+        return _event(rows[0]) if rows else None
+
+    def of_kind(self, kind: str, limit: int = 1000) -> list[Event]:
+        """Return the newest events of a kind, newest first."""
+        sql = "SELECT * FROM events WHERE kind = ? ORDER BY seq DESC LIMIT ?"
+        return [_event(row) for row in self._database.query(sql, (kind, limit))]
 
     def last(self) -> int:
         """Return the newest sequence number, 0 when there is none."""
         return int(self._database.query("SELECT coalesce(max(seq), 0) AS seq FROM events")[0]["seq"])
+
+
+def _event(row: sqlite3.Row) -> Event:
+    payload = json.loads(row["payload"])
+    return Event(row["seq"], row["run_id"], row["step"], row["kind"], payload, row["created_s"])

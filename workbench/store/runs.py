@@ -135,6 +135,13 @@ class Runs:
         newest = "(SELECT * FROM runs ORDER BY created_s DESC LIMIT ?)"
         return [_run(row) for row in self._database.query(_SUMMARY.format(source=newest), (limit,))]
 
+    def some(self, run_ids: Iterable[str]) -> builtins.list[RunRow]:
+        """Return those of these runs that there are, newest first, without their steps."""
+        ids = tuple(run_ids)
+        marks = ",".join("?" * len(ids))
+        source = f"(SELECT * FROM runs WHERE id IN ({marks}))"  # noqa: S608
+        return [_run(row) for row in self._database.query(_SUMMARY.format(source=source), ids)]
+
     def set_state(self, run_id: str, state: str) -> None:
         """Move a run to a state; an ended state also stamps the time."""
         finished = time.time() if state in _ENDED else None

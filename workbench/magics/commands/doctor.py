@@ -14,10 +14,12 @@ def add(parser: Parser) -> None:
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
-    """Ask :func:`workbench.magics.doctor.examine`."""
-    from ..doctor import examine
+    """Ask :func:`workbench.doctor.examine`."""
+    from ...doctor import examine
 
     return examine()
 
 
-COMMAND = Command("doctor", "show versions, backends and the tracing tier of this machine", add, call)
+COMMAND = Command(
+    "doctor", "check versions, backends, kernel and compilers, and print what to mend", add, call
+)

@@ -12,7 +12,7 @@ from typing import Any
 from ... import codec
 from ...errors import RunError, WorkbenchError
 from ...store import Store, owner
-from .. import child
+from .. import asked, child
 from ..driver import Driver, Listener, end_steps, recipe_of
 from ..recipe import Recipe
 from ..run import Run
@@ -74,6 +74,7 @@ class LocalExecutor:
             executor=self.name,
             origin=origin,
         )
+        asked.note(self.store, run_id)
         return self._go(run_id, background, on_event, live)
 
     def resume(self, run_id: str, *, background: bool = False, on_event: Listener | None = None) -> Run:

@@ -1,0 +1,103 @@
+"""Deployments as the panel sees them: what each does now, how it did lately, and the operations on it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import InputError, UnknownDeployment, WorkbenchError
+from ..store import Store
+from .home import Home
+
+KEPT = 120
+"""Readings kept of each deployment: two minutes at one a second."""
+
+OPERATIONS = ("promote", "rollback", "pause", "resume_traffic", "unstage")
+"""Names of :mod:`workbench.api` functions that take a deployment's name; those that exist are offered."""
+
+
+class Deployments:
+    """The deployments of one store, and their last readings."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._history: dict[str, deque[dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    def read(self) -> dict[str, Any]:
+        """Return ``{"deployments": [...], "operations": [...]}`` without changing anything."""
+        store = self.home.store()
+        rows = store.deployments.list() if store else []
+        found = [self._one(store, row.name, row.env) for row in rows] if store else []
+        shown = [one for one in found if one is not None]
+        with self._lock:
+            for gone in set(self._history) - {f"{one['name']}@{one['env']}" for one in shown}:
+                del self._history[gone]
+        return {"deployments": shown, "operations": list(operations())}
+
+    def operate(self, name: str, operation: str) -> dict[str, Any]:
+        """Promote, roll back, unstage, … as the magic of that name does; return :meth:`read`.
+
+        Raises
+        ------
+        InputError
+            If there is no such operation.
+        UnknownDeployment, StagingError, DeploymentBusy
+            As the operation.
+        """
+        from .. import api
+
+        if operation not in operations():
+            known = ", ".join(operations())
+            raise InputError(f"there is no operation {operation!r}", where="operation", fix=known)
+        store = self.home.require(f"nothing named {name!r} is deployed", UnknownDeployment)
+        getattr(api, operation)(name, store=store)
+        return self.read()
+
+    def _one(self, store: Store, name: str, env: str) -> dict[str, Any] | None:
+        from ..staging.deployment import Deployment
+        from ..staging.status import status_of
+
+        try:
+            status = asdict(status_of(Deployment(store, name, env)))
+        except WorkbenchError as error:  # its first push is under way, or it is being removed
+            if isinstance(error, UnknownDeployment):
+                return None
+            return {
+                "name": name,
+                "env": env,
+                "failure": str(error),
+                "tracks": [],
+                "events": [],
+                "rollbacks": [],
+            }
+        for track in status["tracks"]:
+            names = [n for n in store.names.of(track["package"]) if "@" not in n]
+            track["label"] = names[0] if names else track["package"][:19]
+        return {**status, "history": self._remember(f"{name}@{env}", status)}
+
+    def _remember(self, key: str, status: dict[str, Any]) -> list[dict[str, Any]]:
+        reading = {
+            "time_s": round(time.time(), 2),
+            "tracks": {t["track"]: _reading(t) for t in status["tracks"]},
+        }
+        with self._lock:
+            kept = self._history.setdefault(key, deque(maxlen=KEPT))
+            if not kept or reading["time_s"] - kept[-1]["time_s"] > 0.5:
+                kept.append(reading)
+            return list(kept)
+
+
+def operations() -> tuple[str, ...]:
+    """Return the operations there are."""
+    from .. import api
+
+    return tuple(name for name in OPERATIONS if hasattr(api, name))
+
+
+def _reading(track: dict[str, Any]) -> dict[str, Any]:
+    memory = sum(replica["rss_bytes"] for replica in track["replicas"])
+    return {**{key: track[key] for key in ("requests", "errors", "p50_ms", "p99_ms")}, "rss_bytes": memory}
