@@ -9,11 +9,11 @@ import threading
 import time
 
 import pytest
-from workbench.trace.reports.collapsed import collapsed
 
 from workbench import trace
 from workbench.errors import NoPrivilege
 from workbench.trace.costs import costs
+from workbench.trace.exports.collapsed import collapsed
 
 pytestmark = pytest.mark.bpf
 

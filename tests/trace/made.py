@@ -10,6 +10,7 @@ from workbench.trace.rows import (
     OffCpu,
     Operator,
     OperatorEvent,
+    RunDelay,
     Sample,
     SystemCall,
     ThreadWaits,
@@ -48,6 +49,7 @@ def full(**changes):
             *(Sample("cpu", n * 10 * MS, 8, 8, 0.01, 4) for n in range(90, 100)),
         ),
         "waits": (ThreadWaits(7, 7, "main", LATENCY), ThreadWaits(7, 9, "worker", LATENCY)),
+        "delays": tuple(RunDelay(at * 100 * MS, 7, 9, 20 * MS) for at in range(10)),
         "calls": (SystemCall(7, "read", LATENCY), SystemCall(8, "read", LATENCY)),
         "faults": (FaultCount(7, 163),),
         "offcpu": (

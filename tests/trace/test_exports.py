@@ -171,7 +171,7 @@ def test_a_format_nobody_has_is_refused():
 def test_tables_of_pandas():
     tables = full().to_pandas()
     assert set(tables) == {
-        "samples", "waits", "calls", "faults", "offcpu", "allocations", "operators", "cuda", "events", "audit"
+        "samples", "waits", "calls", "faults", "delays", "offcpu", "allocations", "operators", "cuda", "events", "audit"
     }  # fmt: skip
     by_line = tables["samples"].query("kind == 'cpu'").groupby("line").value.sum()
     assert by_line.loc[2] == pytest.approx(0.6)

@@ -26,7 +26,14 @@ def _lane(name, **changes):
 
 
 def test_every_kind_has_a_lane_in_one_order():
-    assert [lane.name for lane in lanes(full())] == ["CPU", "off-CPU", "operators", "faults", "audit"]
+    assert [lane.name for lane in lanes(full())] == [
+        "CPU",
+        "off-CPU",
+        "operators",
+        "run queue",
+        "faults",
+        "audit",
+    ]
 
 
 def test_what_was_not_seen_has_no_lane():
@@ -64,6 +71,7 @@ def test_many_lines_are_few_series():
         offcpu=None,
         events=None,
         audit=None,
+        delays=None,
         allocations=None,
     )
     (lane,) = lanes(trace)

@@ -124,7 +124,7 @@ def test_a_browser_zooms_searches_and_selects(tmp_path: Path) -> None:
     assert [label for label, *_ in said["window"]] == ["all", "In[3] line 4 keep"]
     assert re.fullmatch(r"2[5-9]\d ms of CPU time", said["selected"])
     assert said["held"] == "10 MiB of bytes still held"
-    assert (said["first"], said["last"]) == ("In[3] line 2", "zmq/poll.py:3")
+    assert (said["first"], said["last"]) == ("In[3] line 2", "In[3] line 7")
     assert said["scripts"] == 0
 
 

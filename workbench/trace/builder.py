@@ -24,6 +24,7 @@ from .rows import (
     OffCpu,
     Operator,
     OperatorEvent,
+    RunDelay,
     Sample,
     SystemCall,
     ThreadWaits,
@@ -43,7 +44,7 @@ class TraceBuilder:
 
     Attributes
     ----------
-    waits, calls, faults, offcpu, allocations, operators, cuda, usdt, events, audit
+    waits, calls, faults, delays, offcpu, allocations, operators, cuda, usdt, events, audit
         None until the tier knows them.
     lost
         Dropped events by reason.
@@ -57,6 +58,7 @@ class TraceBuilder:
         self.waits: list[ThreadWaits] | None = None
         self.calls: list[SystemCall] | None = None
         self.faults: list[FaultCount] | None = None
+        self.delays: list[RunDelay] | None = None
         self.offcpu: list[OffCpu] | None = None
         self.allocations: list[Allocation] | None = None
         self.operators: list[Operator] | None = None
@@ -121,6 +123,7 @@ class TraceBuilder:
             waits=_kept(self.waits),
             calls=_kept(self.calls),
             faults=_kept(self.faults),
+            delays=None if self.delays is None else tuple(sorted(self.delays, key=_time)),
             offcpu=None if self.offcpu is None else tuple(sorted(self.offcpu, key=_time)),
             allocations=_kept(self.allocations),
             operators=_kept(self.operators),
@@ -145,7 +148,7 @@ def _kept(rows: list[T] | None) -> tuple[T, ...] | None:
     return None if rows is None else tuple(rows)
 
 
-def _time(row: Sample | OffCpu | OperatorEvent | AuditEvent) -> int:
+def _time(row: Sample | RunDelay | OffCpu | OperatorEvent | AuditEvent) -> int:
     return row.time_ns
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .attribution import NO_PYTHON, line_of, readable
+from .attribution import NO_PYTHON, is_own, line_of, readable
 from .model import Trace
 from .rows import Frame
 
@@ -69,8 +69,9 @@ def costs(trace: Trace) -> list[LineCost]:
 
 
 def _order(cost: LineCost) -> tuple[Any, ...]:
-    # What a program waits for, idle threads included, says less than what it runs: CPU time leads.
-    worth = (-cost.cpu_s, -cost.held, -cost.offcpu_s, -cost.faults, -cost.allocated)
+    # What a program waits for says less than what it runs, and idle threads of libraries nothing at all.
+    own = is_own(cost.frame)
+    worth = (-cost.cpu_s, not own, -cost.held, -cost.offcpu_s, -cost.faults, -cost.allocated)
     return (*worth, cost.frame.file, cost.frame.line)
 
 

@@ -40,7 +40,7 @@ class Lane:
     Parameters
     ----------
     name
-        ``CPU``, ``off-CPU``, ``operators``, ``CUDA``, ``run-queue``, ``faults``, ``audit``.
+        ``CPU``, ``off-CPU``, ``operators``, ``CUDA``, ``run queue``, ``faults``, ``audit``.
     unit
         What a value counts: ``cores busy``, ``threads blocked``, …
     series
@@ -94,6 +94,11 @@ def _sources(trace: Trace) -> list[tuple[str, str, Iterable[Event], bool]]:
     blocked = (
         (charge(w.stack), w.time_ns, w.duration_ns, w.duration_ns / 1e9) for w in _own_waits(trace, charge)
     )
+    names = {wait.tid: wait.thread for wait in trace.waits or ()}
+    delays = (
+        (names.get(d.tid, f"thread {d.tid}"), d.time_ns, d.duration_ns, d.duration_ns / 1e9)
+        for d in trace.delays or ()
+    )
     calls = [e for e in trace.events or () if e.family not in ("cuda", "usdt")]
     cuda = [e for e in trace.events or () if e.family == "cuda"]
     return [
@@ -111,6 +116,7 @@ def _sources(trace: Trace) -> list[tuple[str, str, Iterable[Event], bool]]:
             [(e.name, e.time_ns, e.duration_ns, e.duration_ns / 1e9) for e in cuda],
             True,
         ),
+        ("run queue", "threads waiting for a CPU", delays, True),
         ("faults", "faults a second", faults, True),
         ("audit", "events", [(a.verdict or a.action, a.time_ns, 0, 1.0) for a in trace.audit or ()], False),
     ]

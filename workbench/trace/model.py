@@ -20,6 +20,7 @@ from .rows import (
     OffCpu,
     Operator,
     OperatorEvent,
+    RunDelay,
     Sample,
     SystemCall,
     ThreadWaits,
@@ -85,6 +86,8 @@ class Trace:
         In order of time.
     waits, calls, faults
         None when the tier cannot see them or they were not asked for; so are all that follow.
+    delays
+        Threads that waited for a CPU, in order of time.
     offcpu
         Blocked threads and who woke them, in order of time.
     allocations
@@ -104,6 +107,7 @@ class Trace:
     waits: tuple[ThreadWaits, ...] | None = None
     calls: tuple[SystemCall, ...] | None = None
     faults: tuple[FaultCount, ...] | None = None
+    delays: tuple[RunDelay, ...] | None = None
     offcpu: tuple[OffCpu, ...] | None = None
     allocations: tuple[Allocation, ...] | None = None
     operators: tuple[Operator, ...] | None = None

@@ -75,6 +75,16 @@ class ThreadWaits:
 
 
 @dataclass(frozen=True)
+class RunDelay:
+    """A ready thread that waited 0.1 ms or more for a CPU; :class:`ThreadWaits` counts shorter waits too."""
+
+    time_ns: int
+    pid: int
+    tid: int
+    duration_ns: int
+
+
+@dataclass(frozen=True)
 class SystemCall:
     """One kind of system call of one process."""
 

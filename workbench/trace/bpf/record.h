@@ -22,6 +22,7 @@ enum record_kind {
 	RECORD_AUDIT = 7,
 	RECORD_CALL = 8,
 	RECORD_MEMORY = 9,
+	RECORD_DELAY = 10,	/* a ready thread waited for a CPU; only the head */
 };
 
 enum record_flag {
@@ -47,7 +48,7 @@ struct record {
 	u64 time_ns;		/* CLOCK_MONOTONIC */
 	u32 pid;
 	u32 tid;
-	u32 weight;		/* events this record stands for; RECORD_FORK: pid of the child */
+	u32 weight;		/* events this record stands for; RECORD_FORK: pid of the child; RECORD_DELAY: us */
 	u16 size;		/* bytes, header included */
 	u8 kind;
 	u8 flags;

@@ -2,14 +2,17 @@
 /*
  * sched: how long ready threads wait for a CPU (run-queue latency), the sign of a noisy neighbour.
  *
- * WHAT    log2 histogram by thread of the time between becoming runnable (woken, created or preempted) and running.
+ * WHAT    log2 histogram by thread of the time between becoming runnable (woken, created or preempted) and running; a
+ *         record of each wait of 0.1 ms and more, for the time axis.
  * ATTACH  tp_btf/sched_wakeup, tp_btf/sched_wakeup_new, tp_btf/sched_switch
  * COST    about 0.2 us a wake-up and 0.3 us a switch of a traced thread; one map lookup for any other.
- * LOSS    more than 8,192 threads: the wait is dropped and counted in lost[LOST_SCHED].
+ * LOSS    more than 8,192 threads: the wait is dropped and counted in lost[LOST_SCHED]. Ring buffer full: the record is
+ *         dropped (lost[LOST_RING]), the histogram stays exact.
  */
 #include "common.bpf.h"
 
 #define TASK_RUNNING 0
+#define SHOWN_NS 100000
 
 /* When a waiting thread became runnable, by global tid. */
 struct {
@@ -48,19 +51,35 @@ static __always_inline struct latency *wait_of(struct task_struct *task, struct 
 	return bpf_map_lookup_elem(&waits, &tid);
 }
 
+static __always_inline void send_delay(struct latency *entry, u64 since, u64 waited)
+{
+	struct record delay = {
+		.time_ns = since,
+		.pid = entry->pid,
+		.tid = entry->tid,
+		.weight = waited / 1000 < 0xffffffff ? waited / 1000 : 0xffffffff,
+		.size = sizeof(delay),
+		.kind = RECORD_DELAY,
+	};
+
+	if (bpf_ringbuf_output(&ring, &delay, sizeof(delay), 0))
+		count_lost(LOST_RING);
+}
+
 static __always_inline void end_wait(struct task_struct *task)
 {
 	struct target *target = task_target(task);
 	u32 tid = task->pid;
 	struct latency *entry;
-	u64 *since, waited;
+	u64 *known, since, waited;
 
 	if (!target)
 		return;
-	since = bpf_map_lookup_elem(&runnable, &tid);
-	if (!since)
+	known = bpf_map_lookup_elem(&runnable, &tid);
+	if (!known)
 		return;
-	waited = bpf_ktime_get_ns() - *since;
+	since = *known;
+	waited = bpf_ktime_get_ns() - since;
 	bpf_map_delete_elem(&runnable, &tid);
 	entry = wait_of(task, target);
 	if (!entry) {
@@ -73,6 +92,8 @@ static __always_inline void end_wait(struct task_struct *task)
 	if (waited > entry->max_ns)
 		entry->max_ns = waited;
 	entry->slots[latency_slot(waited)]++;
+	if (waited >= SHOWN_NS)
+		send_delay(entry, since, waited);
 }
 
 SEC("tp_btf/sched_wakeup")

@@ -17,7 +17,7 @@ from ..model import Trace
 from ..rows import Frame, Sample
 
 SUFFIX = ".json"
-_KINDS = ("stacks", "blocked", "calls")
+_KINDS = ("stacks", "blocked", "run queue", "calls")
 _US = 1e3
 
 Event = dict[str, Any]
@@ -26,7 +26,8 @@ Event = dict[str, Any]
 def dump(trace: Trace) -> bytes:
     """Return the JSON text."""
     tracks: dict[tuple[int, int, str], int] = {}
-    events = [*_stacks(trace, tracks), *_waits(trace, tracks), *_calls(trace, tracks), *_points(trace)]
+    makers = (_stacks, _waits, _delays, _calls)
+    events = [event for make in makers for event in make(trace, tracks)] + list(_points(trace))
     meta = trace.meta
     body = {
         "traceEvents": [*_names(trace, tracks), *events],
@@ -98,6 +99,12 @@ def _waits(trace: Trace, tracks: dict[tuple[int, int, str], int]) -> Iterator[Ev
             args["waker at"] = place(line_of(trace.frames_of(wait.waker_stack)))
         number = _track(tracks, wait.pid, wait.tid, "blocked")
         yield _slice("blocked", "offcpu", wait.pid, number, wait.time_ns, wait.duration_ns, args)
+
+
+def _delays(trace: Trace, tracks: dict[tuple[int, int, str], int]) -> Iterator[Event]:
+    for delay in trace.delays or ():
+        number = _track(tracks, delay.pid, delay.tid, "run queue")
+        yield _slice("waits for a CPU", "sched", delay.pid, number, delay.time_ns, delay.duration_ns, {})
 
 
 def _calls(trace: Trace, tracks: dict[tuple[int, int, str], int]) -> Iterator[Event]:

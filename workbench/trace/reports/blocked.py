@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from ...render.table import Cell, Table
-from ..attribution import is_own, line_of, place, trail
+from ..attribution import is_own, label, line_of, place
 from ..model import Trace
 from ..rows import OffCpu
 from .lines import clipped
@@ -44,7 +44,7 @@ def _row(trace: Trace, waits: list[OffCpu]) -> list[Cell]:
         round(_total(waits) / 1e9, 4),
         len(waits),
         round(longest.duration_ns / 1e6, 3),
-        clipped(trail(trace.frames_of(longest.stack), 1), 32),
+        clipped(_leaf(trace, longest), 32),
         clipped(_waker(trace, waits), 48),
     ]
 
@@ -68,3 +68,10 @@ def _who(trace: Trace, wait: OffCpu) -> str:
 
 def _total(waits: list[OffCpu]) -> int:
     return sum(wait.duration_ns for wait in waits)
+
+
+def _leaf(trace: Trace, wait: OffCpu) -> str:
+    frames = trace.frames_of(wait.stack)
+    if not frames:
+        return ""
+    return label(frames[-1]) if frames[-1].name == "?" else frames[-1].name

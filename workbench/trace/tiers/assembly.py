@@ -12,12 +12,13 @@ from ..records import (
     AUDIT_ACTIONS,
     RECORD_AUDIT,
     RECORD_CPU,
+    RECORD_DELAY,
     RECORD_FAULT,
     RECORD_OFFCPU,
     AuditBody,
     OffCpuBody,
 )
-from ..rows import NO_STACK, AuditEvent, FaultCount, OffCpu, SystemCall, ThreadWaits
+from ..rows import NO_STACK, AuditEvent, FaultCount, OffCpu, RunDelay, SystemCall, ThreadWaits
 from ..symbols.process import ResolvedRecord, Symbols
 from ..syscall_names import syscall_names
 from ..wire import parse_latency
@@ -49,6 +50,8 @@ class Assembly:
         """Return the trace in the making."""
         if "offcpu" in self._wanted.probes:
             self._builder.offcpu = []
+        if "sched" in self._wanted.probes:
+            self._builder.delays = []
         if "audit" in self._wanted.probes:
             self._builder.audit = []
         readers: dict[int, Callable[[ResolvedRecord], None]] = {
@@ -56,6 +59,7 @@ class Assembly:
             RECORD_FAULT: self._add_sample,
             RECORD_OFFCPU: self._add_offcpu,
             RECORD_AUDIT: self._add_audit,
+            RECORD_DELAY: self._add_delay,
         }
         for resolved in records:
             reader = readers.get(resolved.record.kind)
@@ -105,6 +109,12 @@ class Assembly:
                 self._stack(body.waker_stack) if body.waker_stack else NO_STACK,
             )
         )
+
+    def _add_delay(self, resolved: ResolvedRecord) -> None:
+        record = resolved.record
+        if self._builder.delays is not None:
+            delay = RunDelay(self._time(record.time_ns), record.pid, record.tid, record.weight * 1000)
+            self._builder.delays.append(delay)
 
     def _add_audit(self, resolved: ResolvedRecord) -> None:
         record, body = resolved.record, resolved.record.body

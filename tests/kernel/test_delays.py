@@ -1,0 +1,42 @@
+"""Waits for a CPU on the time axis are the ones the histogram counts."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from workbench import trace
+
+pytestmark = pytest.mark.bpf
+_SPIN = "import time\nend = time.time() + 20\nwhile time.time() < end: pass"
+
+
+@pytest.fixture
+def neighbour():
+    """Give a process that wants the same, only CPU."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    process = subprocess.Popen([sys.executable, "-c", _SPIN])
+    yield process
+    process.kill()
+    process.wait()
+    os.sched_setaffinity(0, before)
+
+
+def test_a_noisy_neighbour_is_seen_when_it_is_noisy(neighbour):
+    with trace.session(("cpu", "sched"), tier="bpf") as recorder:
+        end = time.thread_time() + 0.4
+        while time.thread_time() < end:
+            sum(range(100))
+    recorded, own = recorder.trace, os.getpid()
+    delays = [delay for delay in recorded.delays if delay.tid == own]
+    (waits,) = (row for row in recorded.waits if row.tid == own)
+    longer, as_long = sum(waits.latency.slots[17:]), sum(waits.latency.slots[16:])
+    assert longer <= len(delays) <= as_long  # 0.1 ms lies in slot 16
+    assert sum(delay.duration_ns for delay in delays) <= waits.latency.total_ns
+    assert sum(delay.duration_ns for delay in delays) > 0.5 * waits.latency.total_ns > 0
+    assert max(delay.duration_ns for delay in delays) == pytest.approx(waits.latency.max_ns, abs=1000)
+    assert all(delay.duration_ns >= 100_000 for delay in delays)
+    assert [delay.time_ns for delay in delays] == sorted(delay.time_ns for delay in delays)
