@@ -43,6 +43,17 @@ LINES = [
         {"canary": 0.1, "to": "staging", "port": 0, "replicas": 1},
     ),
     ("push minilm --port 8000 --replicas 2", {"canary": None, "port": 8000, "replicas": 2}),
+    (
+        "push minilm --max-batch 8 --grpc --memory 512MiB --cpus 0.5 --pids 64 --sign k",
+        {"max_batch": 8, "grpc": True, "memory": 512 << 20, "cpus": 0.5, "pids": 64, "sign": "k"},
+    ),
+    ("push minilm --registry http://127.0.0.1:5000", {"registry": "http://127.0.0.1:5000", "memory": 0}),
+    (
+        "pull http://127.0.0.1:5000/minilm:int8",
+        {"reference": "http://127.0.0.1:5000/minilm:int8", "name": ""},
+    ),
+    ("key new signing-key", {"action": "new", "file": "signing-key"}),
+    ("key list", {"action": "list", "file": ""}),
     ("status   # runs and deployments", {"deployment": ""}),
     ("status minilm", {"deployment": "minilm"}),
     ("promote minilm", {"deployment": "minilm"}),

@@ -16,6 +16,7 @@ with every event of the run) and ``dry_run`` (return the recipe as JSON and run 
 
 from .artifacts import gc, lineage, show, verify
 from .history import cancel, logs, resume, runs
+from .packaging import new_key, pull, trust_key, trusted_keys
 from .profiling import profile
 from .staged import promote, push, rollback, status, unstage
 from .traces import diff, export
@@ -30,8 +31,10 @@ __all__ = [
     "gc",
     "lineage",
     "logs",
+    "new_key",
     "profile",
     "promote",
+    "pull",
     "push",
     "quantize",
     "resume",
@@ -39,6 +42,8 @@ __all__ = [
     "runs",
     "show",
     "status",
+    "trust_key",
+    "trusted_keys",
     "unstage",
     "verify",
 ]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ..pipeline import views
 from ..pipeline.alias import point_alias
 from ..pipeline.launch import launch
-from ..pipeline.naming import compiled_of, name_of
+from ..pipeline.naming import name_of
 from ..pipeline.recipe import Recipe
 from ..pipeline.result import Result
 from ..pipeline.run import Run
 from ..store import Store
+from . import packaging
 
 if TYPE_CHECKING:
     from ..pipeline.driver import Listener
@@ -30,17 +31,25 @@ def push(
     port: int = 0,
     threads: int = 1,
     name: str = "",
+    max_batch: int = 1,
+    grpc: bool = False,
+    memory_bytes: int = 0,
+    cpus: float = 0.0,
+    pids: int = 0,
+    sign: str = "",
+    registry: str = "",
     store: Store | None = None,
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
 ) -> Result | Run:
-    """Package an artifact and stage it.
+    """Package an artifact and stage it, or send it to a registry.
 
     Parameters
     ----------
     artifact
-        A compiled artifact; a program or variant means what was compiled from it last.
+        A compiled artifact; a program or variant means what was compiled from it last; a package is taken as
+        it is.
     to
         The environment.
     canary
@@ -49,6 +58,16 @@ def push(
         Processes that serve it; port of the route, 0 for a free one; threads of one inference.
     name
         Of the deployment and of the model in requests; by default the artifact's base name.
+    max_batch
+        Rows that waiting requests may share a run in; 1 for no batches.
+    grpc
+        Whether each replica also answers gRPC, on a port of its own.
+    memory_bytes, cpus, pids
+        Limits of each replica, kept by the kernel; 0 for none.
+    sign
+        File of the secret key that signs the package.
+    registry
+        Send the package there, as ``http://host:port[/repository[:tag]]``, and stage nothing.
 
     Returns
     -------
@@ -59,29 +78,44 @@ def push(
     ------
     UnknownArtifact
         If the artifact is not there, or was never compiled; the error has the line to type.
+    UntrustedPackage
+        If the store trusts keys and none of them signed the package.
+    RegistryError
+        If the registry refuses or stays away; running it again goes on.
     DeploymentBusy
         If another operation holds the deployment.
     ReplicaFailed
         If a replica does not become ready; what was served before goes on.
     """
-    from ..pipeline.steps.package import PackageStep
     from ..pipeline.steps.push import PushStep
+    from ..staging.serving import Serving
 
     store = store or Store()
     label = name_of(store, artifact)
-    package = PackageStep(compiled=compiled_of(store, artifact), label=str(label))
+    package, steps = packaging.package_of(store, artifact, sign)
+    if registry:
+        steps.append(packaging.publish_step(package, registry, label))
+        return launch(
+            store,
+            Recipe(tuple(steps)),
+            title=f"push {artifact} to {registry}",
+            background=background,
+            dry_run=dry_run,
+            on_event=on_event,
+        )
     stage = PushStep(
-        package="step:0",
+        package=package,
         deployment=name or label.base,
         env=to,
         canary=canary,
         replicas=replicas,
         port=port,
         threads=threads,
+        serving=Serving(max_batch, grpc, memory_bytes, cpus, pids),
     )
     return launch(
         store,
-        Recipe((package, stage)),
+        Recipe((*steps, stage)),
         title=f"push {artifact} to {to}",
         background=background,
         dry_run=dry_run,

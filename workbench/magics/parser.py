@@ -151,6 +151,28 @@ def percent(text: str) -> float:
     return number(0, scale)(text.removesuffix("%")) / scale
 
 
+_SIZES = {
+    "": 1,
+    "b": 1,
+    **{f"{unit}{form}": 1024**power for power, unit in enumerate("kmg", 1) for form in ("ib", "")},
+}
+
+
+def size(text: str) -> int:
+    """Return a number of bytes written as ``512MiB``, ``512M`` or ``536870912``.
+
+    Examples
+    --------
+    >>> size("512MiB"), size("1.5G")
+    (536870912, 1610612736)
+    """
+    digits = text.rstrip("bBiIkKmMgG")
+    unit = text[len(digits) :].lower()
+    if unit not in _SIZES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512MiB")
+    return int(number(0, 2**60 / _SIZES[unit])(digits) * _SIZES[unit])
+
+
 def subset(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """Return an argument type: a comma separated list of known words.
 

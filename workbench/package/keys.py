@@ -6,7 +6,6 @@ A key's id is the SHA-256 of its public half in DER form, so that the same key h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,9 @@ from ..errors import InputError, MissingInput, missing_dependency
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+TRUST_FOLDER = "trust"
+"""Of a store: public keys that may sign what is staged. Without a key there, nothing has to be signed."""
 
 _MAX_BYTES = 64 << 10
 
@@ -128,16 +130,7 @@ def read_public(path: Path) -> PublicKey:
 
 def read_trusted(folder: Path) -> tuple[PublicKey, ...]:
     """Return every public key of a folder (``*.pub``); none when there is no folder."""
-    return tuple(read_public(path) for path in _pub_files(folder))
-
-
-def trusts(folder: Path) -> bool:
-    """Return whether a folder names any key, without reading one."""
-    return bool(list(_pub_files(folder)))
-
-
-def _pub_files(folder: Path) -> Iterable[Path]:
-    return sorted(folder.glob("*.pub"))
+    return tuple(read_public(path) for path in sorted(folder.glob("*.pub")))
 
 
 def _public(key: Ed25519PublicKey, name: str) -> PublicKey:

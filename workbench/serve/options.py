@@ -41,6 +41,12 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="let clients on this machine register shared memory objects whose key starts so (default: none)",
     )
+    line.add_argument(
+        "--control-group", default="", metavar="NAME", help="join this group, with these limits:"
+    )
+    line.add_argument("--memory-bytes", default=0, type=int)
+    line.add_argument("--cpus", default=0.0, type=float)
+    line.add_argument("--pids", default=0, type=int)
     line.add_argument("--grace-s", default=30, type=int, help="seconds for requests in flight at a stop")
     return line
 

@@ -6,6 +6,7 @@
         [--host 127.0.0.1] [--port 0] [--track stable|canary] [--state-file FILE] [--threads 1]
         [--loader workbench.compile:load] [--workers 1] [--queue 64] [--max-body-mib 64] [--grace-s 30]
         [--max-batch 1] [--grpc-port P] [--shared-memory PREFIX]
+        [--control-group NAME [--memory-bytes N] [--cpus F] [--pids N]]
 
 Contract with whoever starts it:
 
@@ -53,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         check(options)
         for stale in (options.ready_file, error_file):  # what an earlier start under this name said
             stale.unlink(missing_ok=True)
+        if options.control_group:  # before anything large is loaded
+            _limit(options)
         listener = listen(options.host, options.port)
         pool = Pool(options.workers, options.queue)
         server = prepare(options, listener, pool, started_ns)
@@ -118,6 +121,14 @@ def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, st
         on_started=announce,
         transports=_transports(options, service),
     )
+
+
+def _limit(options: argparse.Namespace) -> None:
+    from .control_group import ControlGroup, Limits
+
+    group = ControlGroup(options.control_group)
+    group.limit(Limits(options.memory_bytes, options.cpus, options.pids))
+    group.join()
 
 
 def _transports(options: argparse.Namespace, service: Service) -> list[Transport]:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import shutil
 import sys
@@ -25,6 +26,7 @@ from ..errors import DeploymentBusy, InputError, UnknownDeployment
 from ..route.base import Route
 from ..route.state import settle, with_endpoints
 from ..route.user_space import UserSpaceRoute
+from ..serve.control_group import ControlGroup
 from ..store import Store
 from . import processes
 from .record import KEPT_EVENTS, Record, Records, ReplicaRecord, StagingEvent, file_lock
@@ -81,6 +83,12 @@ class Deployment:
     def version_folder(self, version: int) -> Path:
         """Return where a version's bundle, ready files and logs lie."""
         return self.folder / "versions" / str(version)
+
+    def control_group(self, id: str) -> ControlGroup:
+        """Return a replica's control group; it exists only where limits were asked for."""
+        # Another store of this machine may have a deployment of the same name.
+        store = hashlib.sha256(str(self.store.home).encode()).hexdigest()[:8]
+        return ControlGroup(f"mlops/{store}-{self.env}-{self.name}-{id}")
 
     @contextlib.contextmanager
     def operation(self, kind: str) -> Iterator[None]:
@@ -139,6 +147,8 @@ class Deployment:
         )
         # The supervisor may have replaced a dead replica just before the route let go of the version.
         processes.stop_all([r.owner for r in last.replicas] if last else [], grace_s=STOP_GRACE_S)
+        for replica in last.replicas if last else ():
+            self.control_group(replica.id).remove()
         shutil.rmtree(self.version_folder(number), ignore_errors=True)
 
     def let_go(self, id: str) -> None:
@@ -155,6 +165,7 @@ class Deployment:
         self.follow_replicas(int(id.partition("-")[0]))
         self.route().drained((replica.endpoint(),), STOP_GRACE_S)
         processes.stop(replica.owner, grace_s=STOP_GRACE_S)
+        self.control_group(id).remove()
         self.records.update(lambda record: record.without_replica(id))
 
     def follow_replicas(self, number: int) -> None:

@@ -16,6 +16,7 @@ from ..store import Store
 from . import processes, replica
 from .deployment import ROUTE_TIMEOUT_S, Deployment, OnEvent, remove
 from .record import Record, ReplicaRecord, VersionRecord
+from .serving import Serving
 from .status import DeploymentStatus, status_of
 
 DEFAULT_LOADER = "workbench.compile:load"
@@ -33,6 +34,7 @@ def push(
     port: int | None = None,
     threads: int = 1,
     loader: str = DEFAULT_LOADER,
+    serving: Serving | None = None,
     on_event: OnEvent | None = None,
 ) -> DeploymentStatus:
     """Serve a package as the newest version of a deployment, making the deployment when there is none.
@@ -54,6 +56,8 @@ def push(
         Of one inference.
     loader
         ``module:function`` that loads an unpacked bundle.
+    serving
+        Batches, transports and limits of the replicas; nothing special by default.
     on_event
         Told what happens while it happens.
 
@@ -61,6 +65,8 @@ def push(
     ------
     UnknownArtifact, CorruptArtifact, PackageError
         If the package is not there or does not prove itself.
+    UntrustedPackage
+        If the store trusts keys and none of them signed it; nothing of it is unpacked or started.
     DeploymentBusy
         If another operation holds the deployment.
     PortInUse
@@ -77,7 +83,7 @@ def push(
     deployment = Deployment(store, name, env, on_event=on_event)
     with deployment.operation("push"):
         _prepare(deployment, port or 0)
-        version = _allot(deployment, package_digest, replicas, threads, loader)
+        version = _allot(deployment, package_digest, replicas, threads, loader, serving or Serving())
         first = deployment.route().state().stable is None
         try:
             version = _bring_up(deployment, version)
@@ -96,7 +102,7 @@ def swap_back(deployment: Deployment, package_digest: str) -> None:
     """Serve an earlier package again, in place of the stable version (the operation's lock is held)."""
     now = deployment.records.read()
     like = next(v for v in now.versions if v.version == _stable(deployment))
-    version = _allot(deployment, package_digest, len(like.replicas), like.threads, like.loader)
+    version = _allot(deployment, package_digest, len(like.replicas), like.threads, like.loader, like.serving)
     try:
         version = _bring_up(deployment, version)
     except BaseException:
@@ -135,13 +141,15 @@ def _prepare(deployment: Deployment, port: int) -> None:
     deployment.start_route()
 
 
-def _allot(deployment: Deployment, package: str, replicas: int, threads: int, loader: str) -> VersionRecord:
+def _allot(
+    deployment: Deployment, package: str, replicas: int, threads: int, loader: str, serving: Serving
+) -> VersionRecord:
     """Give the next version number; recorded before anything starts, so that nothing is ever forgotten."""
 
     def add(record: Record) -> tuple[Record, VersionRecord]:
         number = record.last_version + 1
         wanted = tuple(ReplicaRecord(f"{number}-{n}") for n in range(replicas))
-        version = VersionRecord(number, package, threads, loader, wanted)
+        version = VersionRecord(number, package, threads, loader, wanted, serving)
         return replace(record.with_version(version), last_version=number), version
 
     return deployment.records.update_with(add)
@@ -150,11 +158,13 @@ def _allot(deployment: Deployment, package: str, replicas: int, threads: int, lo
 def _bring_up(deployment: Deployment, version: VersionRecord) -> VersionRecord:
     """Unpack, start all replicas, wait for all, ask each; return the version's record, ready."""
     from ..package import unpack
+    from ..package.keys import TRUST_FOLDER, read_trusted
 
     number = version.version
     bundle = deployment.version_folder(number) / "bundle"
     deployment.note("version.starting", f"version {number}, {len(version.replicas)} replica(s)")
-    unpack(deployment.store.artifacts.path(version.package), bundle)
+    trusted = read_trusted(deployment.store.home / TRUST_FOLDER)
+    unpack(deployment.store.artifacts.path(version.package), bundle, trusted=trusted)
     for one in version.replicas:
         started = replica.launch(deployment, version, one)
         deployment.records.update(_put(started))

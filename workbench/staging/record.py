@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -20,6 +20,7 @@ from .. import codec
 from ..errors import StagingError
 from ..route.state import Endpoint, Track
 from ..store import Store
+from .serving import Serving
 
 T = TypeVar("T")
 
@@ -74,6 +75,8 @@ class VersionRecord:
         Of one inference.
     loader
         ``module:function`` that loads its bundle.
+    serving
+        Batches, transports and limits of its replicas.
     """
 
     version: int
@@ -81,6 +84,7 @@ class VersionRecord:
     threads: int
     loader: str
     replicas: tuple[ReplicaRecord, ...]
+    serving: Serving = field(default_factory=Serving)
 
     def track(self) -> Track:
         """Return the addresses that are ready."""

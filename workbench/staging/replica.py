@@ -31,6 +31,7 @@ def launch(deployment: Deployment, version: VersionRecord, replica: ReplicaRecor
     command += ["--version", str(version.version), "--bundle", str(folder / "bundle")]
     command += ["--host", "127.0.0.1", "--port", "0", "--ready-file", str(ready)]
     command += ["--threads", str(version.threads), "--loader", version.loader]
+    command += version.serving.arguments(deployment.control_group(replica.id).name)
     started = processes.start_detached(command, log_of(deployment, replica))
     return replace(replica, owner=started, port=0)
 

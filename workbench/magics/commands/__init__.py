@@ -14,6 +14,7 @@ ORDER = (
     "diff",
     "export",
     "push",
+    "pull",
     "status",
     "promote",
     "rollback",
@@ -26,6 +27,7 @@ ORDER = (
     "resume",
     "gc",
     "verify",
+    "key",
     "doctor",
 )
 """The order of the help page: the way of a model, then upkeep."""

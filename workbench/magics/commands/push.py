@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..command import Command, Context
-from ..parser import Parser, percent, whole
+from ..parser import Parser, number, percent, size, whole
 from . import _running
 
 
@@ -20,6 +20,19 @@ def add(parser: Parser) -> None:
     )
     parser.argument("--replicas", metavar="N", type=whole(1), default=1, help="processes that serve it")
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one inference")
+    parser.argument(
+        "--max-batch", metavar="N", type=whole(1), default=1, help="rows that requests may share a run in"
+    )
+    parser.argument("--grpc", action="store_true", help="replicas also answer gRPC")
+    parser.argument("--memory", metavar="SIZE", type=size, default=0, help="of each replica, as 512MiB")
+    parser.argument(
+        "--cpus", metavar="N", type=number(0.01, 1024), default=0.0, help="of each replica, as 0.5"
+    )
+    parser.argument(
+        "--pids", metavar="N", type=whole(1), default=0, help="processes and threads of each replica"
+    )
+    parser.argument("--sign", metavar="KEY", default="", help="secret key that signs the package")
+    parser.argument("--registry", metavar="URL", default="", help="send the package there and stage nothing")
     parser.argument("--name", default="", help="name of the deployment (default: the artifact's)")
     _running.add(parser)
 
@@ -36,6 +49,13 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         replicas=args.replicas,
         threads=args.threads,
         name=args.name,
+        max_batch=args.max_batch,
+        grpc=args.grpc,
+        memory_bytes=args.memory,
+        cpus=args.cpus,
+        pids=args.pids,
+        sign=args.sign,
+        registry=args.registry,
         **_running.options(args, context),
     )
 
@@ -45,5 +65,8 @@ COMMAND = Command(
     "package an artifact and stage it, as canary or as stable",
     add,
     call,
-    examples=("minilm:int8 --to staging --canary 10%",),
+    examples=(
+        "minilm:int8 --to staging --canary 10%",
+        "minilm:int8 --sign key --registry http://127.0.0.1:5000",
+    ),
 )

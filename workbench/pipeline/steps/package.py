@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ...codec import register
@@ -26,6 +27,8 @@ class PackageStep:
         What the package calls itself, such as ``minilm:int8``.
     name
         What to call the package in the store, empty for no name.
+    key, key_id
+        File of the secret key that signs it, and the key's id (the file may change); empty for no signature.
     """
 
     verb: ClassVar[str] = "package"
@@ -35,12 +38,15 @@ class PackageStep:
     compiled: str
     label: str
     name: str = ""
+    key: str = ""
+    key_id: str = ""
 
 
 @step_body(PackageStep)
 def package(step: PackageStep, context: StepContext) -> StepResult:
     """Pack into a folder and store it."""
     from ...package import lock, pack
+    from ...package.keys import read_signing
 
     manifest = context.manifest(step.compiled)
     if manifest.kind != "compiled":
@@ -49,6 +55,9 @@ def package(step: PackageStep, context: StepContext) -> StepResult:
             where=step.compiled,
             fix=f"%mlops compile {step.label} --backend onnxruntime",
         )
+    key = read_signing(Path(step.key)) if step.key else None
+    if key is not None and key.public.id != step.key_id:
+        raise InputError("the key has changed since the push was asked for", where=step.key, fix="push again")
     out = context.folder()
     context.stage("packing")
     report = pack(
@@ -58,12 +67,14 @@ def package(step: PackageStep, context: StepContext) -> StepResult:
         lineage=_lineage(step, context),
         environment=lock(),
         name=step.label,
+        key=key,
     )
     digest = context.put("package", out, signature=manifest.signature, parents=(step.compiled,))
-    row = (step.label, report.files, report.size_bytes / 1e6, report.digest[:19])
+    signed = key.public.id[:12] if key else "no"
+    row = (step.label, report.files, report.size_bytes / 1e6, report.digest[:19], signed)
     return StepResult(
         digest,
-        tables=(table_json(Table(("package", "files", "MB", "OCI manifest"), (row,))),),
+        tables=(table_json(Table(("package", "files", "MB", "OCI manifest", "signed by"), (row,))),),
         details={"oci_digest": report.digest},
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ...codec import register
+from ...staging.serving import Serving
 from ..alias import point_alias
 from ..context import StepContext
 from ..recipe import step_body
@@ -27,6 +28,8 @@ class PushStep:
         Share of the traffic (0 to 1); None to take over from the stable version.
     replicas, port, threads
         Processes that serve it, port of the route (0 for a free one), threads of one inference.
+    serving
+        Batches, transports and limits of the replicas.
     name
         Unused: a deployment is no artifact.
     """
@@ -42,6 +45,7 @@ class PushStep:
     replicas: int = 1
     port: int = 0
     threads: int = 1
+    serving: Serving = field(default_factory=Serving)
     name: str = ""
 
 
@@ -59,6 +63,7 @@ def push(step: PushStep, context: StepContext) -> StepResult:
         replicas=step.replicas,
         port=step.port,
         threads=step.threads,
+        serving=step.serving,
         on_event=lambda event: context.progress(event.text),
     )
     point_alias(context.store, status)
