@@ -18,8 +18,10 @@ from workbench.session import bind, check_feeds
 from workbench.types import Signature
 
 
-def batches(calibration: Any, signature: Signature) -> Iterator[list[Tensor]]:
+def batches(calibration: Any, signature: Signature, *, where: str = "") -> Iterator[list[Tensor]]:
     """Yield the inputs of each batch in the order of the signature.
+
+    `where` names a batch in errors; by default ``calibration batch N``.
 
     Raises
     ------
@@ -31,16 +33,16 @@ def batches(calibration: Any, signature: Signature) -> Iterator[list[Tensor]]:
     if isinstance(calibration, Tensor | np.ndarray | Mapping):
         calibration = [calibration]
     for index, batch in enumerate(_iterable(calibration)):
-        where = f"calibration batch {index}"
-        values = bind(signature, (batch,), {}, where=where)
+        place = where or f"calibration batch {index}"
+        values = bind(signature, (batch,), {}, where=place)
         arrays = {
             k: v.detach().numpy() if isinstance(v, Tensor) else np.asarray(v) for k, v in values.items()
         }
-        check_feeds(signature, arrays, where=where)
+        check_feeds(signature, arrays, where=place)
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise NonFinite(
-                    f"{where} holds NaN or infinity",
+                    f"{place} holds NaN or infinity",
                     where=f"input {name!r}",
                     fix="clean the data, or leave this batch out",
                     batch=index,

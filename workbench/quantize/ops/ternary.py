@@ -68,7 +68,7 @@ def linear_ternary(
     >>> linear_ternary(torch.tensor([127.0, 3.0, 27.0]), codes, scale, torch.tensor([1.0]), 3)
     tensor([51.])
     """
-    q, scale = _integers(x, (-1,))
+    q, scale = token_grid(x, (-1,))
     trits = unpack_codes(w_codes, in_features).to(_accumulator(in_features))
     groups = w_scale.shape[1]
     if groups == 1:
@@ -106,7 +106,7 @@ def conv_ternary(
     """
     channels = x.shape[-len(kernel) - 1] // groups
     columns = channels * math.prod(kernel)
-    q, scale = _integers(x, tuple(range(-len(kernel) - 1, 0)))
+    q, scale = token_grid(x, tuple(range(-len(kernel) - 1, 0)))
     weight = unpack_codes(w_codes, columns).to(_accumulator(columns)).view(-1, channels, *kernel)
     convolve = torch.nn.functional.conv1d if len(kernel) == 1 else torch.nn.functional.conv2d
     sums = convolve(q.to(weight.dtype), weight, None, stride, padding, dilation, groups)
@@ -140,8 +140,14 @@ def unpack_ternary(w_codes: Tensor, w_scale: Tensor, shape: Sequence[int]) -> Te
     return _scaled(unpack_codes(w_codes, math.prod(shape[1:])), w_scale).view(*shape)
 
 
-def _integers(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Return `x` on symmetric int8 grids, one for each slice over `axes`, and their scales (axes kept)."""
+def token_grid(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return `x` on symmetric int8 grids, one for each slice over `axes`, and their scales (axes kept).
+
+    Examples
+    --------
+    >>> token_grid(torch.tensor([2.0, -1.0]), (0,))[0].tolist()
+    [127.0, -64.0]
+    """
     x = x.float()
     scale = x.abs().amax(axes, keepdim=True) / 127
     scale = torch.where(scale == 0, torch.ones_like(scale), scale)
