@@ -17,6 +17,7 @@ from ..store import Store
 if TYPE_CHECKING:
     from ..pipeline.driver import Listener
     from ..quantize import TernaryConfig
+    from ..quantize.heal import HealConfig
     from ..session import Session
 
 
@@ -91,6 +92,9 @@ def quantize(
     skip: Sequence[str] = (),
     threads: int = 1,
     ternary: TernaryConfig | None = None,
+    heal: HealConfig | float | None = None,
+    train: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
     name: str = "",
     store: Store | None = None,
     background: bool = False,
@@ -117,6 +121,14 @@ def quantize(
         Threads of the sessions whose latency is compared.
     ternary
         How weights become ternary (schemes ``ternary`` and ``mixed``); None for the defaults.
+    heal
+        Train the program for its format first (schemes ``ternary`` and ``int4``): CPU seconds, or a
+        :class:`~workbench.quantize.heal.HealConfig`. The float program is trained for as long, as a control.
+    train
+        A loader of pairs ``(inputs, target)``; read once, at most 20,000 items and 2 GiB.
+    loss
+        Called with what the module returns and a target; by default cross entropy for integer targets, mean
+        squared error for float ones.
     name
         By default ``program:scheme``.
 
@@ -131,11 +143,10 @@ def quantize(
     GateRefused
         If the score drops by more than `max_drop`; ``fields`` carry the numbers.
     """
-    from ..pipeline import callables, data
+    from ..pipeline import callables, data, training
     from ..pipeline.preprocess import batches
     from ..pipeline.steps.quantize import QuantizeStep
-    from ..quantize import QuantizeConfig
-    from ..quantize.config import TernaryConfig
+    from ..quantize import QuantizeConfig, TernaryConfig
 
     store = store or Store()
     if max_drop is not None and evaluate is None:
@@ -157,6 +168,7 @@ def quantize(
         evaluate=None if evaluate is None else callables.send(store, evaluate),
         max_drop=max_drop,
         threads=threads,
+        **training.fields(store, heal, train, loss),
         name=name or variant_name(store, artifact, scheme),
     )
     return launch(

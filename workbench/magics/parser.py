@@ -139,6 +139,18 @@ def whole(low: int) -> Callable[[str], int]:
     return parse
 
 
+def seconds(text: str) -> float:
+    """Return a time in seconds written as ``60s``, ``2m`` or ``90``.
+
+    Examples
+    --------
+    >>> seconds("60s"), seconds("2m"), seconds("0.5")
+    (60.0, 120.0, 0.5)
+    """
+    unit = 60.0 if text.endswith("m") else 1.0
+    return number(1e-3, 1e6)(text.removesuffix("m").removesuffix("s")) * unit
+
+
 def percent(text: str) -> float:
     """Return a share from 0 to 1 written as ``10%`` or ``0.1``.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from .. import codec
 from ..store import ArtifactDraft, Store
 from ..store.blobs import remove_tree
 from ..types import Manifest, Signature
@@ -75,16 +76,26 @@ class StepContext:
         self._folders.append(self.store.scratch())
         return self._folders[-1]
 
-    def stage(self, message: str, fraction: float | None = None) -> None:
-        """Tell that a new part of the work begins, and the share done before it (0 to 1) when known."""
+    def resumable(self) -> Path:
+        """Return a folder that outlives a killed step: the same step, run again, finds it as it was left.
+
+        The step removes it when it needs it no more; gc does when nobody comes back.
+        """
+        return self.store.adopt(codec.digest(canonical(self.step)).removeprefix("sha256:")[:16])
+
+    def stage(self, message: str, fraction: float | None = None, **more: Any) -> None:
+        """Tell that a new part of the work begins, and the share done before it (0 to 1) when known.
+
+        `more` are JSON-able facts for whoever draws the progress.
+        """
         self._told_s = time.monotonic()
-        payload = {"message": message, "fraction": fraction}
+        payload = {"message": message, "fraction": fraction, **more}
         self.store.events.append(self.run_id, self.position, "step.progress", payload)
 
-    def progress(self, message: str, fraction: float | None = None) -> None:
+    def progress(self, message: str, fraction: float | None = None, **more: Any) -> None:
         """Tell how far the present part is; what comes within 0.2 s of the last word is dropped."""
         if time.monotonic() - self._told_s >= _PROGRESS_EVERY_S:
-            self.stage(message, fraction)
+            self.stage(message, fraction, **more)
 
     def put(
         self,

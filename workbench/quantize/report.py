@@ -113,6 +113,12 @@ class QuantizeReport:
         held["float"] = max(0.0, 1 - sum(held.values()))
         return dict(sorted(held.items(), key=lambda item: -item[1]))
 
+    def _coverage(self) -> str:
+        whole = f"of {self.total_parameters:,} parameters"
+        if self.config.scheme == "int8":
+            return f"{self.share:.1%} {whole} quantized"
+        return f"{', '.join(f'{share:.1%} {how}' for how, share in self.shares().items())} {whole}"
+
     def worst(self, count: int = 3) -> tuple[LayerRow, ...]:
         """Return the layers that lose most."""
         return self.layers[:count]
@@ -128,7 +134,7 @@ class QuantizeReport:
         return Table(
             ("layer", "kind", "how", "parameters", "weight dB", "output dB", "why"),
             rows[:limit],
-            title=f"{self.config.scheme}: {self.share:.1%} of {self.total_parameters:,} parameters quantized, "
+            title=f"{self.config.scheme}: {self._coverage()}, "
             f"weights {self.bytes_before:,} -> {self.bytes_after:,} bytes ({self.size_ratio:.2f}x)",
             note=f"and {hidden} more layers" if hidden else "",
         )

@@ -70,6 +70,26 @@ class Store:
             path.mkdir(mode=0o700)
         return path
 
+    def adopt(self, label: str) -> Path:
+        """Return the scratch folder of this label: the one a dead process left, else a new one.
+
+        Parameters
+        ----------
+        label
+            Letters and digits. Two living processes never share a folder.
+        """
+        scratch = self.home / "scratch"
+        mine = scratch / f"{owner.current()}:{label}"
+        if mine.is_dir():
+            return mine
+        for path in sorted(scratch.glob(f"*:{label}")):
+            if not owner.alive(path.name.rpartition(":")[0]):
+                with contextlib.suppress(OSError):  # another process was first
+                    return path.rename(mine)
+        with disk_guard(self.home):
+            mine.mkdir(mode=0o700)
+        return mine
+
     def lineage(self, digest: str) -> LineageGraph:
         """Return where an artifact came from.
 

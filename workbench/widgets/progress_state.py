@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..render.lines import Axes, lines
+
 BAR_CELLS = 24
 ENDS = ("done", "failed", "cancelled")
 
@@ -58,6 +60,7 @@ class ProgressState:
     outcome: str = ""
     message: str = ""
     fraction: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()
     _times_s: list[float] = field(default_factory=list)
     _cached: list[bool] = field(default_factory=list)
 
@@ -73,6 +76,7 @@ class ProgressState:
         elif event.kind == "step.progress":
             self.message = str(event.payload.get("message", self.message))
             self.fraction = event.payload.get("fraction")
+            self.curve = tuple((x, y) for x, y in event.payload.get("curve", ()))
         elif event.kind == "step.done":
             self._cached.append(bool(event.payload.get("cached", False)))
         elif event.kind == "step.retried":
@@ -95,7 +99,8 @@ class ProgressState:
         width = 100 * min(max(self.fraction, 0.0), 1.0)
         track = "display:inline-block;width:12em;height:.7em;background:rgba(127,127,127,.3)"
         fill = f"display:block;width:{width:.0f}%;height:100%;background:#4c8bf5"
-        return f'<div>{words} <span style="{track}"><span style="{fill}"></span></span></div>'
+        bar = f'{words} <span style="{track}"><span style="{fill}"></span></span>'
+        return f"<div>{bar}{self._drawn()}</div>"
 
     def mimebundle(self) -> dict[str, str]:
         """Return both faces."""
@@ -106,6 +111,12 @@ class ProgressState:
             return ""
         filled = round(BAR_CELLS * min(max(self.fraction, 0.0), 1.0))
         return "█" * filled + "░" * (BAR_CELLS - filled)
+
+    def _drawn(self) -> str:
+        if len(self.curve) < 2:
+            return ""
+        axes = Axes("CPU s", "held-out loss")
+        return f"<div>{lines({'loss': self.curve}, axes, 'training').html()}</div>"
 
     def _words(self) -> str:
         if self.ended:

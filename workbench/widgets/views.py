@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..render.lines import Axes, lines
 from ..render.svg import Bar, Node, Picture, bars, graph
 from ..render.table import Table
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 WORST = 8
 """Layers to draw: the table lists more."""
 
+_CURVES = (("held-out loss", 1), ("score", 2))
 _CLEAN_DB = 60.0  # a signal this far above its quantization noise fills the bar
 
 
@@ -37,6 +39,11 @@ def pictures(result: Result) -> list[Picture]:
     found = [traffic(one) for one in result.details.get("deployments", ()) if one.tracks]
     if {"nodes", "edges"} <= set(result.details):
         found.append(family(result))
+    found += [
+        curves(result, title, place)
+        for title, place in _CURVES
+        if any(point[place] is not None for c in result.details.get("curves", {}).values() for point in c)
+    ]
     layers = [table for table in result.tables if {"layer", "output dB"} <= set(table.columns)]
     return found + [worst_layers(table) for table in layers if table.rows]
 
@@ -48,6 +55,15 @@ def traffic(deployment: DeploymentStatus) -> Picture:
         for track in deployment.tracks
     ]
     return bars(rows, f"{deployment.name}@{deployment.env}")
+
+
+def curves(result: Result, title: str, place: int) -> Picture:
+    """Return held-out loss or score over CPU seconds: healed beside the control."""
+    series = {
+        name: [(float(point[0]), float(point[place])) for point in points if point[place] is not None]
+        for name, points in result.details["curves"].items()
+    }
+    return lines(series, Axes("CPU s", title), title)
 
 
 def family(result: Result) -> Picture:

@@ -66,6 +66,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         skip=args.skip,
         threads=args.threads,
         ternary=_ternary.config(args),
+        **_ternary.training(args, context),
         name=args.name,
         **_running.options(args, context),
     )
@@ -78,6 +79,6 @@ COMMAND = Command(
     call,
     examples=(
         "minilm --scheme int8 --calibrate texts --eval recall_at_1 --max-drop 0.01",
-        "digits --scheme ternary --granularity row --ends int8 --eval accuracy",
+        "digits --scheme ternary --heal 5s --train loader --eval accuracy --max-drop 0.01",
     ),
 )

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ... import codec
 from ...codec import register
+from ...errors import GateRefused
 from ...program import read_signature
 from ...quantize import QuantizeConfig
+from ...quantize.heal import HealConfig
 from ...render.table import Table
+from ..alternatives import advise
 from ..cache import key_of
 from ..callables import CallableReference
 from ..context import StepContext
+from ..healing import Trained, trained
+from ..healing import table as healing_table
 from ..judge import Judged, Lowered, judge
 from ..recipe import step_body
 from ..result import Measured, StepResult, table_json
@@ -43,18 +48,26 @@ class QuantizeStep:
         Refuse a candidate that scores lower than the baseline by more than this.
     threads
         Threads of the compared sessions.
+    heal
+        How to train the program for its format first; None to quantize it as it is.
+    train
+        Data artifact with the training items.
+    loss
+        Called with an output and a target; None for the default.
     name
         What to call the variant.
     """
 
     verb: ClassVar[str] = "quantize"
-    inputs: ClassVar[tuple[str, ...]] = ("program", "calibration")
+    inputs: ClassVar[tuple[str, ...]] = ("program", "calibration", "train")
     code: ClassVar[tuple[str, ...]] = (
         "quantize",
         "compile",
         "pipeline/steps/compile.py",
         "pipeline/steps/quantize.py",
         "pipeline/judge.py",
+        "pipeline/healing.py",
+        "pipeline/alternatives.py",
         "pipeline/evaluation.py",
     )
 
@@ -64,6 +77,9 @@ class QuantizeStep:
     evaluate: CallableReference | None = None
     max_drop: float | None = None
     threads: int = 1
+    heal: HealConfig | None = None
+    train: str = ""
+    loss: CallableReference | None = None
     name: str = ""
 
 
@@ -74,8 +90,9 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
 
     program, out = context.input(step.program), context.folder()
     batches = context.data(step.calibration) if step.calibration else None
+    found = None if step.heal is None else trained(step, context, program)
     report = quantize_program(
-        program,
+        program if found is None else found.program,
         out,
         step.config,
         calibration=batches,
@@ -84,7 +101,10 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
     judged = judge(
         context, program, out, evaluate=step.evaluate, candidate=step.config.scheme, threads=step.threads
     )
-    _gate(step, report, judged)
+    try:
+        _gate(step, report, judged)
+    except GateRefused as refusal:
+        raise advise(step, context, program, refusal) from None
     metrics = _metrics(report, judged)
     digest = context.put(
         "variant",
@@ -99,9 +119,21 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
         digest,
         metrics=metrics,
         measured=_measured(step, judged),
-        tables=(table_json(_summary(step, report, judged)), table_json(report.table(_WORST))),
-        details={"latency_ratio": judged.latency.ratio, "backend": judged.lowered.config.backend},
+        tables=tuple(table_json(each) for each in _tables(step, report, judged, found)),
+        details={
+            "latency_ratio": judged.latency.ratio,
+            "backend": judged.lowered.config.backend,
+            "shares": report.shares(),
+            **(found.details() if found else {}),
+        },
     )
+
+
+def _tables(step: QuantizeStep, report: QuantizeReport, judged: Judged, found: Trained | None) -> list[Table]:
+    shown = [_summary(step, report, judged)]
+    if found is not None:
+        shown.append(healing_table(step, found, judged, report))
+    return [*shown, report.table(_WORST)]
 
 
 def _remember(context: StepContext, variant: str, lowered: Lowered) -> None:
@@ -127,7 +159,8 @@ def _gate(step: QuantizeStep, report: QuantizeReport, judged: Judged) -> None:
 
 def _data(step: QuantizeStep) -> dict[str, str]:
     """Return the data by role; an evaluation's fingerprint covers the data its function holds."""
-    data = {"calibration": step.calibration} if step.calibration else {}
+    named = {"calibration": step.calibration, "train": step.train}
+    data = {role: digest for role, digest in named.items() if digest}
     return data | ({"evaluation": step.evaluate.fingerprint} if step.evaluate else {})
 
 
