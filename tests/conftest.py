@@ -3,6 +3,7 @@
 import ctypes.util
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,22 @@ def _home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_HOME", str(tmp_path_factory.mktemp("mlops-home")))
         yield
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Make tmp_path a real file system of 3 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root: the full-disk behaviour was NOT tested")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(
+            f"mounting a small tmpfs failed: the full-disk behaviour was NOT tested ({mounted.stderr})"
+        )
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,28 +1,11 @@
 """No space left: a clear error, nothing lost, and everything works again when there is space."""
 
 import os
-import subprocess
 
 import pytest
 
 from workbench.errors import StorageFull
 from workbench.store import ArtifactDraft, Store
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real file system of 3 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root: the full-disk behaviour was NOT tested")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(
-            f"mounting a small tmpfs failed: the full-disk behaviour was NOT tested ({mounted.stderr})"
-        )
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_a_full_disk_loses_nothing(small_disk, tmp_path_factory):
