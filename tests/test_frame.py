@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
@@ -77,6 +79,18 @@ def test_constraints_satisfy_pyproject_and_pin_every_direct_dependency():
         name = canonicalize_name(requirement.name)
         assert name in pins, f"{name} is not pinned"
         assert requirement.specifier.contains(pins[name]), f"{requirement} excludes {pins[name]}"
+
+
+def test_no_pinned_package_refuses_the_python_of_debian_12():
+    """Debian 12 has 3.11.2, and pip passes over a release that asks for more: nothing can be installed then."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    refused = []
+    for found in importlib.metadata.distributions():
+        name, asked = canonicalize_name(found.metadata["Name"]), found.metadata["Requires-Python"]
+        if pins.get(name) == found.version and asked and "3.11.2" not in SpecifierSet(asked):
+            refused.append(f"{name} {found.version} needs Python {asked}")
+    assert refused == []
 
 
 def test_torch_is_one_exact_version_everywhere():
