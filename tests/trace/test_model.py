@@ -128,7 +128,7 @@ def test_a_damaged_trace_is_refused(tmp_path, damage):
     elif damage == "text":
         records.write_bytes(b"not gzip")
     elif damage == "reference":
-        records.write_bytes(gzip.compress(b'["stack",5]\n'))
+        records.write_bytes(gzip.compress(b'["stack",[5]]\n'))
     elif damage == "unknown":
         records.write_bytes(gzip.compress(b'["surprise",5]\n'))
     else:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.trace.made import full
 from workbench.trace import DifferenceReport, TraceReport
-from workbench.trace.reports.explore import MAX_ROWS, MAX_STACKS, difference_data, profile_data
+from workbench.trace.lanes import lanes
+from workbench.trace.reports.explore import MAX_NODES, MAX_ROWS, difference_data, profile_data
 from workbench.trace.rows import Sample
 from workbench.widgets.live import MIME, module_of
 from workbench.widgets.profile import difference_view, profile_view
@@ -54,7 +55,7 @@ def sums(data: dict[str, Any], weight: str) -> float:
 
 
 def test_every_weight_adds_up() -> None:
-    data = profile_data(full())
+    data = profile_data(full(), lanes(full()))
     assert sums(data, "cpu") == pytest.approx(1.0)
     assert sums(data, "offcpu") == pytest.approx(1.06)
     assert sums(data, "faults") == 160
@@ -69,9 +70,9 @@ def test_many_stacks_stay_small() -> None:
     samples = tuple(Sample("cpu", n * 10_000, 7, 7, 0.001, n) for n in range(count))
     trace = full(frames=frames, stacks=tuple((n,) for n in range(count)), samples=samples, offcpu=None,
                  allocations=None, events=None, audit=None)  # fmt: skip
-    data = profile_data(trace)
-    assert len(data["nodes"]) <= MAX_STACKS + 2
-    assert len(data["weights"]["cpu"]["rows"]) <= MAX_ROWS
+    data = profile_data(trace, lanes(trace))
+    assert len(data["nodes"]) <= MAX_NODES
+    assert len(data["weights"]["cpu"]["rows"]) <= MAX_ROWS + MAX_NODES
     assert sums(data, "cpu") == pytest.approx(count * 0.001)
     assert len(json.dumps(data)) < 400_000
 

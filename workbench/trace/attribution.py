@@ -47,10 +47,11 @@ def readable(stack: Iterable[Frame]) -> list[Frame]:
     ['In[3]']
     """
     frames = list(stack)
+    if not frames:
+        return []
     magic = max((n for n, frame in enumerate(frames) if frame.file.endswith(_MAGIC_RUNNER)), default=-1)
     first = next((n for n, frame in enumerate(frames) if frame.cell and n > magic), magic + 1)
-    kept = [frame for frame in frames[first:-1] if not _hands_on(frame)]
-    return kept + frames[first:][-1:]
+    return [frame for frame in frames[first:-1] if not _hands_on(frame)] + frames[first:][-1:]
 
 
 def label(frame: Frame) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .attribution import NO_PYTHON, is_own, line_of, readable
+from .attribution import NO_PYTHON, is_own, line_of
 from .model import Trace
 from .rows import Frame
 
@@ -126,8 +126,13 @@ WEIGHTS = {
 """The weights a flame graph, collapsed stacks and pprof can be made by."""
 
 
-def weighted_stacks(trace: Trace, weight: str = "cpu") -> dict[tuple[Frame, ...], float]:
-    """Return the weight of each readable stack; a child process comes as an outermost frame.
+Stacks = list[tuple[tuple[Frame, ...], float]]
+
+
+def weighted_stacks(trace: Trace, weight: str = "cpu") -> Stacks:
+    """Return readable stacks and what they weigh; a child process comes as an outermost frame.
+
+    Stacks that read alike may come more than once.
 
     Parameters
     ----------
@@ -139,9 +144,12 @@ def weighted_stacks(trace: Trace, weight: str = "cpu") -> dict[tuple[Frame, ...]
     sums: dict[tuple[int, int], float] = defaultdict(float)
     for pid, stack, value in WEIGHTS[weight].rows(trace):
         sums[pid, stack] += value
-    found: dict[tuple[Frame, ...], float] = defaultdict(float)
-    for (pid, stack), value in sums.items():
-        name = trace.meta.processes.get(str(pid), "?")
-        child = () if pid == trace.meta.pid else (Frame("native", f"process {pid}", name),)
-        found[child + (tuple(readable(trace.frames_of(stack))) or (NO_PYTHON,))] += value
-    return {stack: value for stack, value in found.items() if value > 0}
+    return [(named_stack(trace, *key), value) for key, value in sums.items() if value > 0]
+
+
+def named_stack(trace: Trace, pid: int, stack: int) -> tuple[Frame, ...]:
+    """Return a stack as it reads, under its process where that is not the traced one."""
+    frames = trace.readable(stack) or (NO_PYTHON,)
+    if pid == trace.meta.pid:
+        return frames
+    return (Frame("native", f"process {pid}", trace.meta.processes.get(str(pid), "?")), *frames)

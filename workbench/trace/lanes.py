@@ -5,8 +5,7 @@ A lane is bounded whatever the trace's length: :data:`BINS` bins, and few series
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +13,13 @@ from numpy.typing import NDArray
 
 from .attribution import is_own, line_of, place
 from .model import Trace
-from .rows import OffCpu
+from .rows import OffCpu, OperatorEvent, RunDelay
 
 BINS = 240
 SERIES = 4
 _SAMPLES_A_BIN = 4
 OTHER = "other"
 Values = NDArray[np.float64]
-Event = tuple[str, int, int, float]
-"""(series, start in ns, length in ns, weight)"""
 
 
 @dataclass(frozen=True)
@@ -57,16 +54,28 @@ class Lane:
         return float(np.sum([series.values for series in self.series], axis=0).max()) if self.series else 0.0
 
 
+@dataclass(frozen=True)
+class _Events:
+    """What goes into one lane, as columns: start and length in ns, weight, and which series by name."""
+
+    lane: str
+    unit: str
+    names: list[str]
+    start: Values
+    length: Values
+    weight: Values
+    per_second: bool = True
+
+
 def lanes(trace: Trace, bins: int = BINS) -> list[Lane]:
     """Return the lanes that have anything in them, in the order they are drawn."""
     end_ns = length_ns(trace)
     found = []
-    for name, unit, events, per_second in _sources(trace):
-        rows = list(events)
-        if rows:
-            parts = min(bins, _steady_bins(trace)) if name == "CPU" else bins
-            scale = parts / end_ns * 1e9 if per_second else 1.0
-            found.append(Lane(name, unit, _series(rows, end_ns, parts, scale)))
+    for events in _sources(trace):
+        if events.names:
+            parts = min(bins, _steady_bins(trace)) if events.lane == "CPU" else bins
+            scale = parts / end_ns * 1e9 if events.per_second else 1.0
+            found.append(Lane(events.lane, events.unit, _series(events, end_ns, parts, scale)))
     return found
 
 
@@ -81,45 +90,45 @@ def length_ns(trace: Trace) -> int:
     return max(int(trace.meta.wall_s * 1e9), last, 1)
 
 
-def _sources(trace: Trace) -> list[tuple[str, str, Iterable[Event], bool]]:
-    """Return (lane, unit, events, whether the weight is a time spread over the event)."""
+def _sources(trace: Trace) -> Iterable[_Events]:
     charge = _charger(trace)
-    period = int(1e9 / trace.meta.hz)
-    cpu = (
-        (charge(s.stack), max(s.time_ns - period, 0), period, s.value)
-        for s in trace.samples
-        if s.kind == "cpu"
-    )
-    faults = ((charge(s.stack), s.time_ns, 0, s.value) for s in trace.samples if s.kind == "fault")
-    blocked = (
-        (charge(w.stack), w.time_ns, w.duration_ns, w.duration_ns / 1e9) for w in _own_waits(trace, charge)
-    )
-    names = {wait.tid: wait.thread for wait in trace.waits or ()}
-    delays = (
-        (names.get(d.tid, f"thread {d.tid}"), d.time_ns, d.duration_ns, d.duration_ns / 1e9)
-        for d in trace.delays or ()
-    )
-    calls = [e for e in trace.events or () if e.family not in ("cuda", "usdt")]
-    cuda = [e for e in trace.events or () if e.family == "cuda"]
-    return [
-        ("CPU", "cores busy", cpu, True),
-        ("off-CPU", "threads blocked", blocked, True),
-        (
-            "operators",
-            "threads inside",
-            [(e.name, e.time_ns, e.duration_ns, e.duration_ns / 1e9) for e in calls],
-            True,
-        ),
-        (
-            "CUDA",
-            "threads inside",
-            [(e.name, e.time_ns, e.duration_ns, e.duration_ns / 1e9) for e in cuda],
-            True,
-        ),
-        ("run queue", "threads waiting for a CPU", delays, True),
-        ("faults", "faults a second", faults, True),
-        ("audit", "events", [(a.verdict or a.action, a.time_ns, 0, 1.0) for a in trace.audit or ()], False),
-    ]
+    threads = {wait.tid: wait.thread for wait in trace.waits or ()}
+    events, delays = trace.events or (), trace.delays or ()
+    calls = [event for event in events if event.family not in ("cuda", "usdt")]
+    cuda = [event for event in events if event.family == "cuda"]
+    blocked = _own_waits(trace, charge)
+    yield _samples(trace, "CPU", "cores busy", "cpu", charge)
+    yield _spans("off-CPU", "threads blocked", [charge(wait.stack) for wait in blocked], blocked)
+    yield _spans("operators", "threads inside", [call.name for call in calls], calls)
+    yield _spans("CUDA", "threads inside", [call.name for call in cuda], cuda)
+    waiting = [threads.get(delay.tid, f"thread {delay.tid}") for delay in delays]
+    yield _spans("run queue", "threads waiting for a CPU", waiting, delays)
+    yield _samples(trace, "faults", "faults a second", "fault", charge)
+    audit = trace.audit or ()
+    at = _column(event.time_ns for event in audit)
+    names = [event.verdict or event.action for event in audit]
+    yield _Events("audit", "events", names, at, np.zeros(len(at)), np.ones(len(at)), per_second=False)
+
+
+def _samples(trace: Trace, lane: str, unit: str, kind: str, charge: Callable[[int], str]) -> _Events:
+    """Return samples; one of CPU time stands for the period that it ends, the others for a moment."""
+    rows = [sample for sample in trace.samples if sample.kind == kind]
+    period = 1e9 / trace.meta.hz if kind == "cpu" else 0.0
+    start = np.maximum(_column(row.time_ns for row in rows) - period, 0)
+    names = [charge(row.stack) for row in rows]
+    return _Events(lane, unit, names, start, np.full(len(rows), period), _column(row.value for row in rows))
+
+
+def _spans(
+    lane: str, unit: str, names: list[str], rows: Sequence[OffCpu | OperatorEvent | RunDelay]
+) -> _Events:
+    """Return what took time; its weight is that time in seconds."""
+    length = _column(row.duration_ns for row in rows)
+    return _Events(lane, unit, names, _column(row.time_ns for row in rows), length, length / 1e9)
+
+
+def _column(values: Iterable[float]) -> Values:
+    return np.fromiter(values, dtype=np.float64)
 
 
 def _charger(trace: Trace) -> Callable[[int], str]:
@@ -135,29 +144,27 @@ def _charger(trace: Trace) -> Callable[[int], str]:
     return charge
 
 
-def _own_waits(trace: Trace, charge: Callable[[int], str]) -> list[OffCpu]:
+def _own_waits(trace: Trace, charge: Callable[[int], str]) -> Sequence[OffCpu]:
     """Return the waits of the user's own lines; all of them where there are none."""
     every = trace.offcpu or ()
-    own = [wait for wait in every if charge(wait.stack) != OTHER]
-    return own or list(every)
+    return [wait for wait in every if charge(wait.stack) != OTHER] or every
 
 
-def _series(rows: list[Event], end_ns: int, bins: int, scale: float) -> tuple[Series, ...]:
-    weights: dict[str, float] = defaultdict(float)
-    for name, _, _, weight in rows:
-        weights[name] += weight
+def _series(events: _Events, end_ns: int, bins: int, scale: float) -> tuple[Series, ...]:
+    known = {name: index for index, name in enumerate(dict.fromkeys(events.names))}
+    which = np.fromiter((known[name] for name in events.names), dtype=np.intp)
+    weights = dict(zip(known, np.bincount(which, weights=events.weight), strict=True))
     kept = [name for name in sorted(weights, key=lambda n: (-weights[n], n)) if name != OTHER][:SERIES]
     if len(kept) < len(weights):
         kept.append(OTHER)
-    number = {name: index for index, name in enumerate(kept)}
-    rest = number.get(OTHER, 0)
-    which = np.array([number.get(name, rest) for name, *_ in rows])
-    numbers = np.array([row[1:] for row in rows], dtype=np.float64)
-    start, length, sums = numbers.T
-    return tuple(
-        Series(name, scale * binned(start[which == i], length[which == i], sums[which == i], end_ns, bins))
-        for name, i in number.items()
-    )
+    place_of = np.array([kept.index(name) if name in kept else len(kept) - 1 for name in known])
+    which = place_of[which]
+    found = []
+    for index, name in enumerate(kept):
+        chosen = which == index
+        values = binned(events.start[chosen], events.length[chosen], events.weight[chosen], end_ns, bins)
+        found.append(Series(name, scale * values))
+    return tuple(found)
 
 
 def binned(start: Values, length: Values, weight: Values, end_ns: int, bins: int) -> Values:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import codec
+from .attribution import readable
 from .rows import (
     Allocation,
     AuditEvent,
@@ -123,6 +125,16 @@ class Trace:
     def frames_of(self, stack: int) -> tuple[Frame, ...]:
         """Return the frames of a stack by its index, outermost first; empty for -1."""
         return tuple(self.frames[index] for index in self.stacks[stack]) if stack >= 0 else ()
+
+    def readable(self, stack: int) -> tuple[Frame, ...]:
+        """Return the frames of a stack without plumbing (:func:`.attribution.readable`); kept once found."""
+        if stack not in self._readable:
+            self._readable[stack] = tuple(readable(self.frames_of(stack)))
+        return self._readable[stack]
+
+    @cached_property
+    def _readable(self) -> dict[int, tuple[Frame, ...]]:
+        return {}
 
     def total(self, kind: str) -> float:
         """Return the sum over the samples of a kind: CPU seconds or sampled faults."""

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .attribution import label
-from .costs import weighted_stacks
+from .costs import Stacks, weighted_stacks
 from .model import Trace
 from .rows import Frame
+
+MAX_STACKS = 2_000
+"""What a picture can show; the lighter stacks of a line are one box under it."""
+
+_LIGHTER = Frame("native", "(lighter stacks)", "")
 
 
 @dataclass(slots=True)
@@ -41,11 +46,11 @@ class Node:
             pending += [(level + 1, child) for child in reversed(node.children.values())]
 
 
-def tree(trace: Trace, weight: str = "cpu") -> Node:
-    """Return the stacks merged by what frames read like."""
+def tree(trace: Trace, weight: str = "cpu", limit: int = MAX_STACKS) -> Node:
+    """Return the stacks merged by what frames read like; those lighter than the heaviest `limit` are cut short."""
     root = Node(None)
-    keys: dict[int, str] = {}
-    for stack, value in weighted_stacks(trace, weight).items():
+    keys: dict[int, str] = {}  # by identity: a trace's frames live as long as it does
+    for stack, value in _bounded(weighted_stacks(trace, weight), limit):
         node = root
         node.value += value
         for frame in stack:
@@ -55,7 +60,14 @@ def tree(trace: Trace, weight: str = "cpu") -> Node:
     return root
 
 
-def paired_tree(before: Trace, after: Trace, weight: str = "cpu") -> Node:
+def _bounded(stacks: Stacks, limit: int) -> Stacks:
+    if len(stacks) <= limit:
+        return stacks
+    ordered = sorted(stacks, key=lambda row: row[1], reverse=True)
+    return ordered[:limit] + [((stack[0], _LIGHTER), value) for stack, value in ordered[limit:]]
+
+
+def paired_tree(before: Trace, after: Trace, weight: str = "cpu", limit: int = MAX_STACKS) -> Node:
     """Return both traces' stacks in one tree.
 
     A line of a cell is the same line in both when its text is: the cell may have been run again, under a new
@@ -63,7 +75,7 @@ def paired_tree(before: Trace, after: Trace, weight: str = "cpu") -> Node:
     """
     root = Node(None)
     for trace, is_after in ((before, False), (after, True)):
-        for stack, value in weighted_stacks(trace, weight).items():
+        for stack, value in _bounded(weighted_stacks(trace, weight), limit):
             node = _add(root, value, is_after)
             for frame in stack:
                 key = same_key(frame)

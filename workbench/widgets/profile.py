@@ -24,7 +24,7 @@ def profile_view(report: TraceReport) -> LiveView:
     """
     from ..trace.reports.explore import profile_data
 
-    return _view(report, profile_data(report.trace))
+    return _view(report, profile_data(report.trace, report.lanes))
 
 
 def difference_view(report: DifferenceReport) -> LiveView:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from ..attribution import label, line_of, place, readable
+from ..attribution import label, line_of, place
 from ..model import Trace
 from ..rows import Frame, Sample
 
@@ -74,7 +74,7 @@ def _stacks(trace: Trace, tracks: dict[tuple[int, int, str], int]) -> Iterator[E
 def _slices(trace: Trace, samples: list[Sample]) -> Iterator[tuple[Frame, float, float]]:
     """Yield (frame, start, end) in ns: a frame is open as long as it stays at its depth, sample after sample."""
     period = 1e9 / trace.meta.hz
-    stacks = {stack: readable(trace.frames_of(stack)) for stack in {sample.stack for sample in samples}}
+    stacks = {stack: trace.readable(stack) for stack in {sample.stack for sample in samples}}
     opened: list[tuple[Frame, float]] = []
     last = 0.0
     for sample in samples:

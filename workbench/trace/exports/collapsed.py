@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from ..attribution import label
 from ..costs import weighted_stacks
 from ..model import Trace
@@ -11,11 +13,10 @@ SUFFIX = ".txt"
 
 def collapsed(trace: Trace) -> str:
     """Return one line a stack, sorted; the number is CPU milliseconds."""
-    lines = [
-        f"{';'.join(label(frame).replace(';', ':') for frame in stack)} {round(seconds * 1000)}"
-        for stack, seconds in weighted_stacks(trace).items()
-    ]
-    return "\n".join(sorted(lines))
+    sums: dict[str, float] = defaultdict(float)
+    for stack, seconds in weighted_stacks(trace):
+        sums[";".join(label(frame).replace(";", ":") for frame in stack)] += seconds
+    return "\n".join(f"{stack} {round(seconds * 1000)}" for stack, seconds in sorted(sums.items()))
 
 
 def dump(trace: Trace) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 from collections import defaultdict
 
-from ..attribution import NO_PYTHON, readable
+from ..attribution import NO_PYTHON
 from ..costs import WEIGHTS
 from ..model import Trace
 from ..rows import Frame
@@ -68,11 +68,11 @@ class _Writer:
             for pid, stack, value in WEIGHTS[weight].rows(self._trace):
                 sums[pid, stack][column] += value * factor
         return [
-            self._sample(pid, self._trace.frames_of(stack), values) for (pid, stack), values in sums.items()
+            self._sample(pid, self._trace.readable(stack), values) for (pid, stack), values in sums.items()
         ]
 
     def _sample(self, pid: int, stack: tuple[Frame, ...], values: list[float]) -> bytes:
-        frames = readable(stack) or [NO_PYTHON]
+        frames = stack or (NO_PYTHON,)
         process = f"{self._trace.meta.processes.get(str(pid), '?')} ({pid})"
         label = integer(1, self._string("process")) + integer(2, self._string(process))
         numbers = [self._location(frame) for frame in reversed(frames)]

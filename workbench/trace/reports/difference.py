@@ -117,7 +117,7 @@ def functions_difference(before: Trace, after: Trace, limit: int = 12) -> Table:
     pairs: dict[str, _Pair] = defaultdict(lambda: [0.0, 0.0])
     names: dict[str, str] = {}
     for side, trace in enumerate((before, after)):
-        for stack, value in weighted_stacks(trace).items():
+        for stack, value in weighted_stacks(trace):
             key = same_key(stack[-1])
             pairs[key][side] += value
             names[key] = label(stack[-1])

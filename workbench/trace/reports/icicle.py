@@ -6,6 +6,7 @@ page's colour, so it reads on light and dark pages, in nbconvert and on GitHub.
 
 from __future__ import annotations
 
+import heapq
 import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ WIDTH = 960
 ROW = 19
 _HEADER = 26
 _CHARACTER = 7.3  # px of one 12 px monospace character
+MAX_BOXES = 1_000
 _SMALLEST = 0.5  # px; thinner boxes are left out, their parent shows the gap
 _DEEPEST = 64  # rows; deeper ones are left out and said to be
 _INK = "#14181f"
@@ -61,17 +63,21 @@ def heading(words: str, y: int = 15, keys: tuple[tuple[str, str], ...] = ()) -> 
 
 
 def _boxes(root: Node, style: Style, scale: float) -> Iterator[tuple[int, str]]:
-    """Yield (row, SVG) of the box of every node that is wide enough to see."""
-    pending = [(root, 0.0, 0)]
-    while pending:
-        node, left, row = pending.pop()
-        yield row, _box(node, style, left, style.weight(node) * scale, row)
+    """Yield (row, SVG) of the boxes that are wide enough to see, the widest :data:`MAX_BOXES` of them."""
+    pending: list[tuple[float, int, Node, float, int]] = [(-style.weight(root), 0, root, 0.0, 0)]
+    count = 0  # breaks ties, and keeps nodes from being compared
+    for _ in range(MAX_BOXES):
+        if not pending:
+            return
+        weight, _, node, left, row = heapq.heappop(pending)
+        yield row, _box(node, style, left, -weight * scale, row)
         for child in sorted(node.children.values(), key=style.weight, reverse=True):
-            width = style.weight(child) * scale
-            if width < _SMALLEST:
+            value = style.weight(child)
+            if value * scale < _SMALLEST:
                 break
-            pending.append((child, left, row + 1))
-            left += width
+            count += 1
+            heapq.heappush(pending, (-value, count, child, left, row + 1))
+            left += value * scale
 
 
 def _box(node: Node, style: Style, left: float, width: float, row: int) -> str:

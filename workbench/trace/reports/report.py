@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from ...render.bundle import Bundle, Part
@@ -11,6 +12,7 @@ from ...render.svg import Picture
 from ...render.table import Table
 from ...render.units import size
 from ..costs import WEIGHTS
+from ..lanes import Lane, lanes
 from ..model import Trace
 from .audit import audit_table
 from .blocked import blocked_table
@@ -40,8 +42,17 @@ class TraceReport:
         """Return one paragraph: which tier ran and why no better one, totals, what was lost."""
         return "\n".join(self._summary())
 
+    @cached_property
+    def lanes(self) -> list[Lane]:
+        """What the timeline draws."""
+        return lanes(self.trace)
+
     def tables(self) -> list[Table]:
         """Return the tables this trace can fill, the most telling first."""
+        return list(self._tables)
+
+    @cached_property
+    def _tables(self) -> list[Table]:
         trace = self.trace
         found = (
             lines_table(trace),
@@ -63,16 +74,20 @@ class TraceReport:
 
     def timeline(self) -> Picture:
         """Return the timeline."""
-        return Picture(timeline_svg(self.trace), "(timeline: shown as a picture)")
+        return Picture(timeline_svg(self.trace, self.lanes), "(timeline: shown as a picture)")
 
     def histograms(self) -> Bundle:
         """Return the latency histograms."""
-        return Bundle(histograms(self.trace))
+        return Bundle(self._histograms)
+
+    @cached_property
+    def _histograms(self) -> list[Picture]:
+        return histograms(self.trace)
 
     def text(self) -> str:
         """Return everything but the pictures that have no text face."""
         tables = [table.text() for table in self.tables()]
-        return "\n\n".join([self.summary(), *tables, *(part.text() for part in histograms(self.trace))])
+        return "\n\n".join([self.summary(), *tables, *(part.text() for part in self._histograms)])
 
     def html(self) -> str:
         """Return everything, without scripts."""
@@ -90,8 +105,8 @@ class TraceReport:
         for weight in ("offcpu", "held", "faults"):
             if WEIGHTS[weight].rows(self.trace):
                 yield Details(f"Flame graph of {WEIGHTS[weight].title}", self.flame(weight))
-        if drawn := histograms(self.trace):
-            yield Details("Latency histograms", Bundle(drawn))
+        if self._histograms:
+            yield Details("Latency histograms", self.histograms())
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {"text/plain": self.text(), "text/html": self.html()}

@@ -22,9 +22,9 @@ _FONT = 'font-family="ui-monospace,monospace" font-size="12" fill="currentColor"
 _CHARACTER = 7.3
 
 
-def timeline_svg(trace: Trace) -> str:
+def timeline_svg(trace: Trace, drawn: Sequence[Lane] | None = None) -> str:
     """Return the lanes below each other over one time axis; a line of text when nothing was seen."""
-    rows, end_ns = lanes(trace), length_ns(trace)
+    rows, end_ns = lanes(trace) if drawn is None else drawn, length_ns(trace)
     if not rows:
         return _svg(24, [f'<text x="0" y="15" {_FONT}>nothing to place on a time axis</text>'])
     step = _GAP + _HIGH
