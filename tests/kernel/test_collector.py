@@ -71,7 +71,8 @@ def _dial(path):
 
 
 def _request(**changes):
-    body = {"version": 1, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], **changes}
+    body = {"version": 2, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], "sites": []}
+    body.update(changes)
     return json.dumps(body).encode()
 
 
@@ -182,7 +183,7 @@ def test_a_client_that_reads_nothing_and_ends(service):
         (b"\xff\xfe", "not JSON"),
         (b"[]", "exactly the fields"),
         (_request(extra=1), "exactly the fields"),
-        (_request(version=2), "protocol 2"),
+        (_request(version=1), "protocol 1"),
         (_request(probes="cpu"), "not a list of names"),
         (_request(probes=["shell"]), "no probe is called 'shell'"),
         (_request(probes=[]), "no probe given"),
@@ -194,7 +195,7 @@ def test_a_client_that_reads_nothing_and_ends(service):
         (_request(python=[1, 2]), "not an address"),
         (_request(python=[2**64] + [0] * 12), "out of range"),
         (_request(python=[4096] + [2**31] * 12), "out of range"),
-        (b"x" * 5000, "at most 4,096 bytes"),
+        (b"x" * (wire.REQUEST_BYTES + 1), "at most 131,072 bytes"),
     ],
 )
 def test_a_bad_request_is_refused(service, message, said):
@@ -206,6 +207,62 @@ def test_a_bad_request_is_refused(service, message, said):
         assert said in answer["error"]["what"]
         assert sock.recv(10) == b""
     assert _program_count(collector.pid) == 0
+
+
+def _site(probe="usdt", program="handle_point", file=0, offsets=(4096,), cookies=(0,), counters=()):
+    return [probe, program, file, list(offsets), list(cookies), list(counters)]
+
+
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        (_site(offsets=[1 << 40]), "not in code that process"),
+        (_site(offsets=[0]), "not in code that process"),  # the ELF header: mapped, but not as code
+        (_site(counters=[1 << 40]), "not in code that process"),
+        (_site(file=1), "did not come with the request"),
+        (_site(file=-1), "names no file"),
+        (_site(program="handle_cpu"), "no program 'handle_cpu' for functions"),
+        (_site(probe="cpu"), "no program"),
+        (_site(probe=["usdt"]), "no program"),
+        (_site(offsets=[-1]), "out of range"),
+        (_site(offsets=[1.5]), "out of range"),
+        (_site(cookies=[1, 2]), "differ in number"),
+        (_site(offsets=[], cookies=[]), "names no file or no offset"),
+        (_site(offsets=[4096] * 9000, cookies=[0] * 9000), "more than 8,192 sites"),
+        (_site()[:5], "exactly six parts"),
+    ],
+)
+def test_a_site_outside_the_code_of_the_process_is_refused(service, site, said):
+    path, collector = service
+    libc = next(
+        line.split()[5] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line
+    )
+    with _dial(path) as sock, open(libc, "rb") as file:
+        socket.send_fds(sock, [_request(probes=["usdt"], sites=[site])], [file.fileno()])
+        answer = _answer(sock)
+    assert answer["event"] == "error"
+    assert said in answer["error"]["what"]
+    assert _program_count(collector.pid) == 0
+    assert _until(lambda: not _holds(collector.pid, libc))
+
+
+def test_a_file_nobody_mapped_or_that_is_none_is_refused(service, tmp_path):
+    path, _ = service
+    stranger = tmp_path / "library.so"
+    stranger.write_bytes(b"\x7fELF" + b"\x90" * 8192)
+    ends = socket.socketpair()
+    with stranger.open("rb") as file:
+        for handle in (file.fileno(), ends[0].fileno()):
+            with _dial(path) as sock:
+                socket.send_fds(sock, [_request(probes=["usdt"], sites=[_site()])], [handle])
+                assert _answer(sock)["event"] == "error"
+    for end in ends:
+        end.close()
+
+
+def _holds(pid, file):
+    """Whether a process holds a file open."""
+    return any(os.path.realpath(handle) == file for handle in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_too_many_sessions_are_refused(service):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,27 +13,36 @@ pytestmark = pytest.mark.bpf
 _EVENTS = 1009
 
 
+def _blocked_so_far():
+    """The kernel's own count of how often this thread gave up its CPU."""
+    status = Path(f"/proc/self/task/{threading.get_native_id()}/status").read_text()
+    return int(status.split("voluntary_ctxt_switches:")[1].split()[0])
+
+
 def _sleep_often():
+    before = _blocked_so_far()
     for _ in range(_EVENTS):
-        time.sleep(0.0001)
+        time.sleep(0.0005)
+    return _blocked_so_far() - before
 
 
 def _named(recorded, stack):
     return {frame.name for frame in recorded.frames_of(stack)}
 
 
-def test_every_sleep_is_an_interval():
+def test_the_kernel_counts_as_many_intervals():
     with trace.session(("offcpu",), tier="bpf") as recorder:
-        _sleep_often()
+        truth = _sleep_often()
     recorded = recorder.trace
-    # After a sleep the thread may wait for the interpreter lock, on the same line: another leaf.
-    rows = [
-        row for row in recorded.offcpu if {"_sleep_often", "clock_nanosleep"} <= _named(recorded, row.stack)
-    ]
-    assert len(rows) == _EVENTS
-    assert all(row.duration_ns >= 100_000 for row in rows)
-    # A timer ended them, whoever it interrupted.
-    assert {(row.waker_pid, row.waker) for row in rows} == {(0, "")}
+    rows = [row for row in recorded.offcpu if "_sleep_often" in _named(recorded, row.stack)]
+    # On a busy machine a sleep may be over before it began; no interval then, for the kernel and for us. The kernel's
+    # counter and its tracepoint were seen to differ by up to 3 in 1,000.
+    assert abs(len(rows) - truth) <= 0.01 * truth
+    assert truth == pytest.approx(_EVENTS, rel=0.2)
+    # A timer ended the sleeps, whoever it interrupted; what is left waited for the interpreter lock.
+    sleeps = [row for row in rows if "clock_nanosleep" in _named(recorded, row.stack)]
+    assert len(sleeps) > 0.9 * truth
+    assert {(row.waker_pid, row.waker) for row in sleeps} == {(0, "")}
     assert recorded.meta.lost == {}
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from workbench.errors import InputError
 from workbench.trace import wire
 from workbench.trace.latency import SLOTS
+from workbench.trace.sites import Site
 
 
 @given(
@@ -31,9 +32,14 @@ def test_latency_layout():
     st.integers(1, wire.MAX_HZ),
     st.integers(0, 2**31 - 1),
     st.one_of(st.just([]), st.tuples(st.integers(1, 2**62), *[st.integers(0, 2**19)] * 12)),
+    st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 2**40)), max_size=5),
 )
-def test_requests_come_back(probes, hz, pid, python):
-    request = wire.Request(tuple(probes), hz, pid, 0, tuple(python))
+def test_requests_come_back(probes, hz, pid, python, places):
+    sites = tuple(
+        Site("operators", "handle_operator", index, (offset,), (cookie,), (counter,))
+        for index, (offset, cookie, counter) in enumerate(places)
+    )
+    request = wire.Request(tuple(probes), hz, pid, 0, tuple(python), sites)
     assert wire.parse_request(request.to_bytes()) == request
     assert len(request.pack_python()) == wire.PYTHON_BYTES
 

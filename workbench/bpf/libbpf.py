@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes as c
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import TraceError
 from .library import POINTER, SAMPLE, Library
+from .uprobes import ATTACH_TYPE, attach_functions
 
 __all__ = ["BpfMap", "BpfObject", "Library", "Ring", "open_pinned"]
 
@@ -114,11 +115,21 @@ class BpfObject:
         Shown in errors; the object file's bytes.
     shared
         Maps of another object, by name, to use instead of its own.
+    functions
+        Programs to load for :meth:`attach_functions`.
     """
 
-    def __init__(self, library: Library, name: str, data: bytes, shared: Mapping[str, BpfMap]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        name: str,
+        data: bytes,
+        shared: Mapping[str, BpfMap],
+        functions: Iterable[str] = (),
+    ) -> None:
         self._library, self._calls, self.name = library, library.calls, name
         self._links: list[int] = []
+        self._handles: list[int] = []
         self._handle = self._calls.bpf_object__open_mem(data, len(data), None)
         if not self._handle:
             raise library.failure("open the BPF object", name)
@@ -127,6 +138,8 @@ class BpfObject:
                 own = self._calls.bpf_object__find_map_by_name(self._handle, key.encode())
                 if own and self._calls.bpf_map__reuse_fd(own, other.fd):
                     raise library.failure(f"share the map {key}", name)
+            for program in functions:
+                self._calls.bpf_program__set_expected_attach_type(self._program(program), ATTACH_TYPE)
             code = self._calls.bpf_object__load(self._handle)
             if code:
                 raise library.failure("load the BPF programs", name, -code)
@@ -198,6 +211,13 @@ class BpfObject:
         handle = self._program(program)
         self._keep(self._calls.bpf_program__attach_perf_event_opts(handle, event, None), program)
 
+    def attach_functions(
+        self, program: str, path: str, pid: int, offsets: Sequence[int], **more: Any
+    ) -> None:
+        """Attach a program to functions of a file: :func:`.uprobes.attach_functions`."""
+        handle = self._calls.bpf_program__fd(self._program(program))
+        self._handles.append(attach_functions(handle, path, pid, offsets, **more))
+
     def run_iterator(self, program: str) -> None:
         """Run an iterator program over all its objects once."""
         link = self._calls.bpf_program__attach_iter(self._program(program), None)
@@ -217,6 +237,8 @@ class BpfObject:
         """Detach all programs; maps stay readable."""
         while self._links:
             self._calls.bpf_link__destroy(self._links.pop())
+        while self._handles:
+            os.close(self._handles.pop())
 
     def close(self) -> None:
         """Detach and free everything."""

@@ -104,10 +104,13 @@ class TraceBuilder:
             key = (self._frame(line_of(kept)), self._frame(_NOT_KEPT))
         return self._stacks.setdefault(key, len(self._stacks))
 
+    def empty_stack(self) -> int:
+        """Return the number of the stack without frames."""
+        return self._stacks.setdefault((), len(self._stacks))
+
     def sample(self, kind: str, time_ns: int, pid: int, tid: int, value: float, stack: int) -> None:
         """Add one sample; its stack by number."""
-        if stack == NO_STACK:
-            stack = self._stacks.setdefault((), len(self._stacks))
+        stack = self.empty_stack() if stack == NO_STACK else stack
         self._samples.append(Sample(kind, time_ns, pid, tid, value, stack))
 
     def finish(self, meta: TraceMeta) -> Trace:

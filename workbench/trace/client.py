@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import NoPrivilege, TraceError, from_json
@@ -97,17 +97,24 @@ def private_pid() -> int | None:
 class Collector:
     """A connection that traces.
 
+    Parameters
+    ----------
+    request
+        What to trace.
+    files
+        Open files the request's sites lie in.
+
     Raises
     ------
     NoPrivilege
         If no collector can be reached or started.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, files: Sequence[int] = ()) -> None:
         self._sock, private = _connect()
         try:
             self._sock.settimeout(_START_SECONDS)
-            self._sock.send(request.to_bytes())
+            socket.send_fds(self._sock, [request.to_bytes()], list(files))
             started = self._sock.recv(MESSAGE_BYTES * 2)
             if not started and private is not None:
                 raise private.failure()

@@ -20,6 +20,7 @@ from pathlib import Path
 from ..bpf.libbpf import Library
 from ..errors import InputError, NoPrivilege, TraceError, WorkbenchError
 from .loader import KernelSession
+from .sites import MAX_FILES
 from .wire import CONTROL, MESSAGE_BYTES, RECORDS, REQUEST_BYTES, STOP, parse_request
 
 _OUTBOX_MESSAGES = 32
@@ -63,15 +64,24 @@ class Connection:
             Why the client may not start a session; empty when it may.
         """
         try:
-            message = self.sock.recv(REQUEST_BYTES + 1)
+            message, files, _, _ = socket.recv_fds(self.sock, REQUEST_BYTES + 1, MAX_FILES)
         except BlockingIOError:
             return
         except OSError:
-            message = b""
+            message, files = b"", []
+        try:
+            self._hear(message, files, library, objects, allowed)
+        finally:
+            for file in files:
+                os.close(file)
+
+    def _hear(
+        self, message: bytes, files: list[int], library: Library, objects: dict[str, bytes], allowed: str
+    ) -> None:
         if not message:
             self.close()
         elif self.state == "waiting":
-            self._start(message, library, objects, allowed)
+            self._start(message, files, library, objects, allowed)
         elif self.state == "tracing" and message == STOP:
             self._finish()
         else:
@@ -107,7 +117,9 @@ class Connection:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def _start(self, message: bytes, library: Library, objects: dict[str, bytes], allowed: str) -> None:
+    def _start(
+        self, message: bytes, files: list[int], library: Library, objects: dict[str, bytes], allowed: str
+    ) -> None:
         try:
             if allowed:
                 raise NoPrivilege(allowed, where="collector")
@@ -121,7 +133,7 @@ class Connection:
                     where=f"client {self.pid}",
                     fix="trace this process, or one it started",
                 )
-            self._session = KernelSession(library, objects, request, pid, self._take)
+            self._session = KernelSession(library, objects, request, pid, self._take, files)
         except WorkbenchError as error:
             self._refuse(error)
             return

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ..bpf.libbpf import BpfMap, BpfObject, Library, Ring
 from ..errors import TraceError
 from .perf_event import online_cpus, open_clock
-from .probes import FOLLOW, LOST_REASONS, SHARED_MAPS, choose
+from .probes import FOLLOW, LOST_REASONS, PROBES, SHARED_MAPS, choose
+from .sites import Site, check_sites
 from .wire import MESSAGE_BYTES, Request, pack_table
 
 _FIRST = struct.pack("<I", 0)
@@ -34,6 +35,8 @@ class KernelSession:
         The process to trace, checked by the caller, as the caller sees it.
     sink
         Takes each raw record; returns False to pause.
+    files
+        Open files the request's sites lie in; the caller closes them.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class KernelSession:
         request: Request,
         pid: int,
         sink: Callable[[bytes], bool],
+        files: Sequence[int] = (),
     ) -> None:
         self._library = library
         self._loaded: dict[str, BpfObject] = {}
@@ -57,6 +61,7 @@ class KernelSession:
             self._load(objects)
             self._ring = Ring(library, self._loaded[FOLLOW.name].map("ring"), sink)
             self._attach(request.hz)
+            self._attach_sites(request.sites, pid, files)
             self._adopt(request, pid)
         except BaseException:
             self.close()
@@ -77,7 +82,7 @@ class KernelSession:
         for probe in self._probes:
             for name in probe.tables:
                 table = self._loaded[probe.name].map(name)
-                yield from _messages(name, table)
+                yield from _messages(f"{probe.name}.{name}", table)
 
     def lost(self) -> dict[str, int]:
         """Return what was lost and why; empty when nothing was."""
@@ -100,7 +105,8 @@ class KernelSession:
     def _load(self, objects: dict[str, bytes]) -> None:
         shared: dict[str, BpfMap] = {}
         for probe in (FOLLOW, *self._probes):
-            loaded = BpfObject(self._library, probe.name, objects[probe.name], shared)
+            functions = (*probe.functions, *probe.returns)
+            loaded = BpfObject(self._library, probe.name, objects[probe.name], shared, functions)
             self._loaded[probe.name] = loaded
             if probe is FOLLOW:
                 shared = {name: loaded.map(name) for name in SHARED_MAPS}
@@ -112,6 +118,20 @@ class KernelSession:
                 loaded.attach(program)
             if probe.clock:
                 _attach_clock(loaded, probe.clock, hz)
+
+    def _attach_sites(self, sites: Sequence[Site], pid: int, files: Sequence[int]) -> None:
+        check_sites(sites, pid, files)
+        for site in sites:
+            self._loaded[site.probe].attach_functions(
+                site.program,
+                # The kernel follows this link to the file itself, whatever folders and namespaces lie between.
+                f"/proc/self/fd/{files[site.file]}",
+                pid,
+                site.offsets,
+                cookies=site.cookies,
+                counters=site.counters,
+                returns=site.program in PROBES[site.probe].returns,
+            )
 
     def _adopt(self, request: Request, pid: int) -> None:
         """Fill the set of traced processes; the last thing to happen, so that all probes start at once."""

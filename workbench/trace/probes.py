@@ -28,6 +28,8 @@ class Probe:
         The program that runs at each tick of the sampling clock, if any.
     tables
         Maps to send when tracing ends.
+    functions, returns
+        Programs that attach to the entry, or the return, of functions the client names.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Probe:
     tracepoints: tuple[str, ...] = ()
     clock: str = ""
     tables: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    returns: tuple[str, ...] = ()
 
 
 PROBES = {
@@ -66,6 +70,32 @@ PROBES = {
                 *(f"{way}_{what}" for way in ("enter", "leave") for what in ("timer", "softirq", "device")),
                 *("handle_waking", "handle_block"),
             ),
+        ),
+        Probe(
+            "alloc",
+            "memory allocated and still held, by Python line: torch's allocator, mmap, brk",
+            tracepoints=("handle_memory",),
+            functions=("handle_new", "handle_delete"),
+            tables=("held",),
+        ),
+        Probe(
+            "operators",
+            "torch operators, compiled kernels and TVM functions: calls and time",
+            functions=("handle_operator",),
+            tables=("functions",),
+        ),
+        Probe(
+            "cuda",
+            "calls of the CUDA driver and runtime: time and bytes",
+            functions=("handle_cuda",),
+            returns=("handle_cuda_return",),
+            tables=("functions", "moved"),
+        ),
+        Probe(
+            "usdt",
+            "static probe points of programs and libraries",
+            functions=("handle_point",),
+            tables=("functions",),
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 ::
 
-    client -> collector    JSON text of one Request, then b"stop"
+    client -> collector    JSON text of one Request (with the files of its sites), then b"stop"
     collector -> client    b"C" + JSON            control: started, error, end
                            b"R" + records          raw ring buffer records, one after another
                            b"T" + table            raw entries of one BPF map
@@ -19,10 +19,11 @@ from typing import Any
 
 from ..errors import InputError
 from .latency import SLOTS, Latency
+from .sites import Site, parse_sites
 
-VERSION = 1
+VERSION = 2
 MESSAGE_BYTES = 32 * 1024
-REQUEST_BYTES = 4096
+REQUEST_BYTES = 128 * 1024
 MAX_HZ = 10_000
 STOP = b"stop"
 CONTROL, RECORDS, TABLE = b"C", b"R", b"T"
@@ -49,6 +50,8 @@ class Request:
         A thread of the client not to trace (the one that reads the records); 0: none.
     python
         Address of ``_PyRuntime`` and the twelve offsets of ``struct python_layout``; empty: no Python frames.
+    sites
+        Functions to probe, in files that travel with the message as open file descriptors.
     """
 
     probes: tuple[str, ...]
@@ -56,10 +59,12 @@ class Request:
     pid: int = 0
     skip_tid: int = 0
     python: tuple[int, ...] = ()
+    sites: tuple[Site, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Return the message."""
-        return json.dumps({"version": VERSION, **self.__dict__}).encode()
+        body = {**self.__dict__, "sites": [site.to_json() for site in self.sites]}
+        return json.dumps({"version": VERSION, **body}, separators=(",", ":")).encode()
 
     def pack_python(self) -> bytes:
         """Return ``struct python_layout``."""
@@ -78,7 +83,7 @@ def parse_request(data: bytes) -> Request:
         body = json.loads(data)
     except ValueError as error:
         raise InputError("the request is not JSON", where="collector") from error
-    fields = {"version", "probes", "hz", "pid", "skip_tid", "python"}
+    fields = {"version", "probes", "hz", "pid", "skip_tid", "python", "sites"}
     if not isinstance(body, dict) or set(body) != fields:
         raise InputError(f"a request has exactly the fields {', '.join(sorted(fields))}", where="collector")
     if body["version"] != VERSION:
@@ -91,7 +96,7 @@ def parse_request(data: bytes) -> Request:
         raise InputError("probes is not a list of names", where="collector")
     hz = _integer(body, "hz", 1, MAX_HZ)
     pid, skip = _integer(body, "pid", 0, 2**31 - 1), _integer(body, "skip_tid", 0, 2**31 - 1)
-    return Request(tuple(body["probes"]), hz, pid, skip, _layout(body["python"]))
+    return Request(tuple(body["probes"]), hz, pid, skip, _layout(body["python"]), parse_sites(body["sites"]))
 
 
 def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int:

@@ -135,9 +135,10 @@ static __always_inline void end_block(struct task_struct *task)
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(handle_block, bool preempt, struct task_struct *prev, struct task_struct *next)
+int BPF_PROG(handle_block, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
 {
-	if (!preempt && prev->__state != TASK_RUNNING)
+	/* Not prev->__state: another CPU may have woken it by now. */
+	if (!preempt && state != TASK_RUNNING)
 		start_block(ctx, prev);
 	end_block(next);
 	return 0;

@@ -111,9 +111,10 @@ int BPF_PROG(handle_wakeup_new, struct task_struct *task)
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(handle_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+int BPF_PROG(handle_switch, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
 {
-	if (preempt || prev->__state == TASK_RUNNING)
+	/* Not prev->__state: another CPU may have woken it by now. */
+	if (preempt || state == TASK_RUNNING)
 		start_wait(prev);
 	end_wait(next);
 	return 0;

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-_SYMBOL = np.dtype(
+SYMBOL = np.dtype(
     [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")]
 )
 _TABLES = (2, 11)  # SHT_SYMTAB, SHT_DYNSYM
 _LOADED = 1
-_FUNCTION, _INDIRECT = 2, 10
+FUNCTION_KINDS = (2, 10)
+"""STT_FUNC, STT_GNU_IFUNC"""
 
 
 class Elf:
@@ -79,9 +80,9 @@ class Elf:
         parts = [np.zeros((3, 0), np.uint64)]
         for section in sections:
             if section[1] in _TABLES:
-                symbols = np.frombuffer(self._data, _SYMBOL, section[5] // _SYMBOL.itemsize, section[4])
+                symbols = np.frombuffer(self._data, SYMBOL, section[5] // SYMBOL.itemsize, section[4])
                 kind = symbols["info"] & 15
-                symbols = symbols[((kind == _FUNCTION) | (kind == _INDIRECT)) & (symbols["section"] != 0)]
+                symbols = symbols[np.isin(kind, FUNCTION_KINDS) & (symbols["section"] != 0)]
                 names = symbols["name"].astype(np.uint64) + np.uint64(sections[section[6]][4])
                 parts.append(np.stack([symbols["value"], symbols["size"], names]))
         values, sizes, names = np.concatenate(parts, axis=1)

@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..builder import TraceBuilder
 from ..records import (
     AUDIT_ACTIONS,
     RECORD_AUDIT,
+    RECORD_CALL,
     RECORD_CPU,
     RECORD_DELAY,
     RECORD_FAULT,
+    RECORD_MEMORY,
     RECORD_OFFCPU,
     AuditBody,
+    CallBody,
+    MemoryBody,
     OffCpuBody,
 )
-from ..rows import NO_STACK, AuditEvent, FaultCount, OffCpu, RunDelay, SystemCall, ThreadWaits
+from ..rows import NO_STACK, Allocation, AuditEvent, FaultCount, OffCpu, RunDelay, SystemCall, ThreadWaits
 from ..symbols.process import ResolvedRecord, Symbols
 from ..syscall_names import syscall_names
 from ..wire import parse_latency
+from . import calls
 from .base import Wanted
+from .memory import AddressSpace
 
 Tables = dict[str, list[tuple[bytes, bytes]]]
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a trace is about in time.
+
+    Parameters
+    ----------
+    began, ended
+        CLOCK_MONOTONIC ns; times count from the first. What happened outside is the tracer's own start and
+        end.
+    heap_end
+        Where the heap ended at the beginning.
+    """
+
+    began: int
+    ended: int
+    heap_end: int
 
 
 class Assembly:
@@ -36,40 +62,48 @@ class Assembly:
         What was asked.
     symbols
         Names.
-    began, ended
-        CLOCK_MONOTONIC ns; times count from the first. What happened outside is the tracer's own start and
-        end.
+    functions
+        Family and name of each probed function, by number.
+    span
+        When.
     """
 
-    def __init__(self, wanted: Wanted, symbols: Symbols, began: int, ended: int) -> None:
-        self._wanted, self._symbols, self._began, self._ended = wanted, symbols, began, ended
+    def __init__(
+        self, wanted: Wanted, symbols: Symbols, functions: Sequence[tuple[str, str]], span: Span
+    ) -> None:
+        self._wanted, self._symbols, self._span = wanted, symbols, span
+        self._functions = functions
+        self._spaces: dict[int, AddressSpace] = {}
         self._builder = TraceBuilder()
         self._stacks: dict[int, int] = {}
 
     def build(self, records: Iterable[ResolvedRecord], tables: Tables) -> TraceBuilder:
         """Return the trace in the making."""
-        if "offcpu" in self._wanted.probes:
-            self._builder.offcpu = []
-        if "sched" in self._wanted.probes:
-            self._builder.delays = []
-        if "audit" in self._wanted.probes:
-            self._builder.audit = []
+        probes, builder = self._wanted.probes, self._builder
+        builder.offcpu = [] if "offcpu" in probes else None
+        builder.delays = [] if "sched" in probes else None
+        builder.audit = [] if "audit" in probes else None
+        builder.events = [] if {"operators", "cuda", "usdt"} & {*probes} else None
+        self._spaces[self._wanted.pid] = AddressSpace(self._span.heap_end)
         readers: dict[int, Callable[[ResolvedRecord], None]] = {
             RECORD_CPU: self._add_sample,
             RECORD_FAULT: self._add_sample,
             RECORD_OFFCPU: self._add_offcpu,
             RECORD_AUDIT: self._add_audit,
             RECORD_DELAY: self._add_delay,
+            RECORD_CALL: self._add_call,
+            RECORD_MEMORY: self._add_memory,
         }
         for resolved in records:
             reader = readers.get(resolved.record.kind)
-            if reader is not None and self._began <= resolved.record.time_ns <= self._ended:
+            if reader is not None and self._span.began <= resolved.record.time_ns <= self._span.ended:
                 reader(resolved)
         self._add_tables(tables)
+        self._add_functions(tables)
         return self._builder
 
     def _time(self, time_ns: int) -> int:
-        return time_ns - self._began
+        return time_ns - self._span.began
 
     def _frames_index(self, resolved: ResolvedRecord) -> int:
         builder = self._builder
@@ -134,24 +168,69 @@ class Assembly:
             )
         )
 
+    def _add_call(self, resolved: ResolvedRecord) -> None:
+        body = resolved.record.body
+        stack = self._stack(body.stack) if isinstance(body, CallBody) and body.stack else NO_STACK
+        event = calls.event(self._functions, resolved.record, self._span.began, stack)
+        if self._builder.events is not None and event is not None:
+            self._builder.events.append(event)
+
+    def _add_memory(self, resolved: ResolvedRecord) -> None:
+        record = resolved.record
+        if isinstance(record.body, MemoryBody):
+            self._spaces.setdefault(record.pid, AddressSpace()).apply(record.weight, record.body)
+
+    def _allocations(self, tables: Tables) -> list[Allocation]:
+        rows = []
+        for key, value in tables.get("alloc.held", ()):
+            known, pid, _ = struct.unpack("<QII", key)
+            rows.append(Allocation("c10", pid, self._known_stack(known), *struct.unpack("<4Q", value)))
+        for pid, space in self._spaces.items():
+            for allocator, known, sums in space.sums():
+                stack = self._known_stack(known)
+                rows.append(
+                    Allocation(
+                        *(allocator, pid, stack, sums.bytes, sums.blocks, sums.total_bytes, sums.total_blocks)
+                    )
+                )
+        return sorted(rows, key=lambda row: -row.bytes)
+
+    def _known_stack(self, known: int) -> int:
+        """Return the index of a stack; an allocation always has one, of no frames where none was kept."""
+        stack = self._stack(known)
+        return self._builder.empty_stack() if stack == NO_STACK else stack
+
+    def _add_functions(self, tables: Tables) -> None:
+        probes, builder, functions = self._wanted.probes, self._builder, self._functions
+        if "operators" in probes:
+            builder.operators = calls.operators(functions, tables.get("operators.functions", ()))
+        if "cuda" in probes:
+            builder.cuda = calls.operators(
+                functions, tables.get("cuda.functions", ()), tables.get("cuda.moved", ())
+            )
+        if "usdt" in probes:
+            builder.usdt = calls.operators(functions, tables.get("usdt.functions", ()))
+        if "alloc" in probes:
+            builder.allocations = self._allocations(tables)
+
     def _add_tables(self, tables: Tables) -> None:
         probes, builder = self._wanted.probes, self._builder
         if "sched" in probes:
             threads = {thread.native_id: thread.name for thread in threading.enumerate()}
             builder.waits = []
-            for _, value in tables.get("waits", ()):
+            for _, value in tables.get("sched.waits", ()):
                 latency, pid, tid = parse_latency(value)
                 builder.waits.append(ThreadWaits(pid, tid, _thread_name(pid, tid, threads), latency))
         if "syscalls" in probes:
             names = syscall_names()
             builder.calls = []
-            for key, value in tables.get("calls", ()):
+            for key, value in tables.get("syscalls.calls", ()):
                 number = int.from_bytes(key[4:8], "little")
                 latency, _, _ = parse_latency(value)
                 pid = int.from_bytes(key[:4], "little")
                 builder.calls.append(SystemCall(pid, names.get(number, f"syscall {number}"), latency))
         if "faults" in probes:
-            rows = [parse_latency(value) for _, value in tables.get("faults", ())]
+            rows = [parse_latency(value) for _, value in tables.get("faults.faults", ())]
             builder.faults = [FaultCount(pid, latency.count) for latency, pid, _ in rows]
 
 

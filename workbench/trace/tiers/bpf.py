@@ -13,12 +13,14 @@ import time
 from ...errors import TraceError
 from ..builder import TraceBuilder
 from ..client import Collector
+from ..functions import find_functions
 from ..layout import own_layout, own_walk
 from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
 from ..symbols.process import ResolvedRecord, Symbols
 from ..wire import RECORDS, Request, parse_table
-from .assembly import Assembly
+from .assembly import Assembly, Span
 from .base import Wanted
+from .memory import heap_end
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
@@ -60,6 +62,7 @@ class BpfTier:
         if self._failure is not None:
             self._reader.join()
             raise self._failure
+        self._heap_end = heap_end(self._wanted.pid)
         self._began = time.monotonic_ns()
 
     def stop(self) -> TraceBuilder:
@@ -73,7 +76,9 @@ class BpfTier:
         if self._reader.is_alive() or self._failure is not None:
             raise self._failure or TraceError("the collector did not finish", where="collector")
         self._symbols.refresh()
-        builder = Assembly(self._wanted, self._symbols, self._began, ended).build(self._records, self._tables)
+        span = Span(self._began, ended, self._heap_end)
+        assembly = Assembly(self._wanted, self._symbols, self._found.functions, span)
+        builder = assembly.build(self._records, self._tables)
         self._add_notes(builder)
         self._symbols.close()
         return builder
@@ -83,15 +88,21 @@ class BpfTier:
         try:
             own = self._wanted.pid == os.getpid()
             self._symbols = Symbols(self._wanted.pid, self._layout)
-            self._collector = Collector(
-                Request(
-                    self._wanted.probes,
-                    self._wanted.hz,
-                    pid=0 if own else self._wanted.pid,
-                    skip_tid=threading.get_native_id() if own else 0,
-                    python=own_walk() if self._layout else (),
+            self._found = find_functions(self._wanted.probes, self._wanted.pid)
+            try:
+                self._collector = Collector(
+                    Request(
+                        self._wanted.probes,
+                        self._wanted.hz,
+                        pid=0 if own else self._wanted.pid,
+                        skip_tid=threading.get_native_id() if own else 0,
+                        python=own_walk() if self._layout else (),
+                        sites=tuple(self._found.sites),
+                    ),
+                    self._found.files,
                 )
-            )
+            finally:
+                self._found.close()
             self._ready.set()
             for message in self._collector.messages():
                 self._take(message)
@@ -113,6 +124,7 @@ class BpfTier:
         builder.processes = self._symbols.names()
         if self._collector is not None:
             builder.lost = dict(self._collector.lost)
+        builder.notes.extend(self._found.notes)
         if self._note:
             builder.notes.append(self._note)
         stacks = (*self._records, *self._symbols.stacks.values())

@@ -1,0 +1,202 @@
+"""Probed functions: operators, allocations, CUDA calls and static points, by number and by byte."""
+
+import ctypes
+import itertools
+import mmap
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workbench import trace
+from workbench.trace.functions import find_functions
+
+pytestmark = pytest.mark.bpf
+torch = pytest.importorskip("torch")
+
+_EVENTS = 1009
+_NATIVE = Path(__file__).parent / "native"
+
+
+def _compiled(folder, source, name):
+    out = folder / name
+    command = ["cc", "-O2", "-fno-omit-frame-pointer", "-shared", "-fPIC", "-o", out, _NATIVE / source]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(out))
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    return _compiled(tmp_path_factory.mktemp("cuda"), "standin.c", "libcuda.so.1")
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory):
+    return _compiled(tmp_path_factory.mktemp("points"), "points.c", "libpoints.so")
+
+
+def _traced(probe, work):
+    with trace.session((probe,), tier="bpf") as recorder:
+        work()
+    assert recorder.trace.meta.lost == {}
+    return recorder.trace
+
+
+def test_every_operator_call_is_counted_and_timed():
+    tensor, big = torch.ones(8, 8), torch.ones(512, 512)
+
+    def work():
+        for _ in range(_EVENTS):
+            torch.relu(tensor)
+        torch.mm(big, big)
+
+    recorded = _traced("operators", work)
+    by_name = {row.name: row for row in recorded.operators}
+    relu = by_name["relu"]
+    assert (relu.family, relu.pid) == ("torch", os.getpid())
+    # An operator is over when its result becomes a Python object: every one of them did.
+    assert relu.latency.count == sum(relu.latency.slots) == _EVENTS
+    assert by_name["mm"].latency.max_ns > by_name["relu"].latency.percentile(0.5)
+    events = [event for event in recorded.events if event.name == "relu"]
+    assert len(events) == _EVENTS
+    assert all(one.time_ns + one.duration_ns <= two.time_ns for one, two in itertools.pairwise(events))
+
+
+def test_an_operator_that_raises_still_raises():
+    """With a return probe the exception would end the process."""
+
+    def work():
+        for _ in range(20):
+            with pytest.raises(RuntimeError, match="cannot be multiplied"):
+                torch.mm(torch.ones(2, 2), torch.ones(3, 3))
+
+    recorded = _traced("operators", work)
+    assert {row.name: row.latency.count for row in recorded.operators}["mm"] == 20
+
+
+def _leak(kept):
+    for _ in range(10):
+        kept.append(torch.empty(1 << 20, dtype=torch.uint8))
+
+
+def _clean():
+    for _ in range(_EVENTS):
+        torch.empty(1 << 12, dtype=torch.uint8)
+
+
+def _sums(recorded, allocator, name):
+    rows = [
+        row
+        for row in recorded.allocations
+        if row.allocator == allocator and any(frame.name == name for frame in recorded.stack(row))
+    ]
+    return tuple(
+        sum(getattr(row, field) for row in rows)
+        for field in ("bytes", "blocks", "total_bytes", "total_blocks")
+    )
+
+
+def test_what_torch_holds_is_exact_to_the_byte():
+    kept = []
+
+    def work():
+        _leak(kept)
+        _clean()
+
+    recorded = _traced("alloc", work)
+    assert _sums(recorded, "c10", "_leak") == (10 << 20, 10, 10 << 20, 10)
+    assert _sums(recorded, "c10", "_clean") == (0, 0, _EVENTS << 12, _EVENTS)
+
+
+def test_an_allocation_that_fails_still_raises():
+    def work():
+        with pytest.raises(RuntimeError, match="memory"):
+            torch.empty(1 << 50, dtype=torch.uint8)
+
+    assert _traced("alloc", work).allocations is not None
+
+
+def _map(kept, length):
+    kept.append(mmap.mmap(-1, length))
+
+
+def _map_and_unmap(length):
+    for _ in range(_EVENTS):
+        mmap.mmap(-1, length).close()
+
+
+def test_what_is_mapped_is_exact_to_the_page():
+    kept = []
+
+    def work():
+        _map(kept, 1_000_000)
+        _map_and_unmap(8192)
+
+    recorded = _traced("alloc", work)
+    pages = -(-1_000_000 // mmap.PAGESIZE) * mmap.PAGESIZE
+    assert _sums(recorded, "mmap", "_map") == (pages, 1, 1_000_000, 1)
+    assert _sums(recorded, "mmap", "_map_and_unmap") == (0, 0, 8192 * _EVENTS, _EVENTS)
+    kept[0].close()
+
+
+def test_every_driver_call_is_counted_with_bytes_and_time(driver):
+    address = ctypes.c_uint64()
+
+    def work():
+        for _ in range(_EVENTS):
+            driver.cuLaunchKernel(None, 1, 1, 1)
+        for _ in range(20):
+            driver.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(1 << 20))
+            driver.cuMemcpyHtoD_v2(address, b"", ctypes.c_size_t(4096))
+            driver.cuMemFree_v2(address)
+        for _ in range(5):
+            driver.cuCtxSynchronize()
+
+    recorded = _traced("cuda", work)
+    rows = {row.name: row for row in recorded.cuda}
+    counts = {name: (row.latency.count, sum(row.latency.slots), row.bytes) for name, row in rows.items()}
+    assert counts == {
+        "cuLaunchKernel": (_EVENTS, _EVENTS, 0),
+        "cuMemAlloc_v2": (20, 20, 20 << 20),
+        "cuMemcpyHtoD_v2": (20, 20, 20 * 4096),
+        "cuMemFree_v2": (20, 20, 0),
+        "cuCtxSynchronize": (5, 5, 0),
+    }
+    assert rows["cuCtxSynchronize"].latency.total_ns >= 5_000_000
+    launches = [event for event in recorded.events if event.name == "cuLaunchKernel"]
+    assert all(
+        "work" in {frame.name.rpartition(".")[2] for frame in recorded.stack(event)} for event in launches
+    )
+
+
+def test_static_points_are_counted(points):
+    def work():
+        for n in range(_EVENTS):
+            points.step(n)
+
+    recorded = _traced("usdt", work)
+    assert [(row.name, row.latency.count) for row in recorded.usdt if "standin" in row.name] == [
+        ("standin:step", _EVENTS)
+    ]
+
+
+def test_what_is_not_loaded_is_said():
+    script = (
+        "from workbench import trace\nwith trace.session(('operators',), tier='bpf') as r: pass\n"
+        "print(r.trace.meta.notes)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "import torch before the trace begins" in said.stdout
+
+
+def test_torch_operators_are_found_and_none_is_slow():
+    found = find_functions(("operators", "alloc"), os.getpid())
+    try:
+        names = {name for family, name in found.functions if family == "torch"}
+        assert {"relu", "mm", "addmm", "conv2d", "layer_norm"} <= names
+        assert len(names) > 2000
+        assert found.notes == []
+    finally:
+        found.close()

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * alloc: what is allocated, by whom, and what is never given back.
+ *
+ * WHAT    c10, torch's CPU allocator: bytes and blocks allocated and still held, by process and stack, exact. The address
+ *         space: every anonymous mmap, munmap, mremap and brk as a record; user space does the arithmetic of ranges.
+ * ATTACH  uprobe_multi at c10::ProfiledCPUMemoryReporter::New and ::Delete, which the allocator calls with pointer and size
+ *         (c10::alloc_cpu itself would need a return probe, which C++ exceptions do not survive); tp_btf/sys_exit
+ * COST    about 1.5 us an allocation, 0.7 us a release, 60 ns any system call of a traced thread.
+ * LOSS    more than 131,072 live blocks or 16,384 stacks: the block is not followed, lost[LOST_BLOCKS].
+ */
+#include "calls.bpf.h"
+#include "syscall_number.h"
+
+#define ANONYMOUS 0x20		/* MAP_ANONYMOUS */
+#define FAILED(result) ((u64)(result) > (u64)-4096)
+
+struct block {
+	u64 address;
+	u64 tgid;
+};
+
+struct allocated {
+	u64 bytes;
+	u64 stack;
+};
+
+struct holder {
+	u64 stack;
+	u32 pid;
+	u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct block);
+	__type(value, struct allocated);
+} live SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct holder);
+	__type(value, struct held);
+} held SEC(".maps");
+
+static __always_inline struct held *held_by(u32 pid, u64 stack)
+{
+	struct holder holder = { .pid = pid, .stack = stack };
+	struct held *entry = bpf_map_lookup_elem(&held, &holder), fresh = {};
+
+	if (entry)
+		return entry;
+	bpf_map_update_elem(&held, &holder, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&held, &holder);
+}
+
+SEC("uprobe")
+int handle_new(struct pt_regs *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct target *target = current_target(id);
+	struct block block = { .address = PT_REGS_PARM2(ctx), .tgid = id >> 32 };
+	struct allocated allocated = { .bytes = PT_REGS_PARM3(ctx) };
+	struct held *entry;
+
+	if (!target || !block.address)
+		return 0;
+	allocated.stack = current_stack(ctx, target);
+	entry = held_by(target->pid, allocated.stack);
+	if (!entry || bpf_map_update_elem(&live, &block, &allocated, BPF_ANY)) {
+		count_lost(LOST_BLOCKS);
+		return 0;
+	}
+	__sync_fetch_and_add(&entry->bytes, allocated.bytes);
+	__sync_fetch_and_add(&entry->blocks, 1);
+	__sync_fetch_and_add(&entry->total_bytes, allocated.bytes);
+	__sync_fetch_and_add(&entry->total_blocks, 1);
+	return 0;
+}
+
+SEC("uprobe")
+int handle_delete(struct pt_regs *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct target *target = current_target(id);
+	struct block block = { .address = PT_REGS_PARM2(ctx), .tgid = id >> 32 };
+	struct allocated *known;
+	struct held *entry;
+
+	if (!target)
+		return 0;
+	known = bpf_map_lookup_elem(&live, &block);
+	if (!known)
+		return 0;
+	entry = held_by(target->pid, known->stack);
+	if (entry) {
+		__sync_fetch_and_add(&entry->bytes, -known->bytes);
+		__sync_fetch_and_add(&entry->blocks, -1);
+	}
+	bpf_map_delete_elem(&live, &block);
+	return 0;
+}
+
+static __always_inline void send_memory(void *ctx, struct target *target, struct memory_record *record, u32 action)
+{
+	record->head.time_ns = bpf_ktime_get_ns();
+	record->head.pid = target->pid;
+	record->head.tid = own_tid((struct task_struct *)bpf_get_current_task());
+	record->head.weight = action;
+	record->head.size = sizeof(*record);
+	record->head.kind = RECORD_MEMORY;
+	record->stack = current_stack(ctx, target);
+	if (bpf_ringbuf_output(&ring, record, sizeof(*record), BPF_RB_NO_WAKEUP))
+		count_lost(LOST_RING);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(handle_memory, struct pt_regs *regs, long result)
+{
+	struct target *target = current_target(bpf_get_current_pid_tgid());
+	struct memory_record record = {};
+
+	if (!target || FAILED(result))
+		return 0;
+	switch (CALL_NUMBER(regs)) {
+	case CALL_MMAP:
+		record.address = result;
+		record.length = CALL_ARGUMENT_2(regs);
+		send_memory(ctx, target, &record, CALL_ARGUMENT_4(regs) & ANONYMOUS ? MEMORY_MAP : MEMORY_FILE);
+		break;
+	case CALL_MUNMAP:
+		record.address = CALL_ARGUMENT_1(regs);
+		record.length = CALL_ARGUMENT_2(regs);
+		send_memory(ctx, target, &record, MEMORY_UNMAP);
+		break;
+	case CALL_MREMAP:
+		record.address = result;
+		record.length = CALL_ARGUMENT_3(regs);
+		record.old_address = CALL_ARGUMENT_1(regs);
+		record.old_length = CALL_ARGUMENT_2(regs);
+		send_memory(ctx, target, &record, MEMORY_REMAP);
+		break;
+	case CALL_BRK:
+		record.address = result;
+		send_memory(ctx, target, &record, MEMORY_BREAK);
+		break;
+	}
+	return 0;
+}

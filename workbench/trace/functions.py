@@ -1,0 +1,221 @@
+"""Which functions of a process a probe wants, and where they lie: runs beside the traced process, without rights."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .sites import MAX_FILES, MAX_SITES, Site
+from .symbols.entry import probe_shift
+from .symbols.exports import Exports
+
+MARKER = 1 << 32
+"""Cookie bit of a function that only ends operators."""
+
+_BYTES_SHIFT = 32
+_OPERATOR = re.compile(r"_ZN2at4_ops\d+(\w+)4callE")
+# Name of a CUDA call -> which argument says how many bytes it is about.
+_CUDA_BYTES = {
+    **{f"cuMemAlloc{end}": 2 for end in ("", "_v2", "Async", "Managed", "Host", "Host_v2")},
+    **{
+        f"cuMemcpy{way}{end}": 3
+        for way in ("", "HtoD", "DtoH", "DtoD")
+        for end in ("", "_v2", "Async", "Async_v2")
+    },
+    **{f"cudaMalloc{end}": 2 for end in ("", "Async", "Managed", "Host")},
+    **{f"cudaMemcpy{end}": 3 for end in ("", "Async")},
+    **{f"cudaMemset{end}": 3 for end in ("", "Async")},
+    **{f"cuMemsetD8{end}": 3 for end in ("", "_v2", "Async")},
+}
+_CUDA_PATTERN = (
+    r"(?:da)?(?:LaunchKernel\w*|LaunchCooperativeKernel|GraphLaunch|MemAlloc\w*|MemFree\w*|Malloc\w*|Free\w*|"
+    r"Memcpy\w*|Memset\w*|(?:Ctx|Stream|Event|Device)Synchronize)"
+)
+
+
+@dataclass
+class Found:
+    """Probe sites of one process.
+
+    Parameters
+    ----------
+    sites
+        For the request.
+    files
+        Open files the sites lie in; close them once the request is sent.
+    functions
+        Family and name, by the number the kernel side counts under.
+    notes
+        What the reader should know.
+    """
+
+    sites: list[Site] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    functions: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+
+    def number(self, family: str, name: str) -> int:
+        """Return a new function's number."""
+        self.functions.append((family, name))
+        return len(self.functions) - 1
+
+    def close(self) -> None:
+        """Close the files."""
+        while self.files:
+            os.close(self.files.pop())
+
+
+def find_functions(probes: Sequence[str], pid: int) -> Found:
+    """Return where the probes attach in a process's libraries, as they are now.
+
+    A library that cannot be read any more (deleted, another user's) is left out, with a note.
+    """
+    finders: dict[str, Callable[[str, Exports], list[_Wanted]]] = {
+        "alloc": _alloc,
+        "operators": _operators,
+        "cuda": _cuda,
+        "usdt": _usdt,
+    }
+    found = Found()
+    wanted = {name: finder for name, finder in finders.items() if name in probes}
+    for path in _libraries(pid) if wanted else ():
+        _search(found, pid, path, wanted)
+    for name in wanted:
+        if not any(site.probe == name for site in found.sites):
+            found.notes.append(f"{name}: {_NOTHING[name]}")
+    if found.slow:
+        found.notes.append(
+            f"{len(found.slow):,} probed functions begin with an instruction the kernel must single-step "
+            f"(13 us a call): {', '.join(found.slow[:5])}"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One function: programs, where, under which name; `extra` is added to its number in the cookie."""
+
+    programs: tuple[str, ...]
+    family: str
+    name: str
+    offset: int
+    extra: int = 0
+    semaphore: int = 0
+
+
+_NOTHING = {
+    "alloc": "torch is not loaded; only mmap and brk are followed",
+    "operators": "no operators found; import torch before the trace begins",
+    "cuda": "no CUDA library is loaded",
+    "usdt": "no library or program of the process carries static probe points",
+}
+
+
+def _libraries(pid: int) -> list[str]:
+    paths: dict[str, None] = {}
+    for line in Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines():
+        fields = line.split(None, 5)
+        if "x" in fields[1] and len(fields) > 5 and fields[5].startswith("/"):
+            paths[fields[5]] = None
+    return list(paths)
+
+
+def _search(
+    found: Found, pid: int, path: str, wanted: dict[str, Callable[[str, Exports], list[_Wanted]]]
+) -> None:
+    own = pid == os.getpid()
+    try:
+        handle = os.open(path if own else f"/proc/{pid}/root{path}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        found.notes.append(f"{path} cannot be probed: {error.strerror}")
+        return
+    used = False
+    try:
+        exports = Exports(handle)
+        for probe, finder in wanted.items():
+            functions = finder(Path(path).name, exports)
+            room = MAX_SITES - sum(len(site.offsets) for site in found.sites)
+            if functions and (len(found.files) >= MAX_FILES or room < 2 * len(functions)):
+                found.notes.append(f"{path} is not probed: too many functions or files")
+            elif functions:
+                _add(found, probe, functions, exports)
+                used = True
+    except ValueError as error:
+        found.notes.append(f"{path} cannot be probed: {error}")
+    finally:
+        if used:
+            found.files.append(handle)
+        else:
+            os.close(handle)
+
+
+def _add(found: Found, probe: str, functions: list[_Wanted], exports: Exports) -> None:
+    rows: dict[str, list[tuple[int, int, int]]] = {}
+    for function in functions:
+        shift, steps = (0, False) if function.semaphore else probe_shift(exports.code(function.offset))
+        number = function.extra if function.extra & MARKER and not function.name else None
+        cookie = (
+            number if number is not None else found.number(function.family, function.name) + function.extra
+        )
+        if steps:
+            found.slow.append(function.name or "a marker")
+        for program in function.programs:
+            rows.setdefault(program, []).append((function.offset + shift, cookie, function.semaphore))
+    for program, sites in rows.items():
+        offsets, cookies, counters = zip(*sites, strict=True)
+        found.sites.append(
+            Site(probe, program, len(found.files), offsets, cookies, counters if any(counters) else ())
+        )
+
+
+def _alloc(library: str, exports: Exports) -> list[_Wanted]:
+    if not library.startswith("libc10.so"):
+        return []
+    programs = {"3NewEPvm": "handle_new", "6DeleteEPv": "handle_delete"}
+    found = exports.functions("_ZN3c1025ProfiledCPUMemoryReporter", "3NewEPvm|6DeleteEPv")
+    return [
+        _Wanted((programs[name.partition("Reporter")[2]],), "alloc", name, offset)
+        for name, offset in found.items()
+    ]
+
+
+def _operators(library: str, exports: Exports) -> list[_Wanted]:
+    program = ("handle_operator",)
+    if library.startswith("libtorch_cpu.so"):
+        found = exports.functions("_ZN2at4_ops", r"\d+\w+?4callE\w*")
+        names = {name: _OPERATOR.match(name) for name in found}
+        return [_Wanted(program, "torch", match[1], found[name]) for name, match in names.items() if match]
+    if library.startswith("libtorch_python.so"):
+        found = exports.functions("_Z16THPVariable_Wrap")
+        return [_Wanted(program, "torch", "", offset, MARKER) for offset in found.values()]
+    if library.startswith("libtvm"):
+        found = exports.functions("TVM", "FFIFunctionCall|FuncCall|BackendParallelLaunch")
+        return [_Wanted(program, "tvm", name, offset) for name, offset in found.items()]
+    found = exports.functions("tern_") if "tern" in library else {}
+    return [_Wanted(program, "kernel", name, offset) for name, offset in found.items()]
+
+
+def _cuda(library: str, exports: Exports) -> list[_Wanted]:
+    if not library.startswith(("libcuda.so", "libcudart")):
+        return []
+    return [
+        _Wanted(
+            ("handle_cuda", "handle_cuda_return"),
+            "cuda",
+            name,
+            offset,
+            _CUDA_BYTES.get(name, 0) << _BYTES_SHIFT,
+        )
+        for name, offset in exports.functions("cu", _CUDA_PATTERN).items()
+    ]
+
+
+def _usdt(library: str, exports: Exports) -> list[_Wanted]:
+    return [
+        _Wanted(("handle_point",), "usdt", point.name, point.offset, semaphore=point.semaphore)
+        for point in exports.points()
+    ]
