@@ -67,7 +67,7 @@ def trained(step: QuantizeStep, context: StepContext, program: Path) -> Trained:
     torch.set_num_threads(step.threads)
     naive = context.folder()
     quantize_program(program, naive, step.config)
-    evaluate = _evaluation(step, context)
+    evaluate = evaluation(step, context)
     given = None if evaluate is None else evaluate(reference(program, step.threads))
     rounded = None if evaluate is None else evaluate(reference(naive, step.threads))
     folder = context.resumable()
@@ -117,7 +117,8 @@ def _label(step: QuantizeStep) -> str:
     return step.evaluate.target.rpartition(":")[2] if step.evaluate else "score"
 
 
-def _evaluation(step: QuantizeStep, context: StepContext) -> Callable[[Session], float] | None:
+def evaluation(step: QuantizeStep, context: StepContext) -> Callable[[Session], float] | None:
+    """Return the user's measure as a checked function of a session, None where there is none."""
     if step.evaluate is None:
         return None
     function = context.function(step.evaluate)

@@ -19,6 +19,7 @@ from workbench.types import Signature
 
 from . import schemes
 from .config import QuantizeConfig
+from .points import MixedPoint
 from .report import LayerRow, SkippedLayer
 
 if TYPE_CHECKING:
@@ -30,12 +31,18 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What a scheme is asked to do. `calibration` is an iterable of batches, or None."""
+    """What a scheme is asked to do.
+
+    `calibration` is an iterable of batches, or None; `score` scores a program by the user's measure, `max_drop` is
+    what it may lose: both None where nobody asked.
+    """
 
     config: QuantizeConfig
     signature: Signature
     calibration: Any
     progress: Progress
+    score: Callable[[ExportedProgram], float] | None = None
+    max_drop: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Outcome:
     layers: tuple[LayerRow, ...] = ()
     skipped: tuple[SkippedLayer, ...] = ()
     calibration_batches: int = 0
+    points: tuple[MixedPoint, ...] = ()
 
 
 Scheme = Callable[["ExportedProgram", Request], Outcome]

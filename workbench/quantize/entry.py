@@ -7,6 +7,8 @@ Reads and writes the folders described in :mod:`workbench.program`; the work its
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ from workbench.program import (
     to_arrays,
     write_program,
 )
+from workbench.session import Session
+from workbench.types import Signature
 
 from .base import Outcome, Progress, Request, scheme
 from .config import QuantizeConfig
@@ -41,6 +45,8 @@ def quantize_program(
     *,
     calibration: Any = None,
     progress: Progress | None = None,
+    score: Callable[[Session], float] | None = None,
+    max_drop: float | None = None,
 ) -> QuantizeReport:
     """Quantize the program of a folder and write the variant's folder. Equal inputs give equal bytes.
 
@@ -57,6 +63,8 @@ def quantize_program(
         batch at a time. None: no activation is calibrated.
     progress
         Called with the share done and a line of text.
+    score, max_drop
+        The user's measure of a session, higher is better, and what it may lose: what ``mixed`` searches by.
 
     Returns
     -------
@@ -79,7 +87,9 @@ def quantize_program(
             where="calibration",
             fix="give --calibrate DATA (16 to 128 batches are usual), or use mode dynamic or auto",
         )
-    request = Request(config, read_signature(program), calibration, tell)
+    signature = read_signature(program)
+    measure = None if score is None else lambda variant: score(_session(variant, signature))
+    request = Request(config, signature, calibration, tell, measure, max_drop)
     if (program / ONNX_FILE).exists():
         from .onnx_program import quantize_onnx
 
@@ -104,6 +114,8 @@ def _quantize_torch(folder: Path, out: Path, request: Request) -> QuantizeReport
 
     request.progress(0.0, "reading the program")
     program = read_program(folder)
+    if request.calibration is None and request.config.scheme == "mixed":
+        request = replace(request, calibration=[dict(read_examples(folder).inputs)])
     report_of = _Before(program, request.config)
     outcome = scheme(request.config.scheme)(program, request)
     del program  # its float weights go before the variant is run and written
@@ -114,6 +126,19 @@ def _quantize_torch(folder: Path, out: Path, request: Request) -> QuantizeReport
     request.progress(0.9, "writing the variant")
     write_program(out, outcome.program, request.signature, Examples(inputs, outputs))
     return report_of(outcome)
+
+
+def _session(program: ExportedProgram, signature: Signature) -> Session:
+    """Return a program as torch runs it."""
+    import torch
+
+    run = runner(program, signature)
+
+    class Eager:
+        def run(self, feeds: Any) -> Any:
+            return to_arrays(run({name: torch.from_numpy(array.copy()) for name, array in feeds.items()}))
+
+    return Session(signature, Eager(), "candidate")
 
 
 class _Before:
@@ -133,6 +158,7 @@ class _Before:
             bytes_before=self.size,
             bytes_after=_bytes(outcome.program),
             calibration_batches=outcome.calibration_batches,
+            points=outcome.points,
         )
 
 

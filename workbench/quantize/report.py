@@ -8,6 +8,7 @@ from workbench.codec import register
 from workbench.render.table import Table
 
 from .config import QuantizeConfig
+from .points import MixedPoint
 
 QUANTIZATION_FILE = "quantization.json"
 
@@ -78,6 +79,8 @@ class QuantizeReport:
         Size of all weights and buffers.
     calibration_batches
         How many batches were seen; 0 without data.
+    points
+        The programs that a search for mixed precision scored.
 
     Examples
     --------
@@ -94,6 +97,7 @@ class QuantizeReport:
     bytes_before: int
     bytes_after: int
     calibration_batches: int = 0
+    points: tuple[MixedPoint, ...] = ()
 
     @property
     def share(self) -> float:
@@ -112,6 +116,23 @@ class QuantizeReport:
             held[row.how] = held.get(row.how, 0) + row.parameters / max(self.total_parameters, 1)
         held["float"] = max(0.0, 1 - sum(held.values()))
         return dict(sorted(held.items(), key=lambda item: -item[1]))
+
+    def search_table(self, baseline: float) -> Table:
+        """Return the scored programs, the smallest first; `baseline` is the float program's score."""
+        rows = [
+            (
+                "* " * p.chosen + p.label,
+                p.size_bytes / 1e6,
+                p.score,
+                p.score - baseline,
+                "yes" if p.passes else "no",
+            )
+            for p in sorted(self.points, key=lambda p: p.size_bytes)
+        ]
+        columns = ("formats of the layers", "MB of layers", "score", "change", "passes")
+        return Table(
+            columns, rows, title="mixed precision: what was scored", note="* taken; scores in torch eager"
+        )
 
     def _coverage(self) -> str:
         whole = f"of {self.total_parameters:,} parameters"

@@ -44,6 +44,8 @@ def pictures(result: Result) -> list[Picture]:
         for title, place in _CURVES
         if any(point[place] is not None for c in result.details.get("curves", {}).values() for point in c)
     ]
+    if result.details.get("pareto"):
+        found.append(pareto(result))
     layers = [table for table in result.tables if {"layer", "output dB"} <= set(table.columns)]
     return found + [worst_layers(table) for table in layers if table.rows]
 
@@ -64,6 +66,15 @@ def curves(result: Result, title: str, place: int) -> Picture:
         for name, points in result.details["curves"].items()
     }
     return lines(series, Axes("CPU s", title), title)
+
+
+def pareto(result: Result) -> Picture:
+    """Return the score of every program a search looked at over its size, by whether it passes."""
+    series: dict[str, list[tuple[float, float]]] = {"taken": [], "passes": [], "does not": []}
+    for point in result.details["pareto"]:
+        kind = "taken" if point["chosen"] else "passes" if point["passes"] else "does not"
+        series[kind].append((point["size_bytes"] / 1e6, point["score"]))
+    return lines(series, Axes("MB of layers", "score", joined=False), "score over size")
 
 
 def family(result: Result) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from ... import codec
@@ -16,7 +16,7 @@ from ..alternatives import advise
 from ..cache import key_of
 from ..callables import CallableReference
 from ..context import StepContext
-from ..healing import Trained, trained
+from ..healing import Trained, evaluation, trained
 from ..healing import table as healing_table
 from ..judge import Judged, Lowered, judge
 from ..recipe import step_body
@@ -97,6 +97,8 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
         step.config,
         calibration=batches,
         progress=lambda share, text: context.progress(text, share * 0.6),
+        score=evaluation(step, context),
+        max_drop=step.max_drop,
     )
     judged = judge(
         context, program, out, evaluate=step.evaluate, candidate=step.config.scheme, threads=step.threads
@@ -125,6 +127,7 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
             "backend": judged.lowered.config.backend,
             "shares": report.shares(),
             **(found.details() if found else {}),
+            **({"pareto": [asdict(point) for point in report.points]} if report.points else {}),
         },
     )
 
@@ -133,6 +136,8 @@ def _tables(step: QuantizeStep, report: QuantizeReport, judged: Judged, found: T
     shown = [_summary(step, report, judged)]
     if found is not None:
         shown.append(healing_table(step, found, judged, report))
+    if report.points and judged.baseline is not None:
+        shown.append(report.search_table(judged.baseline))
     return [*shown, report.table(_WORST)]
 
 
