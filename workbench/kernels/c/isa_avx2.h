@@ -3,7 +3,7 @@
  *
  * One row: fields are masked at bits 0 and 2 of the byte and of the byte shifted by 4, so only one shift is needed; what
  * was masked at bit 2 counts fourfold, is summed apart, and fits 16 bits for 8 blocks. Several rows: 8 lanes by up to 8
- * rows stay in registers, decoded once.
+ * rows stay in registers, decoded once. Either way a panel is passed through in the order it lies in memory.
  */
 #include <immintrin.h>
 
@@ -15,16 +15,6 @@ typedef int32_t __attribute__((aligned(1), may_alias)) int32_t_any;
 #define BROADCAST(p) _mm256_set1_epi32(*(const int32_t_any *)(p))
 #define LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
 #define TABLE(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
-
-/* The fields of 32 bytes as bytes 0..2. */
-INLINE void decode_t2(__m256i v, __m256i u[4])
-{
-	const __m256i three = _mm256_set1_epi8(3);
-	u[0] = _mm256_and_si256(v, three);
-	u[1] = _mm256_and_si256(_mm256_srli_epi16(v, 2), three);
-	u[2] = _mm256_and_si256(_mm256_srli_epi16(v, 4), three);
-	u[3] = _mm256_and_si256(_mm256_srli_epi16(v, 6), three);
-}
 
 /* g = byte / 28 from the upper four bits, whose table also says at which byte the next g begins (255: in no byte of
  * these); the rest r < 27 by comparisons and tables. */
@@ -56,62 +46,63 @@ INLINE void add_to(int32_t *out, __m256i sum)
 	_mm256_storeu_si256((__m256i *)out, _mm256_add_epi32(LOAD(out), sum));
 }
 
+/* s += u . a in 16 bits, here and now: left alone, gcc adds products to one another first and spills them all. */
+#define DOT16(s, u, a) \
+	do { \
+		s = _mm256_add_epi16(s, _mm256_maddubs_epi16(u, a)); \
+		__asm__("" : "+x"(s)); \
+	} while (0)
+
 /* One row, T2, the 16 lanes of a tile. 8 blocks of 2 * 4 * 2 * 2 * 128 reach -2^15 and no further. */
 static void one_row_t2(const uint8_t *w, int64_t stride, const int8_t *a, int64_t blocks, int32_t *out)
 {
-	const __m256i three = _mm256_set1_epi8(3), twelve = _mm256_set1_epi8(12), zero = _mm256_setzero_si256();
-	__m256i once[2] = { zero, zero }, fourfold[2] = { zero, zero };
-	for (int64_t b = 0; b < blocks;) {
-		__m256i s1[2] = { zero, zero }, s4[2] = { zero, zero };
-		for (const int64_t end = b + 8 < blocks ? b + 8 : blocks; b < end; b++, w += stride, a += 16) {
-			const __m256i a0 = BROADCAST(a), a1 = BROADCAST(a + 4), a2 = BROADCAST(a + 8), a3 = BROADCAST(a + 12);
-			_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
-#pragma GCC unroll 2
-			for (int h = 0; h < 2; h++) {
-				const __m256i v = LOAD(w + h * HALF), high = _mm256_srli_epi16(v, 4);
-				s1[h] = _mm256_add_epi16(s1[h], _mm256_maddubs_epi16(_mm256_and_si256(v, three), a0));
-				s4[h] = _mm256_add_epi16(s4[h], _mm256_maddubs_epi16(_mm256_and_si256(v, twelve), a1));
-				s1[h] = _mm256_add_epi16(s1[h], _mm256_maddubs_epi16(_mm256_and_si256(high, three), a2));
-				s4[h] = _mm256_add_epi16(s4[h], _mm256_maddubs_epi16(_mm256_and_si256(high, twelve), a3));
-			}
-		}
-		for (int h = 0; h < 2; h++) {
-			once[h] = _mm256_add_epi32(once[h], widen(s1[h]));
-			fourfold[h] = _mm256_add_epi32(fourfold[h], widen(s4[h]));
-		}
+	const __m256i three = _mm256_set1_epi8(3), twelve = _mm256_set1_epi8(12);
+	__m256i once0 = _mm256_setzero_si256(), once1 = once0, four0 = once0, four1 = once0;
+	for (int64_t b = 0; b < blocks; b++, w += stride, a += 16) {
+		const __m256i a0 = BROADCAST(a), a1 = BROADCAST(a + 4), a2 = BROADCAST(a + 8), a3 = BROADCAST(a + 12);
+		const __m256i v0 = LOAD(w), v1 = LOAD(w + HALF);
+		const __m256i high0 = _mm256_srli_epi16(v0, 4), high1 = _mm256_srli_epi16(v1, 4);
+		_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
+		DOT16(once0, _mm256_and_si256(v0, three), a0);
+		DOT16(once1, _mm256_and_si256(v1, three), a0);
+		DOT16(four0, _mm256_and_si256(v0, twelve), a1);
+		DOT16(four1, _mm256_and_si256(v1, twelve), a1);
+		DOT16(once0, _mm256_and_si256(high0, three), a2);
+		DOT16(once1, _mm256_and_si256(high1, three), a2);
+		DOT16(four0, _mm256_and_si256(high0, twelve), a3);
+		DOT16(four1, _mm256_and_si256(high1, twelve), a3);
 	}
-	for (int h = 0; h < 2; h++)
-		add_to(out + 8 * h, _mm256_add_epi32(once[h], _mm256_srai_epi32(fourfold[h], 2)));
+	add_to(out, _mm256_add_epi32(widen(once0), _mm256_srai_epi32(widen(four0), 2)));
+	add_to(out + 8, _mm256_add_epi32(widen(once1), _mm256_srai_epi32(widen(four1), 2)));
 }
 
 /* Several rows (or one, T5), 8 lanes. 16 blocks of 4 * 2 * 2 * 128 reach -2^15, 12 blocks of 5 as much do not. */
 INLINE void half_tile(const int layout, const uint8_t *w, int64_t stride, const int8_t *a, int64_t lda, const int rows,
 		      int64_t blocks, int32_t *out)
 {
-	const int step = block_weights(layout), fields = step / 4, flush = layout == TERN_T5 ? 12 : 16;
-	for (int64_t b = 0; b < blocks;) {
-		__m256i s[ROWS];
+	const __m256i three = _mm256_set1_epi8(3);
+	__m256i s[ROWS];
 #pragma GCC unroll 8
-		for (int r = 0; r < rows; r++)
-			s[r] = _mm256_setzero_si256();
-		for (const int64_t end = b + flush < blocks ? b + flush : blocks; b < end; b++, w += stride, a += step) {
-			__m256i u[5];
-			_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
-			if (layout == TERN_T5)
-				decode_t5(LOAD(w), u);
-			else
-				decode_t2(LOAD(w), u);
+	for (int r = 0; r < rows; r++)
+		s[r] = _mm256_setzero_si256();
+	for (int64_t b = 0; b < blocks; b++, w += stride, a += block_weights(layout)) {
+		const __m256i v = LOAD(w);
+		__m256i u[5];
+		_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
+		if (layout == TERN_T5)
+			decode_t5(v, u);
 #pragma GCC unroll 5
-			for (int f = 0; f < fields; f++)
+		for (int f = 0; f < block_weights(layout) / 4; f++) {
+			if (layout == TERN_T2)
+				u[f] = _mm256_and_si256(f ? _mm256_srli_epi16(v, 2 * f) : v, three);
 #pragma GCC unroll 8
-				for (int r = 0; r < rows; r++)
-					s[r] = _mm256_add_epi16(
-						s[r], _mm256_maddubs_epi16(u[f], BROADCAST(a + r * lda + 4 * f)));
+			for (int r = 0; r < rows; r++)
+				DOT16(s[r], u[f], BROADCAST(a + r * lda + 4 * f));
 		}
-#pragma GCC unroll 8
-		for (int r = 0; r < rows; r++)
-			add_to(out + r * PANEL, widen(s[r]));
 	}
+#pragma GCC unroll 8
+	for (int r = 0; r < rows; r++)
+		add_to(out + r * PANEL, widen(s[r]));
 }
 
 #define EACH(layout, X) X(layout, 1) X(layout, 2) X(layout, 3) X(layout, 4) X(layout, 5) X(layout, 6) X(layout, 7) X(layout, 8)
@@ -131,13 +122,17 @@ static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int6
 		  int32_t *out, int add)
 {
 	const int64_t stride = tiles * TILE_BYTES;
+	const int alone = rows == 1 && layout == TERN_T2, at_once = alone ? 8 : layout == TERN_T5 ? 12 : 16;
 	half_kernel *kernel = (layout == TERN_T5 ? half_t5 : half_t2)[rows - 1];
 	if (!add)
 		memset(out, 0, (size_t)rows * PANEL * sizeof *out);
-	for (int t = 0; t < tiles; t++, w += TILE_BYTES, out += LANES)
-		if (rows == 1 && layout == TERN_T2)
-			one_row_t2(w, stride, a, blocks, out);
-		else
-			for (int h = 0; h < 2; h++)
-				kernel(w + h * HALF, stride, a, lda, blocks, out + 8 * h);
+	for (int64_t b = 0; b < blocks; b += at_once, w += at_once * stride, a += at_once * block_weights(layout)) {
+		const int64_t now = blocks - b < at_once ? blocks - b : at_once;
+		for (int t = 0; t < tiles; t++)
+			if (alone)
+				one_row_t2(w + t * TILE_BYTES, stride, a, now, out + t * LANES);
+			else
+				for (int h = 0; h < 2; h++)
+					kernel(w + t * TILE_BYTES + h * HALF, stride, a, lda, now, out + t * LANES + 8 * h);
+	}
 }

@@ -41,54 +41,82 @@ INLINE void store(int32_t *out, __m512i sum, int add)
 	_mm512_storeu_si512(out, add ? _mm512_add_epi32(sum, _mm512_loadu_si512(out)) : sum);
 }
 
+/* sum += u . a, as an instruction of its own: gcc 12 copies and spills the many sums of a loop around the intrinsic. */
+#define DOT(sum, u, a) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(a))
+/* One load for several uses; as an operand of each, gcc would read memory again. */
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#define FETCH(p) _mm_prefetch((const char *)(p) + AHEAD, _MM_HINT_T0)
+#define EACH_TILE(X) \
+	X(0) \
+	if (tiles > 1) \
+		X(1) \
+	if (tiles > 2) \
+		X(2) \
+	if (tiles > 3) \
+		X(3)
+
 INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add)
 {
 	const __m512i m0 = _mm512_set1_epi8(0x03), m1 = _mm512_set1_epi8(0x0c), m2 = _mm512_set1_epi8(0x30),
-		      m3 = _mm512_set1_epi8((char)0xc0);
-	__m512i s0[TILES], s1[TILES], s2[TILES], s3[TILES];
-	for (int t = 0; t < tiles; t++)
-		s0[t] = s1[t] = s2[t] = s3[t] = _mm512_setzero_si512();
+		      m3 = _mm512_set1_epi8((char)0xc0), zero = _mm512_setzero_si512();
+#define SUMS(t) __m512i s0_##t = zero, s1_##t = zero, s2_##t = zero, s3_##t = zero;
+	SUMS(0) SUMS(1) SUMS(2) SUMS(3)
+#undef SUMS
 	for (int64_t b = 0; b < blocks; b++, w += tiles * TILE_BYTES, a += 16) {
 		const __m512i a0 = BROADCAST(a), a1 = BROADCAST(a + 4), a2 = BROADCAST(a + 8), a3 = BROADCAST(a + 12);
-#pragma GCC unroll 4
-		for (int t = 0; t < tiles; t++) {
-			const __m512i v = _mm512_loadu_si512(w + t * TILE_BYTES);
-			_mm_prefetch((const char *)w + t * TILE_BYTES + AHEAD, _MM_HINT_T0);
-			s0[t] = _mm512_dpbusd_epi32(s0[t], _mm512_and_si512(v, m0), a0);
-			s1[t] = _mm512_dpbusd_epi32(s1[t], _mm512_and_si512(v, m1), a1);
-			s2[t] = _mm512_dpbusd_epi32(s2[t], _mm512_and_si512(v, m2), a2);
-			s3[t] = _mm512_dpbusd_epi32(s3[t], _mm512_and_si512(v, m3), a3);
-		}
+#define STEP(t) \
+	{ \
+		__m512i v = _mm512_loadu_si512(w + t * TILE_BYTES); \
+		IN_REGISTER(v); \
+		FETCH(w + t * TILE_BYTES); \
+		DOT(s0_##t, _mm512_and_si512(v, m0), a0); \
+		DOT(s1_##t, _mm512_and_si512(v, m1), a1); \
+		DOT(s2_##t, _mm512_and_si512(v, m2), a2); \
+		DOT(s3_##t, _mm512_and_si512(v, m3), a3); \
 	}
-	for (int t = 0; t < tiles; t++) {
-		__m512i low = _mm512_add_epi32(s0[t], _mm512_srai_epi32(s1[t], 2));
-		__m512i high = _mm512_add_epi32(_mm512_srai_epi32(s2[t], 4), _mm512_srai_epi32(s3[t], 6));
-		store(out + t * LANES, _mm512_add_epi32(low, high), add);
+		EACH_TILE(STEP)
+#undef STEP
 	}
+#define END(t) \
+	{ \
+		const __m512i low = _mm512_add_epi32(s0_##t, _mm512_srai_epi32(s1_##t, 2)); \
+		const __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s2_##t, 4), _mm512_srai_epi32(s3_##t, 6)); \
+		store(out + t * LANES, _mm512_add_epi32(low, high), add); \
+	}
+	EACH_TILE(END)
+#undef END
 }
 
 INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add)
 {
-	__m512i s0[TILES], s1[TILES];
-	for (int t = 0; t < tiles; t++)
-		s0[t] = s1[t] = _mm512_setzero_si512();
+	const __m512i g28 = _mm512_load_si512(times28), d0 = _mm512_load_si512(digit0), d1 = _mm512_load_si512(digit1),
+		      d2 = _mm512_load_si512(digit2), d3 = _mm512_load_si512(digit3), d4 = _mm512_load_si512(digit4),
+		      zero = _mm512_setzero_si512();
+#define SUMS(t) __m512i s0_##t = zero, s1_##t = zero;
+	SUMS(0) SUMS(1) SUMS(2) SUMS(3)
+#undef SUMS
 	for (int64_t b = 0; b < blocks; b++, w += tiles * TILE_BYTES, a += 20) {
 		const __m512i a0 = BROADCAST(a), a1 = BROADCAST(a + 4), a2 = BROADCAST(a + 8), a3 = BROADCAST(a + 12),
 			      a4 = BROADCAST(a + 16);
-#pragma GCC unroll 4
-		for (int t = 0; t < tiles; t++) {
-			const __m512i v = _mm512_loadu_si512(w + t * TILE_BYTES), h = _mm512_srli_epi16(v, 2);
-			const __m512i r = _mm512_sub_epi8(v, LOOK(h, times28));
-			_mm_prefetch((const char *)w + t * TILE_BYTES + AHEAD, _MM_HINT_T0);
-			s0[t] = _mm512_dpbusd_epi32(s0[t], LOOK(h, digit3), a3);
-			s1[t] = _mm512_dpbusd_epi32(s1[t], LOOK(h, digit4), a4);
-			s0[t] = _mm512_dpbusd_epi32(s0[t], LOOK(r, digit0), a0);
-			s1[t] = _mm512_dpbusd_epi32(s1[t], LOOK(r, digit1), a1);
-			s0[t] = _mm512_dpbusd_epi32(s0[t], LOOK(r, digit2), a2);
-		}
+#define STEP(t) \
+	{ \
+		__m512i v = _mm512_loadu_si512(w + t * TILE_BYTES); \
+		IN_REGISTER(v); \
+		FETCH(w + t * TILE_BYTES); \
+		const __m512i h = _mm512_srli_epi16(v, 2); \
+		const __m512i r = _mm512_sub_epi8(v, _mm512_permutexvar_epi8(h, g28)); \
+		DOT(s0_##t, _mm512_permutexvar_epi8(h, d3), a3); \
+		DOT(s1_##t, _mm512_permutexvar_epi8(h, d4), a4); \
+		DOT(s0_##t, _mm512_permutexvar_epi8(r, d0), a0); \
+		DOT(s1_##t, _mm512_permutexvar_epi8(r, d1), a1); \
+		DOT(s0_##t, _mm512_permutexvar_epi8(r, d2), a2); \
 	}
-	for (int t = 0; t < tiles; t++)
-		store(out + t * LANES, _mm512_add_epi32(s0[t], s1[t]), add);
+		EACH_TILE(STEP)
+#undef STEP
+	}
+#define END(t) store(out + t * LANES, _mm512_add_epi32(s0_##t, s1_##t), add);
+	EACH_TILE(END)
+#undef END
 }
 
 /* Field f of a tile as bytes 0..2; h and r as above, for T5. */
