@@ -4,6 +4,7 @@
 """
 
 from .build import SOURCES, compile_command
+from .choice import Choice, choose
 from .conv import ConvGeometry, conv, pack_conv
 from .library import Library, library
 from .linear import accumulate, linear
@@ -13,11 +14,13 @@ from .targets import TARGETS, Target, target_named
 __all__ = [
     "SOURCES",
     "TARGETS",
+    "Choice",
     "ConvGeometry",
     "Library",
     "PackedTernary",
     "Target",
     "accumulate",
+    "choose",
     "compile_command",
     "conv",
     "library",

@@ -61,32 +61,35 @@ static inline size_t panel_offset(const tern_matrix *w, int64_t first)
 
 static inline int code_at(const uint8_t *row, int64_t k) { return row[k >> 2] >> (2 * (k & 3)) & 3; }
 
-/* Four codes from k on, one a byte; 1 past the end. */
-static inline uint32_t four_codes(const uint8_t *row, int64_t k, int64_t end)
+/* Codes k..k+3 of a row as two bits each, as they are stored; 1 past the end. */
+static inline uint32_t code_byte(const uint8_t *row, int64_t k, int64_t end)
 {
-	uint32_t four = 0;
-	if (!(k & 3) && k + 4 <= end) {
-		uint32_t byte = row[k >> 2];
-		return (byte & 3) | (byte & 12) << 6 | (byte & 48) << 12 | (byte & 192) << 18;
-	}
+	uint32_t byte = 0;
+	if (!(k & 3) && k + 4 <= end)
+		return row[k >> 2];
 	for (int j = 0; j < 4; j++)
-		four |= (uint32_t)(k + j < end ? code_at(row, k + j) : 1) << (8 * j);
-	return four;
+		byte |= (uint32_t)(k + j < end ? code_at(row, k + j) : 1) << (2 * j);
+	return byte;
 }
 
-/* One lane of one block: 4 bytes. `*bad` collects the sign of a code 3. */
-static inline uint32_t pack_lane(const uint8_t *row, int64_t k, int64_t end, int layout, uint32_t *bad)
+/* 16 codes, two bits each: field f of byte j trades places with field j of byte f. */
+static inline uint32_t transposed(uint32_t codes)
 {
-	static const uint8_t t2[] = { 1, 4, 16, 64 }, t5[] = { 1, 3, 9, 28, 84 };
-	const int fields = layout == TERN_T5 ? 5 : 4;
-	const uint8_t *weight = layout == TERN_T5 ? t5 : t2;
-	uint32_t lane = 0;
-	for (int f = 0; f < fields; f++) {
-		uint32_t four = four_codes(row, k + 4 * f, end);
-		*bad |= four & four >> 1;
-		lane += four * weight[f]; /* no byte exceeds 251 unless a code is 3 */
-	}
-	return lane;
+	uint32_t swap = (codes >> 6 ^ codes) & 0x00cc00cc;
+	codes ^= swap ^ swap << 6;
+	swap = (codes >> 12 ^ codes) & 0x0000f0f0;
+	return codes ^ swap ^ swap << 12;
+}
+
+/* One lane of one block from 16 codes and, for T5, 4 more. No byte exceeds 251 unless a code is 3. */
+static inline uint32_t lane_of(uint32_t codes, uint32_t last, const int layout)
+{
+	const uint32_t each = 0x03030303;
+	codes = transposed(codes);
+	if (layout == TERN_T2)
+		return codes;
+	last = (last | last << 6 | last << 12 | last << 18) & each;
+	return (codes & each) + 3 * ((codes >> 2 & each) + 3 * (codes >> 4 & each)) + 28 * ((codes >> 6 & each) + 3 * last);
 }
 
 static uint32_t pack_signs(const tern_matrix *w, const uint8_t *row, int8_t *out)
@@ -94,31 +97,54 @@ static uint32_t pack_signs(const tern_matrix *w, const uint8_t *row, int8_t *out
 	uint32_t bad = 0;
 	for (int64_t k = 0; k < w->k; k++) {
 		int code = code_at(row, k);
-		bad |= code == 3;
+		bad |= (uint32_t)(code & code >> 1);
 		out[k] = (int8_t)(code - 1);
 	}
 	return bad;
 }
 
-static uint32_t pack_tiles(const tern_matrix *w, const uint8_t *codes, int64_t first, uint8_t *out, int layout)
+/* One block of the 16 lanes of a tile, of which the first `real` have rows; returns the low bits of each code 3. */
+static inline uint32_t pack_tile(const uint8_t *rows, int64_t row_bytes, int64_t k, int64_t end, int real, uint8_t *out,
+				 const int layout)
+{
+	const int inside = !(k & 3) && k + block_weights(layout) <= end;
+	uint32_t codes[LANES], last[LANES], bad = 0;
+	for (int i = 0; i < LANES; i++) {
+		const uint8_t *row = rows + (i < real ? i : 0) * row_bytes;
+		codes[i] = last[i] = 0;
+		if (inside && real == LANES) {
+			memcpy(&codes[i], row + (k >> 2), 4);
+			last[i] = layout == TERN_T5 ? row[(k >> 2) + 4] : 0;
+			continue;
+		}
+		for (int f = 0; f < 4; f++)
+			codes[i] |= code_byte(row, k + 4 * f, i < real ? end : 0) << (8 * f);
+		last[i] = layout == TERN_T5 ? code_byte(row, k + 16, i < real ? end : 0) : 0;
+	}
+	for (int i = 0; i < LANES; i++) { /* apart from the loads, so that it becomes one vector's work */
+		bad |= (codes[i] & codes[i] >> 1) | (last[i] & last[i] >> 1);
+		codes[i] = lane_of(codes[i], last[i], layout);
+	}
+	memcpy(out, codes, sizeof codes);
+	return bad;
+}
+
+/* Tile by tile: more rows at once, often a power of two apart, would push one another out of the cache. */
+static inline uint32_t pack_panel(const tern_matrix *w, const uint8_t *codes, int64_t first, uint8_t *out,
+				  const int layout)
 {
 	const int64_t row_bytes = ceil_div(w->k, 4), length = w->k / w->groups, blocks = group_blocks(w);
-	const int tiles = panel_tiles(w, first), step = block_weights(layout);
-	static const uint8_t nothing[1] = { 0 };
+	const int tiles = panel_tiles(w, first);
 	uint32_t bad = 0;
-	for (int t = 0; t < tiles; t++)
-		for (int i = 0; i < LANES; i++) {
-			int64_t n = first + t * LANES + i;
-			const uint8_t *row = n < w->n ? codes + n * row_bytes : nothing;
-			uint8_t *to = out + t * TILE_BYTES + 4 * i;
-			for (int64_t g = 0; g < w->groups; g++) {
-				int64_t k = n < w->n ? g * length : 0, end = n < w->n ? k + length : 0;
-				for (int64_t b = 0; b < blocks; b++, k += step, to += tiles * TILE_BYTES) {
-					uint32_t lane = pack_lane(row, k, end, layout, &bad);
-					memcpy(to, &lane, 4);
-				}
-			}
-		}
+	for (int t = 0; t < tiles; t++) {
+		const int64_t n = first + t * LANES;
+		const int real = w->n - n < LANES ? (int)(w->n - n) : LANES;
+		uint8_t *to = out + t * TILE_BYTES;
+		for (int64_t g = 0; g < w->groups; g++)
+			for (int64_t b = 0; b < blocks; b++, to += tiles * TILE_BYTES)
+				bad |= pack_tile(codes + n * row_bytes, row_bytes, g * length + b * block_weights(layout),
+						 (g + 1) * length, real, to, layout);
+	}
 	return bad;
 }
 
@@ -136,11 +162,11 @@ int tern_pack(const tern_matrix *w, const uint8_t *codes, uint8_t *out)
 		else
 			for (int64_t first = 0; first < w->n; first += PANEL) {
 				uint8_t *to = out + panel_offset(w, first);
-				bad |= w->layout == TERN_T5 ? pack_tiles(w, codes, first, to, TERN_T5)
-							    : pack_tiles(w, codes, first, to, TERN_T2);
+				bad |= w->layout == TERN_T5 ? pack_panel(w, codes, first, to, TERN_T5)
+							    : pack_panel(w, codes, first, to, TERN_T2);
 			}
 	}
-	return bad & 0x01010101 ? TERN_ECODE : TERN_OK;
+	return bad & 0x55555555 ? TERN_ECODE : TERN_OK;
 }
 
 static int unpack_one(const tern_matrix *w, const uint8_t *data, int64_t n, int64_t k)
