@@ -32,6 +32,7 @@ _HOMES = {
             "compile",
             "diff",
             "export",
+            "export_manifests",
             "gc",
             "lineage",
             "logs",

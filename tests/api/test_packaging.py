@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.package.conftest import RunningRegistry
 from workbench import api, codec
@@ -88,3 +90,34 @@ def test_texts_that_cannot_work(store, compiled, tmp_path):
 
 def test_without_a_trusted_key_nothing_has_to_be_signed(store):
     assert "nothing has to be signed" in api.trusted_keys(store=store).text()
+
+
+def test_a_package_is_unpacked_on_a_machine_without_a_store(store, compiled, registry, tmp_path):
+    key = str(tmp_path / "key")
+    api.new_key(key)
+    sent = api.push(compiled, sign=key, registry=registry.url, store=store)
+    api.pull(sent.reference, out=str(tmp_path / "bundle"), trust=[f"{key}.pub"])
+    assert (tmp_path / "bundle" / "model.onnx").read_bytes() == b"model"
+    api.new_key(str(tmp_path / "other"))
+    with pytest.raises(UntrustedPackage):
+        api.pull(sent.reference, out=str(tmp_path / "refused"), trust=[str(tmp_path / "other.pub")])
+    assert not (tmp_path / "refused").exists()
+
+
+def test_manifests_for_a_cluster(store, compiled, registry, tmp_path):
+    out = str(tmp_path / "manifests")
+    kserve = api.export_manifests("kserve", compiled, registry=registry.url, out=out, canary=0.1, store=store)
+    (service,) = yaml.safe_load_all(Path(kserve.file).read_text())
+    uri = service["spec"]["predictor"]["model"]["storageUri"]
+    assert uri.startswith(f"oci://127.0.0.1:{registry.port}/small:int8-image@sha256:")
+    plain = api.export_manifests(
+        "kubernetes", compiled, registry=registry.url, out=out, image="workbench:1", store=store
+    )
+    kinds = [document["kind"] for document in yaml.safe_load_all(Path(plain.file).read_text())]
+    assert kinds == ["Deployment", "Service", "HorizontalPodAutoscaler"]
+    with pytest.raises(InputError, match="which container image"):
+        api.export_manifests("kubernetes", compiled, registry=registry.url, out=out, store=store)
+    with pytest.raises(InputError, match="go together"):
+        api.export_manifests(
+            "kubernetes", compiled, registry=registry.url, out=out, image="w:1", canary=0.1, store=store
+        )

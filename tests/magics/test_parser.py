@@ -52,6 +52,11 @@ LINES = [
         "pull http://127.0.0.1:5000/minilm:int8",
         {"reference": "http://127.0.0.1:5000/minilm:int8", "name": ""},
     ),
+    ("pull http://h/m --out model --trust a.pub b.pub", {"out": "model", "trust": ["a.pub", "b.pub"]}),
+    (
+        "export kubernetes minilm:int8 --registry http://h:5000 --canary 10% --stable minilm --image w:1 --keda",
+        {"artifact": "kubernetes", "file": "minilm:int8", "canary": 0.1, "stable": "minilm", "keda": True},
+    ),
     ("key new signing-key", {"action": "new", "file": "signing-key"}),
     ("key list", {"action": "list", "file": ""}),
     ("status   # runs and deployments", {"deployment": ""}),

@@ -16,6 +16,7 @@ with every event of the run) and ``dry_run`` (return the recipe as JSON and run 
 
 from .artifacts import gc, lineage, show, verify
 from .history import cancel, logs, resume, runs
+from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
 from .profiling import profile
 from .staged import promote, push, rollback, status, unstage
@@ -28,6 +29,7 @@ __all__ = [
     "compile",
     "diff",
     "export",
+    "export_manifests",
     "gc",
     "lineage",
     "logs",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from ..render.table import Table
 from ..store import ArtifactName, Store
 
 if TYPE_CHECKING:
+    from ..package import Reference
     from ..pipeline.driver import Listener
 
 _BARE = re.compile(r"https?://[^/]+/?")
@@ -25,6 +28,8 @@ def pull(
     reference: str,
     *,
     name: str = "",
+    out: str = "",
+    trust: Sequence[str] = (),
     store: Store | None = None,
     background: bool = False,
     on_event: Listener | None = None,
@@ -38,6 +43,10 @@ def pull(
         ``http://host:port/repository[:tag][@sha256:...]``.
     name
         What to call it; by default ``repository:tag/package``.
+    out
+        Unpack the model's files there instead of keeping the package in the store.
+    trust
+        With `out`: files of public keys; what none of them signed is refused.
 
     Raises
     ------
@@ -54,6 +63,8 @@ def pull(
     from ..pipeline.steps.pull import PullStep
 
     place = Reference.parse(reference)
+    if out:
+        return _fetch(place, Path(out), trust)
     base = place.repository.rpartition("/")[2]
     step = PullStep(reference, name or str(ArtifactName(base, variant=place.tag, backend="package")))
     return launch(
@@ -64,6 +75,22 @@ def pull(
         dry_run=dry_run,
         on_event=on_event,
     )
+
+
+def _fetch(place: Reference, out: Path, trust: Sequence[str]) -> Result:
+    """Unpack a package from a registry into a folder, for machines that have no store."""
+    from ..package import pull_layout, unpack
+    from ..package.keys import read_public
+
+    keys = [read_public(Path(path)) for path in trust]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = out.with_name(f".{out.name}.pull")  # stays after a failure: the next call goes on there
+    shutil.rmtree(work / "layout", ignore_errors=True)
+    pull_layout(place, work / "layout", work / "partial")
+    package = unpack(work / "layout", out, trusted=keys)
+    shutil.rmtree(work)
+    row = (package.name, len(package.files), package.digest[:19], str(out))
+    return Result(f"pulled {place.oci}", (Table(("package", "files", "OCI manifest", "folder"), (row,)),))
 
 
 def new_key(path: str) -> Result:

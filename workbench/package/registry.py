@@ -85,6 +85,23 @@ class Registry:
 
         self._again(upload, lambda: taken[0])
 
+    def mount(self, blob: Descriptor, repository: str) -> None:
+        """Take a blob over from another repository of the registry, without its bytes going anywhere."""
+        query = urlencode({"mount": blob.digest, "from": repository})
+        if not self.has(blob):
+            self._again(lambda: self._ask("POST", f"{self._base}/blobs/uploads/?{query}", expect=(201,)))
+
+    def document(self, blob: Descriptor) -> bytes:
+        """Return a small blob whole."""
+        url = f"{self._base}/blobs/{blob.digest}"
+        _, data = self._again(lambda: self._ask("GET", url, expect=(200,)))
+        assert data is not None  # 200 has a body
+        if "sha256:" + hashlib.sha256(data).hexdigest() != blob.digest:
+            raise CorruptArtifact(
+                "the registry's bytes do not match their digest", where=url, digest=blob.digest
+            )
+        return data
+
     def push_manifest(self, data: bytes, media_type: str, tag: str) -> None:
         """Put a manifest or an index under a tag (or under its own digest)."""
         headers = {"content-type": media_type}

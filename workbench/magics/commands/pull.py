@@ -14,6 +14,17 @@ def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("reference", metavar="URL", help="http://host:port/repository[:tag][@sha256:...]")
     parser.argument("--name", default="", help="what to call it (default: repository:tag/package)")
+    parser.argument(
+        "--out", metavar="DIR", default="", takes=("file",), help="unpack it there, without a store"
+    )
+    parser.argument(
+        "--trust",
+        metavar="KEY",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="with --out: public keys that count",
+    )
     _running.add(parser)
 
 
@@ -21,7 +32,8 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.pull`."""
     from ... import api
 
-    return api.pull(args.reference, name=args.name, **_running.options(args, context))
+    names = {"name": args.name, "out": args.out, "trust": args.trust}
+    return api.pull(args.reference, **names, **_running.options(args, context))
 
 
 COMMAND = Command(
