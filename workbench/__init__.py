@@ -37,6 +37,7 @@ _HOMES = {
             "lineage",
             "logs",
             "new_key",
+            "pause",
             "profile",
             "promote",
             "pull",

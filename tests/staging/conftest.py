@@ -16,12 +16,19 @@ import pytest
 
 from tests.serve.tiny_bundles import write_bundle
 from workbench import codec, package, staging
+from workbench.route.kernel.route import remove_pins
 from workbench.serve.protocol import InferRequest, encode_request
 from workbench.staging import DeploymentStatus, processes
 from workbench.staging.record import Record
 from workbench.store import ArtifactDraft, Store, owner
 from workbench.types import Manifest
 
+both_routes = pytest.mark.parametrize(
+    "stage", ["proxy", pytest.param("kernel", marks=pytest.mark.bpf)], indirect=True
+)
+in_the_kernel = pytest.mark.parametrize(
+    "stage", [pytest.param("kernel", marks=pytest.mark.bpf)], indirect=True
+)
 LOADER = "tests.serve.tiny_loaders:load"
 MOODY = "tests.serve.tiny_loaders:load_moody"
 
@@ -32,9 +39,11 @@ class Stage:
 
     store: Store
     digest: str
+    route: str = "proxy"
 
     def push(self, **options: Any) -> DeploymentStatus:
-        return staging.push(self.store, self.digest, **{"name": "tiny", "loader": LOADER, **options})
+        known = {"name": "tiny", "loader": LOADER, "route": self.route}
+        return staging.push(self.store, self.digest, **{**known, **options})
 
     def status(self, name: str = "tiny") -> DeploymentStatus:
         return staging.status(self.store, name)[0]
@@ -50,11 +59,13 @@ class Stage:
             record = codec.from_json(row.state)
             processes.stop(record.supervisor, grace_s=0)
             route = self.store.home / "staging" / row.env / row.name / "route"
-            for path in (route / "proxy.json", route / "proxy.owner"):
+            for path in (route / "proxy.json", route / "proxy.owner", route / "router.json"):
                 with contextlib.suppress(OSError):
                     processes.stop(json.loads(path.read_bytes())["owner"], grace_s=0)
             record = codec.from_json(self.store.deployments.get(row.name, row.env).state)
             processes.stop_all([r.owner for v in record.versions for r in v.replicas], grace_s=0)
+            if record.route == "kernel":
+                remove_pins(route)
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +83,15 @@ def tiny_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, tiny_layout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(
+    request: pytest.FixtureRequest, tmp_path: Path, tiny_layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     store = Store(tmp_path / "store")
     draft = store.scratch() / "package"
     shutil.copytree(tiny_layout, draft)
-    stage = Stage(store, store.artifacts.put(ArtifactDraft("package", draft)))
+    route = getattr(request, "param", "proxy")
+    stage = Stage(store, store.artifacts.put(ArtifactDraft("package", draft)), route)
     try:
         yield stage
     finally:

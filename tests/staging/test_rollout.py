@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.route.traffic import Traffic, traffic
-from tests.staging.conftest import MOODY, Stage, eventually, infer
+from tests.staging.conftest import MOODY, Stage, both_routes, eventually, infer
 from workbench import staging
 from workbench.errors import (
     CorruptArtifact,
@@ -60,6 +60,7 @@ def test_a_status_shows_itself(stage: Stage) -> None:
     assert "<table>" in status._repr_mimebundle_()["text/html"]
 
 
+@both_routes
 def test_nothing_fails_across_canary_promote_rollback_and_hot_swap(stage: Stage) -> None:
     url = stage.push().url
     with traffic(url, infer()) as load:
@@ -73,7 +74,9 @@ def test_nothing_fails_across_canary_promote_rollback_and_hot_swap(stage: Stage)
         load.wait_for(400)
         after = load.by_version()
         canary, everything = after["2"] - before["2"], sum(after.values()) - sum(before.values())
-        assert abs(canary - everything * 0.25) <= 6 + 2 * load.clients  # exact, but for answers on their way
+        if stage.route == "proxy":  # the kernel gives out connections, and half the clients keep theirs
+            assert abs(canary - everything * 0.25) <= 6 + 2 * load.clients  # but for answers on their way
+        assert canary > 0
         status = staging.promote(stage.store, "tiny")
         assert [(t.track, t.version) for t in status.tracks] == [("stable", 2)]
         load.wait_for(200)
@@ -104,14 +107,14 @@ def assert_gone(load: Traffic, version: str) -> None:
     assert load.by_version()[version] == before
 
 
+@both_routes
 def test_a_bad_canary_is_taken_out_and_stopped_by_itself(stage: Stage) -> None:
     url = stage.push().url
     canary = stage.push(canary=0.5, loader=MOODY).track("canary")
     assert canary is not None
-    with InferenceClient(url) as client:
-        for _ in range(40):
-            with contextlib.suppress(ServeError):  # a bad mood is what this canary is for
-                client.infer("tiny", {"x": np.full((2, 4), -2000, np.float32)})
+    for _ in range(40):
+        with contextlib.suppress(ServeError), InferenceClient(url) as client:  # a bad mood is what it is for
+            client.infer("tiny", {"x": np.full((2, 4), -2000, np.float32)})
     eventually(lambda: len(stage.record().versions) == 1)
     status = stage.status()
     assert status.phase == "rolled-back"
@@ -137,6 +140,7 @@ def test_promote_and_rollback_need_something_to_decide(stage: Stage) -> None:
         stage.push(canary=0.5)
 
 
+@both_routes
 def test_unstage_leaves_nothing(stage: Stage) -> None:
     status = stage.push(replicas=2)
     eventually(lambda: stage.status().supervisor_pid)
@@ -173,6 +177,7 @@ def test_two_pushes_at_once(stage: Stage) -> None:
     assert stable.version == 2
 
 
+@both_routes
 def test_an_occupied_port(stage: Stage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -207,6 +212,7 @@ def test_a_replica_that_cannot_serve_changes_nothing(stage: Stage, loader: str, 
     assert stage.status().phase == "stable"
 
 
+@both_routes
 def test_a_first_push_that_fails_leaves_no_deployment(stage: Stage) -> None:
     with pytest.raises(ReplicaFailed, match="another world"):
         stage.push(loader="tests.staging.odd_loaders:load_broken")

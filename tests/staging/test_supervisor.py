@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.route.traffic import traffic
-from tests.staging.conftest import LOADER, Stage, eventually, infer, kill
+from tests.staging.conftest import LOADER, Stage, both_routes, eventually, infer, kill
 from tests.staging.test_rollout import ask
 from workbench import staging
 from workbench.errors import ReplicaFailed
@@ -47,6 +47,7 @@ def test_a_killed_replica_comes_back_and_no_request_fails(stage: Stage) -> None:
     assert kinds.count("replica.ready") == 1
 
 
+@both_routes
 def test_a_killed_supervisor_is_replaced_and_adopts_the_living(stage: Stage) -> None:
     url = stage.push().url
     old = eventually(lambda: stage.status().supervisor_pid)
@@ -65,6 +66,7 @@ def test_a_killed_supervisor_is_replaced_and_adopts_the_living(stage: Stage) -> 
     assert ask(url) == "1"
 
 
+@both_routes
 def test_replica_and_supervisor_killed_together(stage: Stage) -> None:
     url = stage.push().url
     kill(eventually(lambda: stage.status().supervisor_pid))
@@ -74,7 +76,8 @@ def test_replica_and_supervisor_killed_together(stage: Stage) -> None:
     assert ask(url) == "1"
 
 
-def test_a_killed_proxy_comes_back_on_its_address(stage: Stage) -> None:
+@both_routes
+def test_a_killed_route_comes_back_on_its_address(stage: Stage) -> None:
     status = stage.push()
     eventually(lambda: stage.status().supervisor_pid)
     kill(status.route_pid)
@@ -122,13 +125,13 @@ import sys
 from pathlib import Path
 from workbench import staging
 from workbench.store import Store
-status = staging.push(Store(Path(sys.argv[1])), sys.argv[2], name="tiny", loader=sys.argv[3])
+status = staging.push(Store(Path(sys.argv[1])), sys.argv[2], name="tiny", loader=sys.argv[3], route=sys.argv[4])
 print(status.url, flush=True)
 """
 
 
 def test_replicas_outlive_whoever_pushed_them(stage: Stage) -> None:
-    command = [sys.executable, "-c", PUSHER, str(stage.store.home), stage.digest, LOADER]
+    command = [sys.executable, "-c", PUSHER, str(stage.store.home), stage.digest, LOADER, stage.route]
     pusher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert pusher.stdout is not None
     url = pusher.stdout.readline().strip()
@@ -140,12 +143,13 @@ def test_replicas_outlive_whoever_pushed_them(stage: Stage) -> None:
     assert ask(url) == "2"
 
 
+@both_routes
 def test_a_push_killed_on_its_way_is_cleared_away(stage: Stage) -> None:
     url = stage.push().url
     slow = PUSHER.replace(
-        ", loader=sys.argv[3])", ", loader=sys.argv[3], on_event=lambda e: print(e.kind, flush=True))"
+        ", route=sys.argv[4])", ", route=sys.argv[4], on_event=lambda e: print(e.kind, flush=True))"
     )
-    command = [sys.executable, "-c", slow, str(stage.store.home), stage.digest, LOADER]
+    command = [sys.executable, "-c", slow, str(stage.store.home), stage.digest, LOADER, stage.route]
     pusher = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert pusher.stdout is not None
     assert pusher.stdout.readline().strip() == "version.starting"
@@ -172,6 +176,7 @@ def test_back_off_doubles_and_forgets() -> None:
     assert (crashes.count, crashes.not_before_s) == (1, 1000.0)
 
 
+@both_routes
 def test_unstage_right_after_push_is_final(stage: Stage) -> None:
     """The supervisor has hardly begun; it must not bring back what was stopped."""
     for _ in range(3):

@@ -19,7 +19,7 @@ from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
 from .profiling import profile
-from .staged import promote, push, rollback, status, unstage
+from .staged import pause, promote, push, rollback, status, unstage
 from .traces import diff, export
 from .verbs import capture, compile, quantize
 
@@ -34,6 +34,7 @@ __all__ = [
     "lineage",
     "logs",
     "new_key",
+    "pause",
     "profile",
     "promote",
     "pull",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..pipeline import views
@@ -17,6 +17,7 @@ from . import packaging
 
 if TYPE_CHECKING:
     from ..pipeline.driver import Listener
+    from ..route.policy import Budget
     from ..staging import DeploymentStatus
 
 _LIVE = ("pending", "running", "interrupted")
@@ -26,7 +27,10 @@ def push(
     artifact: str,
     *,
     to: str = "staging",
-    canary: float | None = None,
+    canary: float | Sequence[float] | None = None,
+    every: float = 30.0,
+    slo: str = "",
+    route: str = "auto",
     replicas: int = 1,
     port: int = 0,
     threads: int = 1,
@@ -53,7 +57,15 @@ def push(
     to
         The environment.
     canary
-        Share of the traffic between 0 and 1; without it the version takes over from the stable one.
+        Share of the traffic between 0 and 1; without it the version takes over from the stable one. Several
+        rising shares are a rollout that goes on by itself; a last one of 1 promotes.
+    every
+        Seconds at each share of a rollout.
+    slo
+        What the canary may spend before it loses its traffic: ``service_p<5ms, rss<+64MiB, hang<50ms`` or the
+        path of a TOML file. What it leaves out is learnt from the stable version or has a default.
+    route
+        ``kernel``, ``proxy``, or ``auto`` for the kernel where the machine allows it. Only the first push chooses.
     replicas, port, threads
         Processes that serve it; port of the route, 0 for a free one; threads of one inference.
     name
@@ -107,7 +119,10 @@ def push(
         package=package,
         deployment=name or label.base,
         env=to,
-        canary=canary,
+        canary=tuple(canary) if isinstance(canary, Sequence) else canary,
+        every_s=every,
+        slo=_policy(slo),
+        route=route,
         replicas=replicas,
         port=port,
         threads=threads,
@@ -121,6 +136,13 @@ def push(
         dry_run=dry_run,
         on_event=on_event,
     )
+
+
+def _policy(slo: str) -> Budget | None:
+    """Read a policy here, where the person is who wrote it and whose files it names."""
+    from ..route.slo import parse
+
+    return parse(slo) if slo else None
 
 
 def promote(name: str, *, store: Store | None = None) -> Result:
@@ -147,6 +169,21 @@ def rollback(name: str, *, store: Store | None = None) -> Result:
     from .. import staging
 
     return _change(store or Store(), name, staging.rollback)
+
+
+def pause(name: str, *, off: bool = False, store: Store | None = None) -> Result:
+    """Hold a rollout at its present share, or with `off` let it go on.
+
+    Raises
+    ------
+    UnknownDeployment, StagingError
+        As :func:`workbench.staging.pause`.
+    """
+    from .. import staging
+
+    store = store or Store()
+    staging.pause(store, name, paused=not off)
+    return status(name, store=store)
 
 
 def unstage(name: str, *, store: Store | None = None) -> Result:

@@ -18,8 +18,6 @@ from .uprobes import ATTACH_TYPE, attach_functions
 
 __all__ = ["BpfMap", "BpfObject", "Library", "Ring", "open_pinned"]
 
-_READ_ONLY = 1 << 3  # BPF_F_RDONLY
-
 
 class _TestRun(c.Structure):
     """``struct bpf_test_run_opts``."""
@@ -81,15 +79,7 @@ class BpfMap:
             previous = c.create_string_buffer(key.raw, self.key_size)
 
 
-class _ObjGet(c.Structure):
-    """``struct bpf_obj_get_opts``."""
-
-    _fields_ = (("size", c.c_size_t), ("file_flags", c.c_uint32), ("path_fd", c.c_int))
-
-
-def open_pinned(
-    library: Library, path: Path, key_size: int, value_size: int, *, read_only: bool = False
-) -> BpfMap:
+def open_pinned(library: Library, path: Path, key_size: int, value_size: int) -> BpfMap:
     """Return a map by its name in a BPF file system; the caller closes its descriptor.
 
     Raises
@@ -97,8 +87,7 @@ def open_pinned(
     TraceError
         If there is none, or we may not use it.
     """
-    options = _ObjGet(c.sizeof(_ObjGet), _READ_ONLY if read_only else 0)
-    handle = library.calls.bpf_obj_get_opts(bytes(path), c.byref(options))
+    handle = library.calls.bpf_obj_get(bytes(path))
     if handle < 0:
         raise library.failure("open a pinned map", str(path), -handle)
     return BpfMap(library, handle, key_size, value_size)

@@ -185,6 +185,18 @@ def size(text: str) -> int:
     return int(number(0, 2**60 / _SIZES[unit])(digits) * _SIZES[unit])
 
 
+def percents(text: str) -> float | tuple[float, ...]:
+    """Return one share, or several separated by commas.
+
+    Examples
+    --------
+    >>> percents("10%"), percents("1%,25%,100%")
+    (0.1, (0.01, 0.25, 1.0))
+    """
+    shares = tuple(percent(part.strip()) for part in text.split(","))
+    return shares[0] if len(shares) == 1 else shares
+
+
 def subset(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """Return an argument type: a comma separated list of known words.
 

@@ -1,12 +1,13 @@
 """The seam between a deployment and whatever splits its traffic.
 
-An implementation is a data path (a proxy process; later a program in the kernel) that follows the shared
-state file. Its users change the state through it, ask what it does, and always show which one runs.
+An implementation is a data path (a proxy process, or programs in the kernel) that follows the shared state
+file. Its users change the state through it, ask what it does, and always show which one runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,23 @@ Whoever owns the processes passes it in.
 
 Halt = Callable[[str], object]
 """End the process of this owner text, gently if it lets us; return when it has gone."""
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a replica's process inherits from its route.
+
+    Parameters
+    ----------
+    handles
+        Descriptors: the memory with the words that tell replicas to send their clients away; and the listening
+        socket of the process before, if there was one, with the clients that wait in it.
+    word
+        The replica's place among the words.
+    """
+
+    handles: tuple[int, ...]
+    word: int
 
 
 class Route(Protocol):
@@ -57,6 +75,12 @@ class Route(Protocol):
 
     def update(self, change: Callable[[RouteState], RouteState]) -> RouteState:
         """Apply a transition of :mod:`workbench.route.state`; in force for every request that comes later."""
+
+    def refresh(self) -> None:
+        """Do what the state says with what is better known by now, such as budgets learnt from traffic."""
+
+    def prepare(self, replica_id: str) -> Inheritance | None:
+        """Return what a new process of a replica inherits; the caller closes the descriptors afterwards."""
 
     def drained(self, endpoints: Sequence[Endpoint], timeout_s: float) -> bool:
         """Wait until the data path follows the newest state and asks nothing of `endpoints`.

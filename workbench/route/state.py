@@ -134,12 +134,25 @@ def swap(state: RouteState, track: Track) -> RouteState:
     return replace(state, phase=phase, stable=track, draining=state.stable, weight=0)
 
 
-def start_canary(state: RouteState, track: Track, weight: int) -> RouteState:
-    """Give `track` its share of the traffic."""
+def start_canary(state: RouteState, track: Track, weight: int, budget: Budget | None = None) -> RouteState:
+    """Give `track` its share of the traffic, judged by `budget` (by default the one before)."""
     _refuse_canary(state)
     if state.stable is None:
         raise StagingError("there is no stable track to compare a canary with", fix="push without --canary")
-    return replace(state, phase="canary", canary=track, weight=min(max(weight, 0), WHOLE))
+    return replace(
+        state,
+        phase="canary",
+        canary=track,
+        weight=min(max(weight, 0), WHOLE),
+        budget=budget or state.budget,
+    )
+
+
+def set_weight(state: RouteState, version: int, weight: int) -> RouteState:
+    """Change the canary's share, if `version` is still the canary."""
+    if state.canary is None or state.canary.version != version:
+        return state
+    return replace(state, weight=min(max(weight, 0), WHOLE))
 
 
 def promote(state: RouteState) -> RouteState:

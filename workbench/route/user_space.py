@@ -97,6 +97,12 @@ class UserSpaceRoute:
         """Apply one transition; in force for every request that comes later."""
         return self._file.update(change)
 
+    def refresh(self) -> None:
+        """Do nothing: the proxy follows the file, and learns nothing."""
+
+    def prepare(self, replica_id: str) -> None:
+        """Return nothing: no client has a connection to a replica."""
+
     def drained(self, endpoints: Sequence[Endpoint], timeout_s: float) -> bool:
         """Wait until the proxy follows the newest state and asks nothing of `endpoints`; whether it came so.
 

@@ -2,13 +2,53 @@
 
 The route's state file is text: ``draining`` asks clients to go elsewhere, anything else (or no file) means
 serving. It is looked at on every answer (one ``stat``), so that no controller has to be alive to drain.
+
+A route in the kernel has a word for each replica instead, in memory that the replica maps for reading: not 0
+means leaving. The program that takes a canary's traffic away sets it itself.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 from pathlib import Path
 
+from ..errors import InputError
+
 DRAINING = b"draining"
+
+
+_WORD_BYTES = 8
+
+
+class Word:
+    """One replica's word in the kernel's memory.
+
+    Parameters
+    ----------
+    place
+        ``DESCRIPTOR:INDEX``: an inherited descriptor of the words, and which of them.
+
+    Raises
+    ------
+    InputError
+        If it is written otherwise, or the descriptor cannot be read.
+    """
+
+    def __init__(self, place: str) -> None:
+        try:
+            handle, index = (int(part) for part in place.split(":"))
+            page, self._at = divmod(index * _WORD_BYTES, mmap.PAGESIZE)
+            self._words = mmap.mmap(
+                handle, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ, offset=page * mmap.PAGESIZE
+            )
+            os.close(handle)  # what runs here later must find nothing to write to
+        except (ValueError, OSError) as error:
+            raise InputError(f"{place!r} names no word: {error}", where="--drain-word") from error
+
+    def is_set(self) -> bool:
+        """Whether the clients should go."""
+        return any(self._words[self._at : self._at + _WORD_BYTES])
 
 
 class Drain:
@@ -18,10 +58,13 @@ class Drain:
     ----------
     state_file
         The route's word for this replica; ``None`` when there is no route.
+    word
+        The same from a route in the kernel.
     """
 
-    def __init__(self, state_file: Path | None = None) -> None:
+    def __init__(self, state_file: Path | None = None, word: Word | None = None) -> None:
         self._file = state_file
+        self._word = word
         self._seen: tuple[int, int, int] | None = None
         self._told = False
         self._stopping = False
@@ -33,7 +76,9 @@ class Drain:
     @property
     def active(self) -> bool:
         """Whether every answer should tell its client to connect anew."""
-        return self._stopping or self._told_by_route()
+        if self._stopping or (self._word is not None and self._word.is_set()):
+            return True
+        return self._told_by_route()
 
     def _told_by_route(self) -> bool:
         if self._file is None:

@@ -44,3 +44,21 @@ def listen(host: str, port: int) -> socket.socket:
             ) from error
         raise ServeError(f"cannot serve: {error}", where=f"{host}:{port}") from error
     return listener
+
+
+def adopt(handle: int) -> socket.socket:
+    """Return an inherited listening socket.
+
+    Raises
+    ------
+    ServeError
+        If the descriptor is none.
+    """
+    try:
+        listener = socket.socket(fileno=handle)
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(errno.EINVAL, "it does not listen")
+    except OSError as error:
+        raise ServeError(f"descriptor {handle} is no listener: {error}", where="--listen-fd") from error
+    listener.set_inheritable(False)
+    return listener

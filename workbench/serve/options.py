@@ -9,7 +9,7 @@ from ..errors import InputError, MissingInput
 from .bundle import DEFAULT_LOADER
 
 _LEAST = {"threads": 1, "workers": 1, "queue": 0, "max_batch": 1, "max_body_mib": 1, "grace_s": 0}
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+_LOCAL = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "localhost")
 TRACKS = ("stable", "canary")
 
 
@@ -24,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--port", default=0, type=int, help="0: the system chooses (default)")
     line.add_argument("--track", default="stable", choices=TRACKS)
     line.add_argument("--state-file", type=Path, help="the route's word: 'draining' sends clients away")
+    line.add_argument("--listen-fd", type=int, help="serve on this inherited listening socket instead")
+    line.add_argument("--drain-word", default="", help="FD:INDEX, the same from a route in the kernel")
     line.add_argument("--threads", default=1, type=int, help="threads of one inference")
     line.add_argument("--loader", default=DEFAULT_LOADER, help="module:function that loads a bundle")
     line.add_argument("--workers", default=1, type=int, help="inferences at once")

@@ -15,6 +15,9 @@ Contract with whoever starts it:
   (``started_ns``: wall clock when the process began), and ``grpc_port`` where it was asked for;
 * a replica that cannot start writes the error's JSON to ``<ready file>.error``, its text to standard error,
   and exits with 1;
+* ``--listen-fd FD``: serve on the listening socket of the process before, whose clients wait in it;
+* ``--drain-word FD:INDEX``: a route in the kernel hands over a descriptor; while the word is not 0, the same as
+  while the state file says ``draining``;
 * the *state file* is text; while it says ``draining``, every answer carries ``Connection: close``;
 * SIGTERM and SIGINT: answer what is in flight, then exit with 0; with 1 if that took longer than the grace.
 """
@@ -35,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Never
 from .. import atomic
 from ..errors import WorkbenchError
 from . import logs
-from .listener import listen
+from .listener import adopt, listen
 from .options import check, parser
 from .pool import Pool
 
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             stale.unlink(missing_ok=True)
         if options.control_group:  # before anything large is loaded
             _limit(options)
-        listener = listen(options.host, options.port)
+        listener = adopt(options.listen_fd) if options.listen_fd else listen(options.host, options.port)
         pool = Pool(options.workers, options.queue)
         server = prepare(options, listener, pool, started_ns)
         server.run_on(listener)
@@ -76,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, started_ns: int) -> Server:
     """Load and warm up the model and return the server that will answer for it."""
     from . import app, bundle
-    from .drain import Drain
+    from .drain import Drain, Word
     from .envelope import Envelope
     from .metrics import Metrics
     from .server import Server
@@ -99,7 +102,7 @@ def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, st
     service = Service(
         model,
         pool,
-        Drain(options.state_file),
+        Drain(options.state_file, Word(options.drain_word) if options.drain_word else None),
         Metrics(**facts),
         largest,
         regions=Regions(options.shared_memory, largest) if options.shared_memory else None,

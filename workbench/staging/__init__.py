@@ -8,7 +8,7 @@
 
 * `record`, `deployment`  what is written down, where it lies, what every operation shares
 * `processes`, `replica`  detached processes; one replica's start and probe
-* `push`, `rollout`       the operations
+* `push`, `rollout`       the operations; `choice` of the route, `rollout_plan` of what goes on by itself
 * `supervisor`            a process a deployment; `status` what is shown
 """
 
@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from .push import push
 from .rollout import promote, restart, rollback, unstage
+from .rollout_plan import pause
 from .status import DeploymentStatus, ReplicaStatus, TrackStatus, status
 
 __all__ = [
     "DeploymentStatus",
     "ReplicaStatus",
     "TrackStatus",
+    "pause",
     "promote",
     "push",
     "restart",

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from ..errors import DeploymentBusy, InputError, UnknownDeployment
 from ..route.base import Route
+from ..route.kernel.route import KernelRoute
 from ..route.state import settle, with_endpoints
 from ..route.user_space import UserSpaceRoute
 from ..serve.control_group import ControlGroup
@@ -78,7 +79,11 @@ class Deployment:
 
     def route(self, port: int | None = None) -> Route:
         """Return its route; without a `port`, the one its record asks for."""
-        return UserSpaceRoute(self.folder / "route", port=self.records.read().port if port is None else port)
+        record, folder = self.records.read(), self.folder / "route"
+        port = record.port if port is None else port
+        if record.route == "kernel":
+            return KernelRoute(folder, processes.start_detached, port=port)
+        return UserSpaceRoute(folder, port=port)
 
     def version_folder(self, version: int) -> Path:
         """Return where a version's bundle, ready files and logs lie."""
@@ -120,8 +125,7 @@ class Deployment:
         if state.phase == "rolled-back" and state.draining:
             last = state.rollbacks[-1]
             if last.by == "sentinel":
-                spent = f"{last.observed} of the last {last.window} bad, budget {last.stable} + {last.budget}"
-                self.note("rolled-back", f"version {last.version} by the sentinel: {last.reason}, {spent}")
+                self.note("rolled-back", f"version {last.version} by the sentinel: {last.evidence()}")
         wanted = {track.version for track in (state.stable, state.canary) if track}
         for version in record.versions:
             if version.version not in wanted:

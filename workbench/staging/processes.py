@@ -17,14 +17,21 @@ from pathlib import Path
 
 from ..store import owner
 
+INHERITED = 200  # higher than any of ours, so that none is overwritten before it is copied
+
 _POLL_S = 0.005
 
 # A parent's ignored signals would stay ignored in the child; these must mean what they say there.
 _RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD, signal.SIGUSR1)
 
 
-def start_detached(command: Sequence[str], log: Path) -> str:
+def start_detached(command: Sequence[str], log: Path, inherited: Sequence[int] = ()) -> str:
     """Start a process in its own session, its output appended to `log`; return its owner text.
+
+    Parameters
+    ----------
+    inherited
+        Descriptors that the process finds as numbers from :data:`INHERITED` on.
 
     Examples
     --------
@@ -44,6 +51,7 @@ def start_detached(command: Sequence[str], log: Path) -> str:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_DUP2, one, INHERITED + n) for n, one in enumerate(inherited)),
         ],
         setsid=True,
         setsigmask=(),
@@ -59,7 +67,8 @@ def alive(who: str) -> bool:
     pid = owner.pid_of(who)
     if pid and owner.of(pid) == who:  # a zombie, and not another child of ours that got its pid
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+            buried, _ = os.waitpid(pid, os.WNOHANG)
+            return not buried  # its main thread has ended, others are about to
     return False
 
 

@@ -6,16 +6,18 @@ one does not, they are stopped and the deployment is as it was before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..errors import InputError, ReplicaFailed, StagingError, UnknownDeployment
-from ..route.policy import WHOLE, weight_of
+from ..route.policy import WHOLE, Budget, weight_of
 from ..route.state import start_canary, swap
 from ..store import Store
-from . import processes, replica
+from . import replica
+from .choice import start_first_route
 from .deployment import ROUTE_TIMEOUT_S, Deployment, OnEvent, remove
 from .record import Record, ReplicaRecord, VersionRecord
+from .rollout_plan import plan
 from .serving import Serving
 from .status import DeploymentStatus, status_of
 
@@ -29,7 +31,10 @@ def push(
     *,
     name: str,
     env: str = "staging",
-    canary: float | None = None,
+    canary: float | Sequence[float] | None = None,
+    every_s: float = 30.0,
+    budget: Budget | None = None,
+    route: str = "auto",
     replicas: int = 1,
     port: int | None = None,
     threads: int = 1,
@@ -47,7 +52,14 @@ def push(
         Of the deployment; also the model's name in requests.
     canary
         Share of the traffic between 0 and 1; without it the new version takes over from the stable one.
-        The first version always takes everything: there is nothing to compare it with.
+        The first version always takes everything: there is nothing to compare it with. Several rising shares
+        are a rollout that goes on by itself; a last one of 1 promotes it.
+    every_s
+        Seconds at each share of a rollout.
+    budget
+        What the canary may spend; :func:`workbench.route.slo.parse` reads one from a line.
+    route
+        ``auto``, ``kernel`` or ``proxy``. Only the first push chooses.
     replicas
         Processes that serve it.
     port
@@ -76,13 +88,13 @@ def push(
     StagingError
         If another version is still a canary.
     """
-    weight = None if canary is None else weight_of(canary)
+    weights, budget = _weights(canary, every_s), budget or Budget()
     if not 1 <= replicas <= MAX_REPLICAS:
         raise InputError(f"{replicas} replicas asked for", where="replicas", fix=f"1 to {MAX_REPLICAS}")
     store.artifacts.path(package_digest)
     deployment = Deployment(store, name, env, on_event=on_event)
     with deployment.operation("push"):
-        _prepare(deployment, port or 0)
+        _prepare(deployment, port or 0, route)
         version = _allot(deployment, package_digest, replicas, threads, loader, serving or Serving())
         first = deployment.route().state().stable is None
         try:
@@ -91,8 +103,11 @@ def push(
         except BaseException:
             _take_back(deployment, version.version, first=first)
             raise
-        _shift(deployment, version, None if first else weight)
-        if first and weight is not None:
+        if first or not weights:
+            _take_over(deployment, version)
+        else:
+            _start_canary(deployment, version, weights, every_s, budget)
+        if first and weights:
             deployment.note("canary.first", "the first version takes all traffic: there is no stable one yet")
         deployment.ensure_supervisor()
         return status_of(deployment)
@@ -108,7 +123,17 @@ def swap_back(deployment: Deployment, package_digest: str) -> None:
     except BaseException:
         _take_back(deployment, version.version, first=False)
         raise
-    _shift(deployment, version, None)
+    _take_over(deployment, version)
+
+
+def _weights(canary: float | Sequence[float] | None, every_s: float) -> tuple[int, ...]:
+    shares = () if canary is None else (canary,) if isinstance(canary, int | float) else tuple(canary)
+    weights = tuple(weight_of(share) for share in shares)
+    if list(weights) != sorted(set(weights)):
+        raise InputError("the shares of a rollout rise", where="canary", fix="--canary 1%,5%,25%,100%")
+    if not 0 < every_s < float("inf"):
+        raise InputError(f"{every_s} seconds at each share", where="every", fix="--every 30s")
+    return weights
 
 
 def _stable(deployment: Deployment) -> int:
@@ -116,13 +141,18 @@ def _stable(deployment: Deployment) -> int:
     return track.version if track else 0
 
 
-def _prepare(deployment: Deployment, port: int) -> None:
+def _prepare(deployment: Deployment, port: int, route: str) -> None:
     """Make the record if this is the first push, and refuse early what would be refused late."""
     try:
         record = deployment.records.read()
     except UnknownDeployment:
         deployment.records.create(Record(deployment.name, deployment.env, port))
-        deployment.route().start(processes.start_detached)  # it starts while the replicas load
+        try:
+            start_first_route(deployment, route)
+        except BaseException:
+            deployment.stop_route()
+            remove(deployment)
+            raise
         return
     state = deployment.route().state()
     if state.canary is not None:
@@ -183,12 +213,22 @@ def _put(one: ReplicaRecord) -> Callable[[Record], Record]:
     return lambda record: record.with_replica(one)
 
 
-def _shift(deployment: Deployment, version: VersionRecord, weight: int | None) -> None:
-    """Give the new version its traffic; without a weight, all of it."""
-    if weight is not None:
-        deployment.route().update(lambda state: start_canary(state, version.track(), weight))
-        deployment.note("canary", f"version {version.version} gets {weight / WHOLE:.4g} of the requests")
-        return
+def _start_canary(
+    deployment: Deployment,
+    version: VersionRecord,
+    weights: tuple[int, ...],
+    every_s: float,
+    budget: Budget,
+) -> None:
+    """Give the new version its first share, and write down the next ones."""
+    rollout = plan(version.version, weights, every_s)
+    deployment.records.update(lambda record: replace(record, rollout=rollout))
+    deployment.route().update(lambda state: start_canary(state, version.track(), weights[0], budget))
+    deployment.note("canary", f"version {version.version} gets {weights[0] / WHOLE:.4g} of the requests")
+
+
+def _take_over(deployment: Deployment, version: VersionRecord) -> None:
+    """Give the new version all traffic."""
     replaced = deployment.records.read().version(_stable(deployment))
     deployment.route().update(lambda state: swap(state, version.track()))
     if replaced is not None:

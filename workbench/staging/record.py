@@ -19,13 +19,14 @@ from typing import Literal, TypeVar
 from .. import codec
 from ..errors import StagingError
 from ..route.state import Endpoint, Track
-from ..store import Store
+from ..store import Store, owner
 from .serving import Serving
 
 T = TypeVar("T")
 
 KEPT_EVENTS = 20
 
+RouteKind = Literal["kernel", "proxy"]
 ReplicaState = Literal["new", "ready", "restarting", "leaving", "failed"]
 
 
@@ -57,7 +58,7 @@ class ReplicaRecord:
 
     def endpoint(self) -> Endpoint:
         """Return its address as the route knows it."""
-        return Endpoint(self.id, "127.0.0.1", self.port)
+        return Endpoint(self.id, "127.0.0.1", self.port, owner.pid_of(self.owner))
 
 
 @codec.register("staging_version")
@@ -102,6 +103,35 @@ class StagingEvent:
     time_ns: int
 
 
+@codec.register("staging_rollout")
+@dataclass(frozen=True)
+class Rollout:
+    """What is left of a rollout that goes on by itself.
+
+    Parameters
+    ----------
+    version
+        The canary's.
+    weights
+        The next ones, in ten-thousandths; 10,000 is the promotion.
+    every_s
+        Seconds at each weight.
+    due_ns
+        When the next step may come, nanoseconds since boot.
+    answered
+        Requests the canary had answered when the present weight began.
+    paused
+        Whether a person holds it.
+    """
+
+    version: int
+    weights: tuple[int, ...]
+    every_s: float
+    due_ns: int
+    answered: int = 0
+    paused: bool = False
+
+
 @codec.register("staging_record")
 @dataclass(frozen=True)
 class Record:
@@ -117,6 +147,10 @@ class Record:
         Package of the stable version before this one, for a way back; empty when there is none.
     supervisor
         The supervisor's process, as an owner text.
+    route
+        Which route: ``kernel`` or ``proxy``; chosen by the first push.
+    rollout
+        What is left of an automatic one.
     """
 
     name: str
@@ -127,6 +161,8 @@ class Record:
     supervisor: str = ""
     versions: tuple[VersionRecord, ...] = ()
     events: tuple[StagingEvent, ...] = ()
+    route: RouteKind = "proxy"
+    rollout: Rollout | None = None
 
     def version(self, number: int) -> VersionRecord | None:
         """Return one version's record."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import os
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -29,11 +33,31 @@ def launch(deployment: Deployment, version: VersionRecord, replica: ReplicaRecor
         path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "workbench.serve.replica", "--model", deployment.name]
     command += ["--version", str(version.version), "--bundle", str(folder / "bundle")]
-    command += ["--host", "127.0.0.1", "--port", "0", "--ready-file", str(ready)]
+    command += ["--host", _local_host(), "--port", "0", "--ready-file", str(ready)]
     command += ["--threads", str(version.threads), "--loader", version.loader]
     command += version.serving.arguments(deployment.control_group(replica.id).name)
-    started = processes.start_detached(command, log_of(deployment, replica))
-    return replace(replica, owner=started, port=0)
+    log, given = log_of(deployment, replica), deployment.route().prepare(replica.id)
+    if given is None:
+        return replace(replica, owner=processes.start_detached(command, log), port=0)
+    command += ["--drain-word", f"{processes.INHERITED}:{given.word}"]
+    if len(given.handles) > 1:
+        command += ["--listen-fd", str(processes.INHERITED + 1)]
+    try:
+        return replace(replica, owner=processes.start_detached(command, log, given.handles), port=0)
+    finally:
+        for handle in given.handles:
+            os.close(handle)
+
+
+@functools.cache
+def _local_host() -> str:
+    """Return this machine's own address, of a socket that takes IPv4 and IPv6 where there are both."""
+    dual = "::ffff:127.0.0.1"
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as trial:
+        if not trial.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+            trial.bind((dual, 0))
+            return dual
+    return "127.0.0.1"
 
 
 def look(deployment: Deployment, replica: ReplicaRecord) -> ReplicaRecord:

@@ -34,6 +34,7 @@ def promote(store: Store, name: str, *, on_event: OnEvent | None = None) -> Depl
         old = deployment.records.read().version(before.stable.version) if before.stable else None
         if old is not None:
             deployment.records.update(lambda record: replace(record, previous=old.package))
+        deployment.records.update(lambda record: replace(record, rollout=None))
         if state.stable is not None:
             deployment.note("promoted", f"version {state.stable.version} gets all requests")
         deployment.clear_leftovers()

@@ -22,7 +22,7 @@ from pathlib import Path
 from ..errors import DeploymentBusy, ReplicaFailed, UnknownDeployment, WorkbenchError
 from ..route.state import RouteState, roll_back
 from ..store import Store, owner
-from . import processes, replica
+from . import processes, replica, rollout_plan
 from .deployment import DRAIN, Deployment
 from .record import ReplicaRecord, VersionRecord
 
@@ -78,6 +78,9 @@ class Supervisor:
                 if version is not None:
                     self._keep(version, one)
         self._give_up_canary(self.deployment.route().state())
+        if state.canary is not None:
+            self.deployment.route().refresh()
+        rollout_plan.advance(self.deployment)
 
     def sleep(self) -> None:
         """Wait for the next death or the next tick."""

@@ -18,6 +18,7 @@ ORDER = (
     "status",
     "promote",
     "rollback",
+    "pause",
     "unstage",
     "lineage",
     "show",

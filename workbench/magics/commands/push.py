@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..command import Command, Context
-from ..parser import Parser, number, percent, size, whole
+from ..parser import Parser, number, percents, seconds, size, whole
 from . import _running
 
 
@@ -14,7 +14,24 @@ def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("artifact", takes=("artifact",), help="a compiled artifact, or a variant with one")
     parser.argument("--to", choices=("staging",), default="staging", help="where (default: %(default)s)")
-    parser.argument("--canary", metavar="SHARE", type=percent, help="share of the traffic, as 10%% or 0.1")
+    parser.argument(
+        "--canary",
+        metavar="SHARES",
+        type=percents,
+        help="share of the traffic, as 10%% or 0.1; several, as 1%%,5%%,25%%,100%%, go on by themselves",
+    )
+    parser.argument(
+        "--every", metavar="TIME", type=seconds, default=30.0, help="time at each share (default: 30s)"
+    )
+    parser.argument(
+        "--slo",
+        metavar="POLICY",
+        default="",
+        help="what the canary may spend: 'service_p<5ms, rss<+64MiB, hang<50ms', or a .toml file",
+    )
+    parser.argument(
+        "--route", choices=("auto", "kernel", "proxy"), default="auto", help="what splits the traffic"
+    )
     parser.argument(
         "--port", metavar="P", type=whole(0), default=0, help="port of the route (default: a free one)"
     )
@@ -45,6 +62,9 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         args.artifact,
         to=args.to,
         canary=args.canary,
+        every=args.every,
+        slo=args.slo,
+        route=args.route,
         port=args.port,
         replicas=args.replicas,
         threads=args.threads,
@@ -68,5 +88,6 @@ COMMAND = Command(
     examples=(
         "minilm:int8 --to staging --canary 10%",
         "minilm:int8 --sign key --registry http://127.0.0.1:5000",
+        'minilm:int8 --canary 1%,5%,25%,100% --every 30s --slo "service_p<5ms, rss<+64MiB"',
     ),
 )

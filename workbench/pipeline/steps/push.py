@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ...codec import register
+from ...route.policy import Budget
 from ...staging.serving import Serving
 from ..alias import point_alias
 from ..context import StepContext
@@ -25,7 +26,9 @@ class PushStep:
     deployment, env
         What to call it and where.
     canary
-        Share of the traffic (0 to 1); None to take over from the stable version.
+        Share of the traffic (0 to 1), or rising shares; None to take over from the stable version.
+    every_s, slo, route
+        Seconds at each share; what the canary may spend; which route a first push makes.
     replicas, port, threads
         Processes that serve it, port of the route (0 for a free one), threads of one inference.
     serving
@@ -41,7 +44,10 @@ class PushStep:
     package: str
     deployment: str
     env: str = "staging"
-    canary: float | None = None
+    canary: float | tuple[float, ...] | None = None
+    every_s: float = 30.0
+    slo: Budget | None = None
+    route: str = "auto"
     replicas: int = 1
     port: int = 0
     threads: int = 1
@@ -60,6 +66,9 @@ def push(step: PushStep, context: StepContext) -> StepResult:
         name=step.deployment,
         env=step.env,
         canary=step.canary,
+        every_s=step.every_s,
+        budget=step.slo,
+        route=step.route,
         replicas=step.replicas,
         port=step.port,
         threads=step.threads,

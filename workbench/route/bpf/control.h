@@ -92,7 +92,7 @@ struct {
 	__type(value, struct replica);
 } replicas SEC(".maps");
 
-/* One word a replica, mapped read-only into it: not 0 sends its clients away with their next answer. */
+/* One word a replica, which maps it for reading: not 0 sends its clients away with their next answer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, DRAIN_WORDS);

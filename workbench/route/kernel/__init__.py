@@ -4,7 +4,7 @@
 
     controller ──state──► router process ──► pinned maps ◄── sk_lookup program ◄── SYN of a client
     (owner's uid)         (3 capabilities)        ▲
-    replica ◄── one read-only word: drain? ───────┴───────── sentinel programs ◄── sockets, scheduler, exits
+    replica ◄── one word: leave?       ───────┴───────── sentinel programs ◄── sockets, scheduler, exits
 
 Everything is pinned before the first connection, so the split and the roll-back need no process of ours.
 

@@ -119,12 +119,13 @@ def in_flight(pinned: Pinned, state: RouteState) -> dict[str, int]:
 
 def is_quiet(pinned: Pinned, word: int, quiet_s: float) -> bool:
     """Whether a replica answers nobody, and nobody has asked through an open connection for `quiet_s`."""
-    for index in range(layout.REPLICAS):
-        one = pinned.replicas[index]
-        if one.pid and one.word == word:
-            silent_s = (time.monotonic_ns() - one.progress_ns) / 1e9
-            return bool(one.in_flight == 0 and (one.connections == 0 or silent_s > quiet_s))
-    return True
+    now = time.monotonic_ns()
+    ones = [pinned.replicas[i] for i in range(layout.REPLICAS) if pinned.replicas[i].word == word]
+    return all(
+        one.in_flight == 0 and (one.connections == 0 or (now - one.progress_ns) / 1e9 > quiet_s)
+        for one in ones
+        if one.pid
+    )
 
 
 def _find_slot(pinned: Pinned, version: int) -> int | None:
@@ -176,17 +177,37 @@ def _enter_one(pinned: Pinned, slot: int, endpoint: Endpoint, listener: int) -> 
     counts[slot] = max(counts[slot], index - slot * layout.PER_TRACK + 1)
 
 
+def held(pinned: Pinned, state: RouteState) -> set[int]:
+    """Return the drain words of the replicas whose listeners must stay open: those of tracks with traffic."""
+    slots = {_find_slot(pinned, track.version) for track in (state.stable, state.canary) if track}
+    return {
+        pinned.replicas[index].word
+        for slot in slots
+        if slot is not None
+        for index in _positions(slot)
+        if pinned.replicas[index].pid
+    }
+
+
 def _leave(pinned: Pinned, state: RouteState) -> None:
-    """Take out every listener that no track with traffic names, and send its clients away."""
+    """Take out every listener that no track with traffic names, and send its clients away.
+
+    A stable track whose last process died keeps its listeners: clients wait there for the next process.
+    """
     wanted = {
         _position(pinned, track.version, one)
         for track in (state.stable, state.canary)
         if track is not None
         for one in track.endpoints
     }
+    if state.stable is not None and not state.stable.endpoints:
+        wanted |= set(_positions(pinned.control.stable))
+    kept = {pinned.replicas[index].word for index in wanted if index is not None}
     for index in range(layout.REPLICAS):
-        if pinned.replicas[index].pid and index not in wanted:
-            pinned.drains[pinned.replicas[index].word] = 1
+        one = pinned.replicas[index]
+        if one.pid and index not in wanted:
+            if one.word not in kept:  # else another process is this replica now
+                pinned.drains[one.word] = 1
             _forget(pinned, index)
 
 

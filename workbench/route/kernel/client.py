@@ -34,7 +34,7 @@ def ask(
             _connect(line, folder)
             _check_peer(line)
             socket.send_fds(line, [json.dumps(message).encode()], descriptors)
-            data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 1)
+            data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 2)
     except OSError as error:
         raise StagingError(f"the router does not answer: {error}", where=str(folder)) from error
     if not data:

@@ -66,6 +66,15 @@ class Pinned:
         return mapped
 
 
+def port_of(library: Library, folder: Path) -> int:
+    """Return the port that a pinned deployment answers on; 0 before it has one."""
+    table = open_pinned(library, folder / "control", 4, c.sizeof(Control))
+    try:
+        return int(Control.from_buffer_copy(table.get(key_bytes(0)) or bytes(c.sizeof(Control))).port)
+    finally:
+        os.close(table.fd)
+
+
 def load(library: Library, folder: Path) -> None:
     """Load the programs, attach and pin them, unless that was done. The split does nothing before it has a port.
 

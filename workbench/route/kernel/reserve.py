@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from collections.abc import Container
 
 from ...errors import PortInUse, ServeError
 
@@ -19,6 +20,8 @@ class Reservation:
     ----------
     port
         0 lets the system choose.
+    taken
+        Ports that are nobody's socket and yet not free.
     again
         The port was ours already: should a stranger have it, the kernel steers past him all the same.
 
@@ -28,15 +31,18 @@ class Reservation:
         If another process has it.
     """
 
-    def __init__(self, port: int, *, again: bool = False) -> None:
+    def __init__(self, port: int, *, again: bool = False, taken: Container[int] = ()) -> None:
         self._sockets: list[socket.socket] = []
         self.port = port
         for left in reversed(range(_TRIES)):
             try:
                 self._take(port)
+                if self.port in taken:
+                    raise OSError(errno.EADDRINUSE, "another deployment's")
                 return
             except OSError as error:
                 self.close()
+                self.port = port
                 if again:
                     return
                 if error.errno == errno.EADDRINUSE and (port or not left):

@@ -17,7 +17,7 @@ from ... import atomic, codec
 from ...bpf import capabilities
 from ...errors import NoPrivilege, StagingError, WorkbenchError, from_json
 from ...store import owner
-from ..base import Halt, Launch
+from ..base import Halt, Inheritance, Launch
 from ..meters import RouteStats, TrackStats
 from ..policy import Verdict
 from ..state import Endpoint, RouteState, roll_back
@@ -146,15 +146,12 @@ class KernelRoute:
             time.sleep(_POLL_S)
         return True
 
-    def drain_descriptor(self, replica_id: str) -> tuple[int, int]:
-        """Return a read-only descriptor of the drain words, and the replica's place among them.
-
-        The caller closes it once the replica has inherited it.
-        """
+    def prepare(self, replica_id: str) -> Inheritance:
+        """Return what a new process of a replica inherits; the caller closes the descriptors afterwards."""
         if "port" not in self._known():
             self.wait_ready(_REVIVE_S)
-        answer, (handle,) = self._ask({"do": "drain", "id": replica_id})
-        return handle, int(answer["word"])
+        answer, handles = self._ask({"do": "prepare", "id": replica_id})
+        return Inheritance(tuple(handles), int(answer["word"]))
 
     def stats(self) -> RouteStats | None:
         """Return the kernel's counters; ``None`` while the router does not answer."""
@@ -178,8 +175,9 @@ class KernelRoute:
 
     def stop(self, halt: Halt) -> None:
         """Detach and unpin everything, then end the router."""
-        with contextlib.suppress(WorkbenchError):
-            self._ask({"do": "close"})
+        if "port" in self._known():
+            with contextlib.suppress(WorkbenchError):
+                self._ask({"do": "close"})
         halt(self._known().get("owner", ""))
 
     def _reconciled(self, state: RouteState) -> RouteState:

@@ -22,6 +22,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class Router:
         self._library = Library()
         self._open: dict[Path, pinned.Pinned] = {}
         self._reserved: dict[Path, Reservation] = {}
+        # A dead replica's listener, kept open, queues its clients until the next process takes it over.
+        self._listeners: dict[Path, dict[str, int]] = {}
 
     def run(self) -> None:
         """Answer until the process is told to end."""
@@ -94,8 +97,8 @@ class Router:
         if ask["do"] == "close":
             self._end(folder)
             return {}, []
-        if ask["do"] == "drain":
-            return self._drain(folder, ask["id"])
+        if ask["do"] == "prepare":
+            return self._prepare(folder, ask["id"])
         route = self._pinned(folder)
         if ask["do"] == "quiet":
             return {"quiet": all(kernel.is_quiet(route, int(w), _QUIET_S) for w in ask["words"])}, []
@@ -103,7 +106,9 @@ class Router:
         if not isinstance(state, RouteState):
             raise BadRequest("no route state", where="router")
         if ask["do"] == "apply" and state.generation >= route.control.generation:
-            kernel.apply(route, state, dict(zip(ask["listeners"], handed, strict=True)))
+            given = dict(zip(ask["listeners"], handed, strict=True))
+            kernel.apply(route, state, given)
+            self._hold(folder, given, kernel.held(route, state))
         return self._reading(route, state), []
 
     def _reading(self, route: pinned.Pinned, state: RouteState) -> dict[str, Any]:
@@ -123,7 +128,9 @@ class Router:
     def _begin(self, folder: Path, port: int) -> dict[str, Any]:
         if folder not in self._reserved:
             known = self._pinned(folder).control.port if (folder / "ready").is_dir() else 0
-            self._reserved[folder] = Reservation(known or port, again=bool(known))
+            self._reserved[folder] = Reservation(
+                known or port, again=bool(known), taken=frozenset(self._ports(folder))
+            )
         pinned.load(self._library, folder)
         control = self._pinned(folder).control
         control.address4[:] = socket.inet_pton(socket.AF_INET, "127.0.0.1")
@@ -131,18 +138,38 @@ class Router:
         control.port = self._reserved[folder].port
         return {"port": control.port}
 
+    def _ports(self, mine: Path) -> Iterator[int]:
+        """Yield the ports the kernel steers already for other deployments of the same owner, dead ones too."""
+        for folder in mine.parent.iterdir():
+            if folder != mine and (folder / "ready").is_dir():
+                with contextlib.suppress(WorkbenchError):
+                    yield pinned.port_of(self._library, folder)
+
     def _end(self, folder: Path) -> None:
         self._open.pop(folder, None)
+        for listener in self._listeners.pop(folder, {}).values():
+            os.close(listener)
         pinned.remove(folder)
         reserved = self._reserved.pop(folder, None)
         if reserved is not None:
             reserved.close()
 
-    def _drain(self, folder: Path, replica_id: str) -> tuple[dict[str, Any], list[int]]:
+    def _prepare(self, folder: Path, replica_id: str) -> tuple[dict[str, Any], list[int]]:
+        """Hand over what a new process of a replica inherits: the drain words, and its listener if it had one."""
         word = drain_word(replica_id)
         self._pinned(folder).drains[word] = 0
-        table = open_pinned(self._library, folder / "drains", 4, 8, read_only=True)
-        return {"word": word}, [table.fd]
+        table = open_pinned(self._library, folder / "drains", 4, 8)
+        listener = self._listeners.get(folder, {}).get(replica_id)
+        return {"word": word}, [table.fd] if listener is None else [table.fd, os.dup(listener)]
+
+    def _hold(self, folder: Path, given: dict[str, int], wanted: set[int]) -> None:
+        held = self._listeners.setdefault(folder, {})
+        for replica_id, listener in given.items():
+            if replica_id in held:
+                os.close(held[replica_id])
+            held[replica_id] = os.dup(listener)
+        for replica_id in [one for one in held if drain_word(one) not in wanted]:
+            os.close(held.pop(replica_id))
 
     def _pinned(self, folder: Path) -> pinned.Pinned:
         if folder not in self._open:

@@ -1,0 +1,63 @@
+"""Which route a deployment gets: the kernel's where the machine allows it, else the proxy; and why."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import Literal
+
+from ..errors import InputError, NoPrivilege, ServeError, TraceError
+from ..route.kernel.route import remove_pins, unavailable
+from . import processes
+from .deployment import ROUTE_TIMEOUT_S, STOP_GRACE_S, Deployment
+from .record import RouteKind
+
+Asked = Literal["auto", "kernel", "proxy"]
+CHOICES: tuple[Asked, ...] = ("auto", "kernel", "proxy")
+
+
+def start_first_route(deployment: Deployment, asked: str) -> None:
+    """Choose and start the route of a deployment that has none yet.
+
+    Raises
+    ------
+    InputError
+        If the choice is not known.
+    NoPrivilege
+        If the kernel was asked for by name and cannot do it here.
+    PortInUse
+        If another process has the port.
+    """
+    if asked not in CHOICES:
+        raise InputError(f"no route {asked!r}", where="route", fix=", ".join(CHOICES))
+    reason = "the proxy was asked for" if asked == "proxy" else unavailable()
+    if reason and asked == "kernel":
+        raise NoPrivilege(f"the kernel cannot route here: {reason}", where="route", fix="--route proxy")
+    if not reason:
+        try:
+            _start(deployment, "kernel")
+        except (TraceError, ServeError) as error:
+            _undo(deployment)
+            if asked == "kernel" or isinstance(error, ServeError):
+                raise
+            reason = error.what
+        else:
+            return
+    if asked == "auto":
+        deployment.note("route.proxy", f"requests go through the user-space proxy: {reason}")
+    _start(deployment, "proxy")
+
+
+def _start(deployment: Deployment, kind: RouteKind) -> None:
+    deployment.records.update(lambda record: replace(record, route=kind))
+    route = deployment.route()
+    route.start(processes.start_detached)  # the proxy starts while the replicas load
+    if kind == "kernel":  # its replicas inherit something from it
+        route.wait_ready(ROUTE_TIMEOUT_S)
+
+
+def _undo(deployment: Deployment) -> None:
+    route = deployment.route()
+    route.stop(lambda who: processes.stop(who, grace_s=STOP_GRACE_S))
+    with contextlib.suppress(NoPrivilege):
+        remove_pins(deployment.folder / "route")
