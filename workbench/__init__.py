@@ -43,6 +43,7 @@ _HOMES = {
             "pull",
             "push",
             "quantize",
+            "reproduce",
             "resume",
             "rollback",
             "runs",

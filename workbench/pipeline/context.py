@@ -117,7 +117,7 @@ class StepContext:
             parents=parents,
             step=canonical(maker),
             code=environment.code_version(maker.code),
-            environment=environment.lock_digest(),
+            environment=self.store.environments.keep(environment.lock_text()),
             data=data or {},
             metrics=metrics or {},
         )

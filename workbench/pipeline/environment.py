@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from .. import __version__
+from .. import __version__, codec
 from ..package.environment import lock
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -16,6 +16,11 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def lock_digest() -> str:
     """Return the digest of the installed packages; a few milliseconds, read anew at each call."""
     return lock().digest
+
+
+def lock_text() -> str:
+    """Return the canonical text that :func:`lock_digest` is the digest of."""
+    return codec.dumps(lock())
 
 
 def code_digest(parts: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ ORDER = (
     "pause",
     "unstage",
     "lineage",
+    "reproduce",
     "show",
     "runs",
     "logs",
