@@ -43,7 +43,6 @@ _HOMES = {
             "pull",
             "push",
             "quantize",
-            "reproduce",
             "resume",
             "rollback",
             "runs",

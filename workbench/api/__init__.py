@@ -14,13 +14,13 @@ also take ``background`` (return a handle at once; a detached process drives the
 with every event of the run) and ``dry_run`` (return the recipe as JSON and run nothing).
 """
 
-from .artifacts import diff, gc, lineage, reproduce, show, verify
+from .artifacts import gc, lineage, show, verify
 from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
 from .profiling import profile
 from .staged import pause, promote, push, rollback, status, unstage
-from .traces import export
+from .traces import diff, export
 from .verbs import capture, compile, quantize
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "pull",
     "push",
     "quantize",
-    "reproduce",
     "resume",
     "rollback",
     "runs",

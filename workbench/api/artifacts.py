@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from ..errors import CorruptArtifact
 from ..pipeline import views
-from ..pipeline.differences import Difference, differences
 from ..pipeline.result import Result
 from ..render.table import Table
-from ..store import Event, Store
-from .traces import difference, read
+from ..store import Store
+from .traces import read
 
 
 def show(artifact: str = "", *, store: Store | None = None) -> Result:
@@ -52,82 +49,6 @@ def lineage(artifact: str, *, store: Store | None = None) -> Result:
     details = {"nodes": [node.digest for node in graph.nodes], "edges": [list(edge) for edge in graph.edges]}
     table = views.lineage_table(store, digest)
     return Result(f"lineage of {artifact}", (table,), digest, artifact, details=details, store=store)
-
-
-def diff(before: str, after: str, *, store: Store | None = None) -> Result:
-    """Compare two artifacts: two profiles line by line, any others by what they were made from and became.
-
-    Parameters
-    ----------
-    before, after
-        Names or digests; changes are `after` minus `before`.
-
-    Returns
-    -------
-    Result
-        Of two profiles their tables and a differential flame graph (``.report`` is the
-        :class:`~workbench.trace.DifferenceReport`); of others one table with the causes (parameters, inputs,
-        data, code, packages) before the effects (files, figures), and ``.different``, their number.
-
-    Raises
-    ------
-    UnknownArtifact
-        If one is not there.
-    InputError
-        If one is a profile and the other is not.
-    """
-    store = store or Store()
-    first, second = store.names.resolve(before), store.names.resolve(after)
-    if "trace" in (store.artifacts.manifest(digest).kind for digest in (first, second)):
-        return difference(before, after, store=store)
-    found = differences(store, first, second)
-    details = {"different": len(found)}
-    return Result(f"{before} → {after}", (_differences(found),), details=details, store=store)
-
-
-def reproduce(
-    artifact: str, *, store: Store | None = None, on_event: Callable[[Event], None] | None = None
-) -> Result:
-    """Make an artifact again from what is recorded of it, with nothing taken from the cache, and compare.
-
-    Parameters
-    ----------
-    artifact
-        Name or digest.
-
-    Returns
-    -------
-    Result
-        ``.reproduced`` when the digests are equal, ``.same_bytes`` when all files are; else the table says
-        what differs, causes first.
-
-    Raises
-    ------
-    UnknownArtifact
-        If nothing has this name.
-    RunError
-        If no run of this store made it, or it came from a live module, which is gone.
-    """
-    from ..pipeline.reproduce import reproduce as again
-
-    store = store or Store()
-    found = again(store, store.names.resolve(artifact), on_event=on_event)
-    reproduced = found.again == found.digest
-    verdict = "reproduced, digest for digest" if reproduced else "not the same"
-    if not reproduced and found.same_bytes:
-        verdict = "the same bytes, recorded differently"
-    return Result(
-        f"{artifact}: {verdict}",
-        () if reproduced else (_differences(found.different),),
-        found.again,
-        details={"reproduced": reproduced, "same_bytes": found.same_bytes, "run": found.run.id},
-        store=store,
-    )
-
-
-def _differences(found: Sequence[Difference]) -> Table:
-    rows = [(one.aspect, one.what or None, one.before or None, one.after or None) for one in found]
-    return Table(("differs in", "what", "before", "after"), rows, note="" if rows else "nothing differs")
 
 
 def gc(*, grace_s: float | None = None, store: Store | None = None) -> Result:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..trace import Trace
 
 
-def difference(before: str, after: str, *, store: Store | None = None) -> Result:
+def diff(before: str, after: str, *, store: Store | None = None) -> Result:
     """Compare two profiles: what got slower or faster, by line, function, operator and system call.
 
     Parameters

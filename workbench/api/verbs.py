@@ -188,6 +188,7 @@ def compile(
     threads: int = 1,
     tolerance_abs: float | None = None,
     tolerance_rel: float | None = None,
+    target: str = "",
     name: str = "",
     store: Store | None = None,
     background: bool = False,
@@ -201,13 +202,15 @@ def compile(
     artifact
         The program or variant.
     backend
-        ``onnxruntime`` or ``eager`` (the reference).
+        ``onnxruntime``, ``ternary`` (C for the whole model) or ``eager`` (the reference).
     threads
         Threads of the session that is checked.
     tolerance_abs, tolerance_rel
         As in :class:`~workbench.compile.CompileConfig`; None for defaults by dtype and scheme.
+    target
+        The machine to compile for, such as ``aarch64-neon``; empty for this one. Only ``ternary`` has targets.
     name
-        By default ``artifact/backend``.
+        By default ``artifact/backend``, or ``artifact/backend-target`` for another machine.
 
     Raises
     ------
@@ -215,6 +218,8 @@ def compile(
         If the artifact is not there or not whole.
     UnknownBackend
         If there is no such backend.
+    InputError
+        If the backend cannot compile for the target.
     NumericalMismatch
         If outputs differ from eager by more than the stated tolerance.
     """
@@ -224,8 +229,9 @@ def compile(
     store = store or Store()
     step = CompileStep(
         program=store.names.resolve(artifact),
-        config=CompileConfig(backend, tolerance_abs, tolerance_rel, threads),
-        name=name or compiled_name(store, artifact, backend),
+        config=CompileConfig(backend, tolerance_abs, tolerance_rel, threads, target),
+        name=name
+        or compiled_name(store, artifact, backend if target in ("", "host") else f"{backend}-{target}"),
     )
     return launch(
         store,

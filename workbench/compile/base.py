@@ -24,6 +24,10 @@ class Backend(Protocol):
     reference: bool
     """True if it runs the program itself, so that there is nothing to compare it with."""
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The machines it can compile for by name; none if it compiles for the one it runs on."""
+
     def available(self) -> str | None:
         """Return None if it can run here, else the command that installs what is missing."""
 
@@ -34,6 +38,23 @@ class Backend(Protocol):
 
     def load(self, compiled: Path, threads: int) -> Runner:
         """Return the forward pass of a compiled folder."""
+
+    def rehearse(self, compiled: Path, threads: int) -> Runner:
+        """Return what is compared with eager: the same, or its like where another machine was the target."""
+
+
+class ForThisMachine:
+    """What a backend has in common with others that compile for the machine they run on."""
+
+    targets: tuple[str, ...] = ()
+
+    def load(self, compiled: Path, threads: int) -> Runner:
+        """Return the forward pass of a compiled folder."""
+        raise NotImplementedError
+
+    def rehearse(self, compiled: Path, threads: int) -> Runner:
+        """Return the same: it runs here."""
+        return self.load(compiled, threads)
 
 
 def backend_names() -> tuple[str, ...]:

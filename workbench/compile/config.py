@@ -16,13 +16,17 @@ class CompileConfig:
     Parameters
     ----------
     backend
-        A file of ``compile/backends``: ``onnxruntime``, or ``eager`` (the reference).
+        A file of ``compile/backends``: ``onnxruntime``, ``ternary`` (C for a target), or ``eager`` (the
+        reference).
     tolerance_abs, tolerance_rel
         An output passes when it differs from eager by at most ``tolerance_abs + tolerance_rel * peak``, where
         peak is the largest magnitude eager gave for it. None: a default by dtype and scheme
         (:mod:`workbench.compile.tolerance`).
     threads
         Threads of the session that is checked.
+    target
+        The machine to compile for, such as ``aarch64-neon``; empty for this one. Only some backends have
+        targets.
 
     Raises
     ------
@@ -39,6 +43,7 @@ class CompileConfig:
     tolerance_abs: float | None = None
     tolerance_rel: float | None = None
     threads: int = 1
+    target: str = ""
 
     def __post_init__(self) -> None:
         for name, value in (("tolerance_abs", self.tolerance_abs), ("tolerance_rel", self.tolerance_rel)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import codec
 from ..atomic import disk_guard, write_bytes
 from ..codec import register
-from ..errors import CorruptArtifact, MissingDependency
+from ..errors import CorruptArtifact, InputError, MissingDependency
 from ..program import read_signature, write_examples, write_signature
 from ..session import Session
 from .base import Backend, Progress, backend
@@ -75,6 +75,8 @@ def compile_program(
     ------
     UnknownBackend
         If there is no such backend.
+    InputError
+        If the backend cannot compile for the target.
     MissingDependency
         If the backend's runtime is not installed; carries the command.
     CompileError
@@ -86,6 +88,7 @@ def compile_program(
     """
     tell = progress or (lambda share, text: None)
     chosen = _available(config.backend)
+    _check_target(chosen, config.target)
     clock = _Clock()
     tell(0.0, "running the reference")
     source = Source(variant)
@@ -100,7 +103,7 @@ def compile_program(
     source.release()
     clock.lap("compile")
     tell(0.8, "checking against the reference")
-    error = compare(chosen.load(out, config.threads), cases, tolerance, where=chosen.name)
+    error = compare(chosen.rehearse(out, config.threads), cases, tolerance, where=chosen.name)
     clock.lap("check")
     checked = tuple(case.sizes for case in cases)
     _write_record(out, chosen.name, versions, tolerance, error, checked)
@@ -112,7 +115,7 @@ def compile_program(
 
 
 def load(compiled: Path, threads: int = 1) -> Session:
-    """Return a compiled folder as a callable session; in a fresh process too, without torch for onnxruntime.
+    """Return a compiled folder as a callable session; in a fresh process too, without torch unless eager needs it.
 
     Parameters
     ----------
@@ -163,6 +166,16 @@ def _available(name: str) -> Backend:
     if command := found.available():
         raise MissingDependency(f"the backend {name!r} cannot run here", where=name, fix=command)
     return found
+
+
+def _check_target(chosen: Backend, target: str) -> None:
+    if target and target not in chosen.targets:
+        known = ", ".join(chosen.targets)
+        raise InputError(
+            f"the backend {chosen.name!r} has no target {target!r}",
+            where="target",
+            fix=f"one of: {known}" if known else "leave it out, or use the backend ternary",
+        )
 
 
 def _write_record(

@@ -128,3 +128,11 @@ def _explain(program: ExportedProgram, errors: Sequence[Exception]) -> CompileEr
 
 def _chain(error: BaseException | None) -> str:
     return "" if error is None else f"{error}\n{_chain(error.__cause__)}"
+
+
+def has_onnx_form(operator: Any) -> bool:
+    """Tell whether ONNX has a form for a torch operator."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    custom = onnx_translations({getattr(operator, "namespace", "")})
+    return operator in custom or ONNXRegistry.from_torchlib().is_registered(operator)

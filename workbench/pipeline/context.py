@@ -117,7 +117,7 @@ class StepContext:
             parents=parents,
             step=canonical(maker),
             code=environment.code_version(maker.code),
-            environment=self.store.environments.keep(environment.lock_text()),
+            environment=environment.lock_digest(),
             data=data or {},
             metrics=metrics or {},
         )

@@ -85,11 +85,11 @@ class Driver:
         recipe = recipe_of(self.store.runs.get(self.run_id))
         results: list[StepResult] = []
         for position, step in enumerate(recipe.steps):
-            results.append(self._step(position, step, results, recipe))
+            results.append(self._step(position, step, results, recipe.retries))
             self._forward()
         return results
 
-    def _step(self, position: int, step: Step, before: list[StepResult], recipe: Recipe) -> StepResult:
+    def _step(self, position: int, step: Step, before: list[StepResult], retries: int) -> StepResult:
         row = self._adopt(position)
         if row.state == "done":
             return result_of(row)
@@ -100,11 +100,11 @@ class Driver:
             spare.prepare()
             return run_here(self.store, self.run_id, position, pinned, live=self._live[position])
         key = cache.key_of(pinned)
-        known = cache.lookup(self.store, key) if recipe.cached else None
+        known = cache.lookup(self.store, key)
         if known is not None:
             record.done(self.store, self.run_id, position, pinned, known, cached=True)
             return known
-        return self._spawn(position, pinned, key, recipe.retries)
+        return self._spawn(position, pinned, key, retries)
 
     def _spawn(self, position: int, step: Step, key: str, retries: int) -> StepResult:
         while True:

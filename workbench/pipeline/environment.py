@@ -7,20 +7,16 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from .. import __version__, codec
+from .. import __version__
 from ..package.environment import lock
 
+_SOURCE = {".py", ".c", ".h", ".S"}
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def lock_digest() -> str:
     """Return the digest of the installed packages; a few milliseconds, read anew at each call."""
     return lock().digest
-
-
-def lock_text() -> str:
-    """Return the canonical text that :func:`lock_digest` is the digest of."""
-    return codec.dumps(lock())
 
 
 def code_digest(parts: Iterable[str]) -> str:
@@ -48,7 +44,7 @@ def _sources(parts: Iterable[str]) -> list[Path]:
     files = set(_PACKAGE.glob("*.py"))
     for part in parts:
         path = _PACKAGE / part
-        files.update(path.rglob("*.py") if path.is_dir() else [path])
+        files.update(p for p in path.rglob("*") if p.suffix in _SOURCE) if path.is_dir() else files.add(path)
     return sorted(files)
 
 

@@ -74,8 +74,6 @@ class Recipe:
         The steps; ``step:N`` in an input means the output of the N-th, counted from 0.
     retries
         How often to start a step again whose process died or failed in a way nobody foresaw.
-    cached
-        Whether a step that ran before need not run again.
 
     Raises
     ------
@@ -85,7 +83,6 @@ class Recipe:
 
     steps: tuple[Any, ...]
     retries: int = 0
-    cached: bool = True
 
     def __post_init__(self) -> None:
         if not self.steps:

@@ -14,7 +14,6 @@ from .artifacts import Artifacts
 from .blobs import remove_tree
 from .database import Database
 from .deployments import Deployments
-from .environments import Environments
 from .events import Events
 from .gc import GcReport, collect
 from .lineage import LineageGraph, children, lineage
@@ -63,7 +62,6 @@ class Store:
         self.results = Results(self.database)
         self.measurements = Measurements(self.database)
         self.deployments = Deployments(self.database)
-        self.environments = Environments(self.home)
 
     def scratch(self) -> Path:
         """Return a new private folder on the store's file system; gc removes it when this process is gone."""

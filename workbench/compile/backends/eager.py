@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import missing_dependency
 from ...program import ONNX_FILE, read_program, read_signature, runner, to_arrays
-from ..base import Progress
+from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
 from ..source import Source
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-class Eager:
+class Eager(ForThisMachine):
     """Copies the program; runs it operator by operator."""
 
     name = "eager"

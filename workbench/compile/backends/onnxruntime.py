@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import CorruptArtifact, missing_dependency
-from ..base import Progress
+from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
 from ..source import Source
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 
 
-class OnnxRuntime:
+class OnnxRuntime(ForThisMachine):
     """Lowers the program to ONNX; onnxruntime fuses when it loads."""
 
     name = "onnxruntime"

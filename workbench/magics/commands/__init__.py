@@ -21,7 +21,6 @@ ORDER = (
     "pause",
     "unstage",
     "lineage",
-    "reproduce",
     "show",
     "runs",
     "logs",

@@ -17,6 +17,13 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--backend", choices=members("compile/backends"), default="onnxruntime", help="what runs it"
     )
+    parser.argument(
+        "--target",
+        metavar="MACHINE",
+        default="",
+        help="machine to compile for, for a backend that has targets: "
+        "host, x86-64-avx512-vnni, x86-64-avx2, aarch64-neon, aarch64-i8mm, aarch64-sve, riscv64-rvv, generic",
+    )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one session")
     parser.argument("--name", default="", help="name of the result (default: artifact/backend)")
     _running.add(parser)
@@ -30,6 +37,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         args.artifact,
         backend=args.backend,
         threads=args.threads,
+        target=args.target,
         name=args.name,
         **_running.options(args, context),
     )
@@ -40,5 +48,9 @@ COMMAND = Command(
     "compile an artifact for a backend and check it against eager",
     add,
     call,
-    examples=("minilm:int8 --backend onnxruntime",),
+    examples=(
+        "minilm:int8 --backend onnxruntime",
+        "minilm:ternary --backend ternary",
+        "minilm:ternary --backend ternary --target aarch64-neon",
+    ),
 )

@@ -35,7 +35,7 @@ class CompileStep:
 
     verb: ClassVar[str] = "compile"
     inputs: ClassVar[tuple[str, ...]] = ("program",)
-    code: ClassVar[tuple[str, ...]] = ("compile", "pipeline/steps/compile.py")
+    code: ClassVar[tuple[str, ...]] = ("compile", "kernels", "pipeline/steps/compile.py")
 
     program: str
     config: CompileConfig = field(default_factory=CompileConfig)

@@ -1,0 +1,95 @@
+"""From C to one shared object for a target, by the target's own compiler; and to a driver that runs it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import CompileError
+from ...kernels import SOURCES, Target, compile_command
+from .emitter import Emitter
+from .plan import Plan
+from .record import LIBRARY_FILE
+from .text import HEADER_FILE, SOURCE_FILE, header, source
+
+RUNTIME = Path(__file__).parent / "runtime"
+_TIMEOUT_S = 600
+_MACHINE_FLAGS = ("-m", "-DTERN", "-fcf-protection")
+
+
+def write_sources(emitter: Emitter, plan: Plan, folder: Path) -> None:
+    """Write the C of a model, its header and its constants."""
+    text = source(emitter, plan)
+    (folder / SOURCE_FILE).write_text(text)
+    (folder / HEADER_FILE).write_text(header(emitter))
+    (folder / "weights.bin").write_bytes(bytes(emitter.weights.blob) or bytes(64))
+    for name in ("run.c", "weights.S"):
+        shutil.copyfile(RUNTIME / name, folder / name)
+
+
+def build_library(folder: Path, target: Target) -> None:
+    """Compile the sources of a folder into ``model.so``.
+
+    Raises
+    ------
+    MissingDependency
+        If no compiler for the target is installed.
+    CompileError
+        If the compiler fails.
+    """
+    command = compile_command(target)
+    for name in ("run.c", "weights.S"):
+        flags = [_needed(target)] if name == "run.c" else []
+        run([*_for_any_cpu(command, target), *flags, "-fPIC", "-c", name], folder)
+    objects = ["run.o", "weights.o", SOURCE_FILE]
+    if "tern_" in (folder / SOURCE_FILE).read_text():
+        objects.append(str(SOURCES / "ternary.c"))
+    link = ["-shared", "-fPIC", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--hash-style=gnu"]
+    run([*command, *_QUIET, *link, *objects, "-o", LIBRARY_FILE, "-lm"], folder)
+
+
+_QUIET = ("-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-parameter")
+
+
+def _for_any_cpu(command: Sequence[str], target: Target) -> list[str]:
+    """Return the command without the flags that name an instruction set."""
+    keep = [word for word in command if word not in target.flags]
+    return [*keep, "-march=rv64gc", "-mabi=lp64d"] if target.machine == "riscv64" else keep
+
+
+def _needed(target: Target) -> str:
+    """Return the definition of what a processor must have."""
+    names = sorted(feature.replace("_", "") for feature in target.features)
+    return "-DNEEDED=" + (" && ".join(f"HAS({name})" for name in names) or "1")
+
+
+def build_driver(compiled: Path, folder: Path, target: Target) -> Path:
+    """Compile the program that runs ``model.so`` once, into `folder`; return its path."""
+    for name in (HEADER_FILE, LIBRARY_FILE):
+        shutil.copyfile(compiled / name, folder / name)
+    shutil.copyfile(RUNTIME / "driver.c", folder / "driver.c")
+    command = _for_any_cpu(compile_command(target), target)
+    run([*command, "driver.c", LIBRARY_FILE, "-Wl,-rpath,$ORIGIN", "-o", "driver"], folder)
+    return folder / "driver"
+
+
+def run(command: Sequence[str], folder: Path) -> None:
+    """Run a compiler in a folder.
+
+    Raises
+    ------
+    CompileError
+        If it fails or does not end; carries the end of what it said.
+    """
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise CompileError(f"{command[0]} did not end within {_TIMEOUT_S} s", where=command[0]) from error
+    if done.returncode:
+        raise CompileError(
+            f"{command[0]} failed: {done.stderr.strip()[-2000:]}",
+            where=" ".join(command),
+            fix=f"check that the compiler works: {command[0]} --version",
+        )
