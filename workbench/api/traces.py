@@ -9,6 +9,7 @@ from ..atomic import write_bytes
 from ..errors import InputError
 from ..pipeline.result import Result
 from ..store import Store
+from .models import export_model
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -42,25 +43,40 @@ def diff(before: str, after: str, *, store: Store | None = None) -> Result:
     return Result(f"{before} → {after}", pictures=(report,), details={"report": report}, store=store)
 
 
-def export(artifact: str, file: str | Path, *, form: str = "", store: Store | None = None) -> Result:
-    """Write a profile as a file that other tools read.
+def export(
+    artifact: str,
+    file: str | Path,
+    *,
+    form: str = "",
+    config: str | Path | None = None,
+    store: Store | None = None,
+) -> Result:
+    """Write a profile or a model as a file that other tools read.
 
     Parameters
     ----------
     artifact
-        Name or digest of a trace.
+        Name or digest of a trace, or of a program or variant.
     file
         Where to; replaced if it is there. Its end says the format: ``.pb.gz`` (pprof), ``.json`` (Chrome and
-        Perfetto), ``.txt`` (collapsed stacks), ``.svg`` (flame graph).
+        Perfetto), ``.txt`` (collapsed stacks), ``.svg`` (flame graph); of a model ``.onnx``, ``.gguf`` (TQ2_0),
+        ``.safetensors`` or a folder (Hugging Face bitnet).
     form
-        ``pprof``, ``chrome``, ``collapsed`` or ``svg``, whatever the file's end.
+        ``pprof``, ``chrome``, ``collapsed`` or ``svg``, of a model ``onnx``, ``tq2_0``, ``tq1_0`` or ``bitnet``,
+        whatever the file's end.
+    config
+        The ``config.json`` of the captured Hugging Face model, for ``bitnet``.
 
     Raises
     ------
     UnknownArtifact
         If it is not there.
     InputError
-        If it is not a trace, or the format is not known.
+        If it is neither, or the format is not known.
+    QuantizeError
+        If a layer of the model has no form in the format.
+    MissingDependency
+        If a package that the format needs is not installed.
     StorageFull
         If the device is full.
     """
@@ -68,10 +84,12 @@ def export(artifact: str, file: str | Path, *, form: str = "", store: Store | No
 
     store = store or Store()
     path = Path(file).expanduser()
-    form = form or format_of(path)
-    data = dump(read(store, artifact), form)
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {str(path.parent)!r}", where=str(path), fix="make it first")
+    if store.artifacts.manifest(store.names.resolve(artifact)).kind in ("program", "variant"):
+        return export_model(store, artifact, path, form, config)
+    form = form or format_of(path)
+    data = dump(read(store, artifact), form)
     write_bytes(path, data)
     details = {"file": str(path), "format": form, "bytes": len(data)}
     return Result(f"{artifact} as {form}: {path} ({len(data):,} bytes)", details=details, store=store)

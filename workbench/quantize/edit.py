@@ -79,6 +79,10 @@ class Editor:
         """Return the name in the state dict of the tensor behind a placeholder."""
         return str(self._specs[node.name].target)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return all parameters and persistent buffers by name."""
+        return {name: value for name, value in self._state.items() if isinstance(value, Tensor)}
+
     def parameters(self) -> dict[str, int]:
         """Return the element count of each parameter."""
         return {

@@ -1,4 +1,4 @@
-"""``export``: a profile as a file that other tools read, or a model as manifests for a cluster."""
+"""``export``: a profile or a model as a file that other tools read, or as manifests for a cluster."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from ..command import Command, Context
 from ..parser import Parser, percent, whole
 
 PLATFORMS = ("kserve", "kubernetes")
-FORMATS = ("pprof", "chrome", "collapsed", "svg")
+FORMATS = ("pprof", "chrome", "collapsed", "svg", "onnx", "bitnet", "tq2_0", "tq1_0")
 
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument(
-        "artifact", takes=("artifact",), help="a profile's name or digest; or kserve, or kubernetes"
+        "artifact", takes=("artifact",), help="a profile, a program or a variant; or kserve, or kubernetes"
     )
     parser.argument(
         "file",
         takes=("file", "artifact"),
-        help="*.pb.gz pprof, *.json Chrome and Perfetto, *.txt stacks, *.svg picture; or the model to serve",
+        help="*.pb.gz pprof, *.json Chrome and Perfetto, *.txt stacks, *.svg picture; of a model *.onnx, "
+        "*.gguf, a folder for transformers; or the model to serve",
     )
     parser.argument("--format", choices=FORMATS, default="", help="the format, whatever the file's end")
+    parser.argument("--config", metavar="FILE", takes=("file",), help="bitnet: the model's config.json")
     group = parser.add_argument_group("kserve and kubernetes")
     group.add_argument(
         "--registry", metavar="URL", default="", help="send the model there: where the cluster pulls"
@@ -55,17 +57,18 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         return api.export_manifests(
             args.artifact, args.file, registry=args.registry, trust=tuple(args.trust), **options
         )
-    return api.export(args.artifact, args.file, form=args.format)
+    return api.export(args.artifact, args.file, form=args.format, config=args.config)
 
 
 COMMAND = Command(
     "export",
-    "write a profile for other tools, or a model for a cluster",
+    "write a profile or a model for other tools, or for a cluster",
     add,
     call,
     examples=(
         "minilm@profile profile.pb.gz",
         "before trace.json",
+        "lm:ternary lm.gguf --format tq1_0",
         "kserve minilm:int8 --registry http://127.0.0.1:5000",
     ),
 )
