@@ -12,12 +12,24 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from .. import atomic, codec
 from ..errors import StagingError
 from .state import RouteState
+
+
+@contextlib.contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that the kernel releases when its holder dies."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 class StateFile:
@@ -78,15 +90,9 @@ class StateFile:
         """Return a follower for the data path."""
         return Watch(self)
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self) -> AbstractContextManager[None]:
         # A file of its own: the state file is replaced by every change, and a lock would go with the old one.
-        handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        return file_lock(self.path.with_suffix(".lock"))
 
 
 class Watch:

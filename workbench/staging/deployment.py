@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -22,15 +23,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import DeploymentBusy, InputError, UnknownDeployment
+from ..errors import DeploymentBusy, InputError, NoPrivilege, UnknownDeployment
 from ..route.base import Route
 from ..route.kernel.route import KernelRoute
 from ..route.state import settle, with_endpoints
+from ..route.statefile import file_lock
 from ..route.user_space import UserSpaceRoute
 from ..serve.control_group import ControlGroup
 from ..store import Store
 from . import processes
-from .record import KEPT_EVENTS, Record, Records, ReplicaRecord, StagingEvent, file_lock
+from .record import KEPT_EVENTS, Record, Records, ReplicaRecord, StagingEvent
 
 OnEvent = Callable[[StagingEvent], None]
 
@@ -103,7 +105,10 @@ class Deployment:
         ------
         DeploymentBusy
             If another living process is changing it; the error names its pid.
+        NoPrivilege
+            If it is another user's.
         """
+        self.refuse_strangers()
         until = time.monotonic() + 2 * STOP_GRACE_S
         with contextlib.ExitStack() as stack:
             while True:
@@ -118,6 +123,19 @@ class Deployment:
             with contextlib.suppress(UnknownDeployment):
                 self.clear_leftovers()
             yield
+
+    def refuse_strangers(self) -> None:
+        """Let nobody but its owner change it, root neither: what is pinned and what runs is the owner's.
+
+        Raises
+        ------
+        NoPrivilege
+            If it is another user's.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            uid = self.folder.stat().st_uid
+            if uid != os.geteuid():
+                raise NoPrivilege(f"the deployment is user {uid}'s", where=self.where, fix="ask that user")
 
     def clear_leftovers(self) -> None:
         """Stop every version that gets no traffic and never will: drained ones and half-pushed ones."""

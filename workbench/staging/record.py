@@ -8,10 +8,7 @@ the other's.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -19,6 +16,7 @@ from typing import Literal, TypeVar
 from .. import codec
 from ..errors import StagingError
 from ..route.state import Endpoint, Track
+from ..route.statefile import file_lock
 from ..store import Store, owner
 from .serving import Serving
 
@@ -250,14 +248,3 @@ class Records:
 
     def _write(self, record: Record) -> None:
         self._store.deployments.put(self._name, self._env, codec.to_json(record))
-
-
-@contextlib.contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock that the kernel releases when its holder dies."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -78,6 +78,7 @@ def pause(store: Store, name: str, *, paused: bool = True, on_event: OnEvent | N
         If no rollout goes on.
     """
     deployment = find(store, name, on_event=on_event)
+    deployment.refuse_strangers()
 
     def change(record: Record) -> tuple[Record, Rollout | None]:
         if record.rollout is None:

@@ -16,6 +16,10 @@ from .router import MESSAGE_BYTES
 _ANSWER_S = 30.0
 
 
+class RouterAbsent(StagingError):
+    """No router is there, or it ended before it answered."""
+
+
 def ask(
     folder: Path, message: dict[str, Any], descriptors: Sequence[int] = ()
 ) -> tuple[dict[str, Any], list[int]]:
@@ -23,7 +27,7 @@ def ask(
 
     Raises
     ------
-    StagingError
+    RouterAbsent
         If no router is there, or it ended before it answered.
     WorkbenchError
         Whatever it refused with.
@@ -36,9 +40,9 @@ def ask(
             socket.send_fds(line, [json.dumps(message).encode()], descriptors)
             data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 2)
     except OSError as error:
-        raise StagingError(f"the router does not answer: {error}", where=str(folder)) from error
+        raise RouterAbsent(f"the router does not answer: {error}", where=str(folder)) from error
     if not data:
-        raise StagingError("the router ended before it answered", where=str(folder))
+        raise RouterAbsent("the router ended before it answered", where=str(folder))
     answer: dict[str, Any] = json.loads(data)
     if "error" in answer:
         raise from_json(answer["error"])

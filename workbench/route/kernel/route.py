@@ -21,7 +21,7 @@ from ..base import Halt, Inheritance, Launch
 from ..meters import RouteStats, TrackStats
 from ..policy import Verdict
 from ..state import Endpoint, RouteState, roll_back
-from ..statefile import StateFile
+from ..statefile import StateFile, file_lock
 from . import client
 from .layout import drain_word
 from .listeners import listener_of
@@ -78,9 +78,14 @@ class KernelRoute:
         self._about = folder / "router.json"
 
     def start(self, launch: Launch) -> None:
-        """Start the router process; :meth:`wait_ready` has it load the programs."""
+        """Start the router process unless it runs; :meth:`wait_ready` has it load the programs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file.create(RouteState())
+        with file_lock(self.folder / "router-start.lock"):
+            if not self.alive():
+                self._start(launch)
+
+    def _start(self, launch: Launch) -> None:
         (self.folder / "router.error").unlink(missing_ok=True)
         command = [sys.executable, "-m", "workbench.route.kernel.router", "--folder", str(self.folder)]
         who = launch(command, self.log)
@@ -124,7 +129,6 @@ class KernelRoute:
         """Apply one transition; in force for every connection that comes later."""
         if "port" not in self._known():  # the first push, before the programs are loaded
             return self._file.update(change)
-        self._revive()
         after = self._file.update(lambda state: change(self._reconciled(state)))
         self._apply(after)
         return after
@@ -209,23 +213,20 @@ class KernelRoute:
     def _ask(self, message: dict[str, Any], handles: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         try:
             return client.ask(self.folder, {"key": self.key, **message}, handles)
-        except StagingError:
-            if self.alive():
-                raise
+        except client.RouterAbsent:
             self._revive()
             return client.ask(self.folder, {"key": self.key, **message}, handles)
 
     def _revive(self) -> None:
-        if not self.alive():
-            self.start(self._launch)
-            self._open(int(self._known()["port"]), _REVIVE_S)
+        self.start(self._launch)
+        self._open(int(self._known()["port"]), _REVIVE_S)
 
     def _open(self, port: int, timeout_s: float) -> dict[str, Any]:
         until = time.monotonic() + timeout_s
         while True:
             try:
                 return client.ask(self.folder, {"do": "open", "key": self.key, "port": port})[0]
-            except StagingError:
+            except client.RouterAbsent:
                 self._raise_start_error()
                 if not self.alive() or time.monotonic() > until:
                     raise
