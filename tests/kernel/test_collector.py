@@ -17,7 +17,7 @@ import pytest
 from workbench import trace
 from workbench.errors import TraceError
 from workbench.trace import client, wire
-from workbench.trace.connection import is_descendant
+from workbench.trace.identity import is_descendant
 
 pytestmark = pytest.mark.bpf
 
@@ -316,6 +316,39 @@ def test_unprivileged_users_are_served_by_a_running_collector(service):
     )
     out = as_nobody(script, {client.SOCKET_VARIABLE: str(path)})
     assert out.strip() == "65534 [1009]"
+
+
+def test_another_users_process_is_refused(service):
+    path, _ = service
+    script = (
+        "from workbench import trace\nfrom workbench.errors import NoPrivilege\n"
+        "try: trace.session(('cpu',), tier='bpf', pid=1).__enter__()\n"
+        "except NoPrivilege as error: print(error.what)"
+    )
+    assert as_nobody(script, {client.SOCKET_VARIABLE: str(path)}) == "process 1 is not yours to trace\n"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"hello",
+        b"[]",
+        b'{"pid": 1}',
+        b'{"pid": 0, "python": [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]}',
+        b'{"pid": 1, "python": []}',
+        b'{"pid": 1, "python": [1, 2]}',
+    ],
+)
+def test_a_bad_message_during_a_trace_ends_it(service, message):
+    path, collector = service
+    with _dial(path) as sock:
+        sock.send(_request())
+        assert _answer(sock)["event"] == "started"
+        sock.send(message)
+        while (said := sock.recv(100_000))[:1] != wire.CONTROL:
+            pass
+        assert json.loads(said[1:])["event"] == "error"
+    assert _until(lambda: _program_count(collector.pid) == 0)
 
 
 def test_without_rights_the_next_tier_runs_and_says_why():

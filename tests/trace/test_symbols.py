@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.trace.layout import own_layout
 from workbench.trace.symbols.cells import cell_number, keep_code, source_line
 from workbench.trace.symbols.elf import Elf, demangle
+from workbench.trace.symbols.interpreter import find_interpreter
 from workbench.trace.symbols.native import NativeMap
 from workbench.trace.symbols.python import CodeReader, Memory, decode_lines
 
-_LAYOUT, _WHY = own_layout()
+_FOUND, _WHY = find_interpreter(os.getpid())
+_LAYOUT = _FOUND.layout if _FOUND else None
 _linux = pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
 _known = pytest.mark.skipif(_LAYOUT is None, reason=_WHY)
 
@@ -134,3 +135,10 @@ def test_cells_outside_ipython():
     assert source_line("/no/such/file.py", 3) == ""
     with keep_code():
         pass
+
+
+@_linux
+@_known
+def test_the_runtime_is_where_it_is_however_often_one_looks():
+    truth = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+    assert {find_interpreter(os.getpid())[0].runtime for _ in range(3)} == {truth}

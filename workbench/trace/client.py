@@ -23,7 +23,7 @@ from ..errors import NoPrivilege, TraceError, from_json
 from . import privileges
 from .build import load_object
 from .probes import FOLLOW
-from .wire import CONTROL, MESSAGE_BYTES, STOP, Request
+from .wire import CONTROL, MESSAGE_BYTES, STOP, Learned, Request
 
 SERVICE_SOCKET = Path("/run/workbench/collector.sock")
 SOCKET_VARIABLE = "MLOPS_COLLECTOR"
@@ -146,6 +146,11 @@ class Collector:
                 raise _failure(body)
             self.lost: dict[str, int] = body["lost"]
             return
+
+    def learn(self, learned: Learned) -> None:
+        """Tell of an interpreter found in a traced process; nothing happens if the collector is gone."""
+        with contextlib.suppress(OSError):
+            self._sock.send(learned.to_bytes())
 
     def stop(self) -> None:
         """Ask for the end; :meth:`messages` then yields the rest."""

@@ -23,7 +23,8 @@ from ..bpf.libbpf import Library
 from ..errors import TraceError, WorkbenchError
 from . import privileges
 from .build import load_object
-from .connection import Connection, peer
+from .connection import Connection
+from .identity import peer
 from .probes import FOLLOW, PROBES
 
 # How old a record may get before the client sees it; waking up for each would cost more than taking it.

@@ -7,26 +7,24 @@ the ring buffer fills up, then the kernel counts what it drops.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..bpf.libbpf import Library
-from ..errors import InputError, NoPrivilege, TraceError, WorkbenchError
+from ..errors import InputError, NoPrivilege, WorkbenchError
+from .identity import belongs_to, is_descendant, peer, peer_handle, pid_of
 from .loader import KernelSession
 from .sites import MAX_FILES
-from .wire import CONTROL, MESSAGE_BYTES, RECORDS, REQUEST_BYTES, STOP, parse_request
+from .wire import CONTROL, MESSAGE_BYTES, RECORDS, REQUEST_BYTES, STOP, Request, parse_learned, parse_request
 
 _OUTBOX_MESSAGES = 32
 _REQUEST_SECONDS = 5.0
 _STALL_SECONDS = 30.0
-_SO_PEERPIDFD = 77
+_MAX_LEARNED = 4096
 
 
 class Connection:
@@ -42,12 +40,13 @@ class Connection:
         self.sock = sock
         self.state = "waiting"
         self.pid, self.uid, _ = peer(sock)
-        self.pidfd = _peer_pidfd(sock, self.pid)
+        self.pidfd = peer_handle(sock, self.pid)
         self._session: KernelSession | None = None
         self._outbox: deque[bytes] = deque()
         self._batch = bytearray()
         self._progress = time.monotonic()
         self._tables: Iterator[bytes] | None = None
+        self._learned = 0
         sock.setblocking(False)
 
     @property
@@ -69,10 +68,11 @@ class Connection:
             return
         except OSError:
             message, files = b"", []
+        came = tuple(files)
         try:
             self._hear(message, files, library, objects, allowed)
         finally:
-            for file in files:
+            for file in came:
                 os.close(file)
 
     def _hear(
@@ -85,7 +85,7 @@ class Connection:
         elif self.state == "tracing" and message == STOP:
             self._finish()
         else:
-            self._refuse(InputError("unexpected message", where="collector"))
+            self._learn(message)
 
     def write(self) -> None:
         """Send what the client takes; gather more when it took everything."""
@@ -126,19 +126,37 @@ class Connection:
             if len(message) > REQUEST_BYTES:
                 raise InputError(f"a request has at most {REQUEST_BYTES:,} bytes", where="collector")
             request = parse_request(message)
-            pid = request.pid or self.pid
-            if not is_descendant(pid, self.pid):
-                raise NoPrivilege(
-                    f"process {pid} is not yours to trace",
-                    where=f"client {self.pid}",
-                    fix="trace this process, or one it started",
-                )
-            self._session = KernelSession(library, objects, request, pid, self._take, files)
+            pid = self._target(request, files)
+            self._session = KernelSession(library, objects, request, pid, self.pid, self._take, files)
         except WorkbenchError as error:
             self._refuse(error)
             return
         self.state = "tracing"
         self._control(event="started")
+
+    def _target(self, request: Request, files: list[int]) -> int:
+        """Return whom to trace, as this process numbers it: the client, or whom its last file is a handle of."""
+        if not request.pid:
+            return self.pid
+        pid = pid_of(files.pop()) if files else 0
+        if not pid or not (is_descendant(pid, self.pid) or belongs_to(pid, self.uid)):
+            raise NoPrivilege(
+                f"process {request.pid} is not yours to trace",
+                where=f"client {self.pid}, user {self.uid}",
+                fix="trace a process of your own, or one you started",
+            )
+        return pid
+
+    def _learn(self, message: bytes) -> None:
+        try:
+            if self.state != "tracing" or self._session is None or self._learned >= _MAX_LEARNED:
+                raise InputError("unexpected message", where="collector")
+            learned = parse_learned(message)
+        except InputError as error:
+            self._refuse(error)
+            return
+        self._learned += 1
+        self._session.set_python(learned.pid, learned.pack_python())
 
     def _refuse(self, error: WorkbenchError) -> None:
         self._control(event="error", error=error.to_json())
@@ -203,35 +221,3 @@ class Connection:
 
     def _control(self, **body: object) -> None:
         self._outbox.append(CONTROL + json.dumps(body).encode())
-
-
-def peer(sock: socket.socket) -> tuple[int, int, int]:
-    """Return pid, uid and gid of the other end, as the kernel recorded them at connect."""
-    pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return pid, uid, gid
-
-
-def _peer_pidfd(sock: socket.socket, pid: int) -> int:
-    """Return a handle on the client's process; readable when it ends, whoever else holds the socket."""
-    with contextlib.suppress(OSError):  # kernels before 6.5
-        return sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
-    with contextlib.suppress(OSError):
-        return os.pidfd_open(pid)
-    raise TraceError(f"process {pid} is gone", where="collector")
-
-
-def is_descendant(pid: int, ancestor: int) -> bool:
-    """Return whether a process is another one or below it.
-
-    Examples
-    --------
-    >>> is_descendant(os.getpid(), os.getpid()), is_descendant(1, os.getpid())
-    (True, False)
-    """
-    while pid > 1 and pid != ancestor:
-        try:
-            # The name may hold spaces and parentheses; the parent is the second field after the last one.
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            return False
-    return pid == ancestor

@@ -7,9 +7,6 @@ minor version. The first group is what ``bpf/stack.bpf.h`` walks, the second wha
 
 from __future__ import annotations
 
-import ctypes
-import sys
-import sysconfig
 from dataclasses import dataclass
 
 
@@ -62,31 +59,3 @@ LAYOUTS = {
         WalkLayout(632, 7344, 8, 160, 72, 0, 0, 0, 8, 56, 70, 200), CodeLayout(112, 128, 68, 136, 40, 56)
     ),
 }
-
-
-def own_layout() -> tuple[Layout | None, str]:
-    """Return this interpreter's layout, or None and why it has none.
-
-    Examples
-    --------
-    >>> layout, why = own_layout()
-    >>> (layout is None) == bool(why)
-    True
-    """
-    version = sys.version_info[:2]
-    name = f"{sys.implementation.name} {version[0]}.{version[1]}"
-    if sys.implementation.name != "cpython" or version not in LAYOUTS:
-        return None, f"Python frames of {name} are not supported yet"
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return None, f"Python frames of free-threaded {name} are not supported yet"
-    return LAYOUTS[version], ""
-
-
-def own_walk() -> tuple[int, ...]:
-    """Return the request's ``python`` field for this process: address of ``_PyRuntime``, then offsets."""
-    layout, _ = own_layout()
-    if layout is None:
-        return ()
-    runtime = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
-    walk = layout.walk
-    return runtime, *(getattr(walk, name) for name in walk.__dataclass_fields__)

@@ -15,9 +15,10 @@ from ..errors import TraceError
 from .perf_event import online_cpus, open_clock
 from .probes import FOLLOW, LOST_REASONS, PROBES, SHARED_MAPS, choose
 from .sites import Site, check_sites
-from .wire import MESSAGE_BYTES, Request, pack_table
+from .wire import MESSAGE_BYTES, PYTHON_BYTES, Request, pack_table
 
 _FIRST = struct.pack("<I", 0)
+_TARGET_REST = 16  # struct target behind the layout: pid, skip_tid, level, padding
 
 
 class KernelSession:
@@ -33,6 +34,8 @@ class KernelSession:
         What to trace.
     pid
         The process to trace, checked by the caller, as the caller sees it.
+    client
+        Who asked: records carry process numbers as it sees them.
     sink
         Takes each raw record; returns False to pause.
     files
@@ -50,6 +53,7 @@ class KernelSession:
         objects: dict[str, bytes],
         request: Request,
         pid: int,
+        client: int,
         sink: Callable[[bytes], bool],
         files: Sequence[int] = (),
     ) -> None:
@@ -62,7 +66,7 @@ class KernelSession:
             self._ring = Ring(library, self._loaded[FOLLOW.name].map("ring"), sink)
             self._attach(request.hz)
             self._attach_sites(request.sites, pid, files)
-            self._adopt(request, pid)
+            self._adopt(request, pid, client)
         except BaseException:
             self.close()
             raise
@@ -76,6 +80,14 @@ class KernelSession:
         """Stop all programs; records and tables stay readable."""
         for loaded in self._loaded.values():
             loaded.detach()
+
+    def set_python(self, pid: int, python: bytes) -> None:
+        """Walk the Python frames of a traced process (by its own number) that had no known interpreter."""
+        targets = self._loaded[FOLLOW.name].map("targets")
+        for key, value in list(targets.items()):
+            runtime, own = value[:8], int.from_bytes(value[PYTHON_BYTES : PYTHON_BYTES + 4], "little")
+            if own == pid and not any(runtime):
+                targets.set(key, python + value[PYTHON_BYTES:])
 
     def tables(self) -> Iterator[bytes]:
         """Yield table messages, each within the message size."""
@@ -133,12 +145,16 @@ class KernelSession:
                 returns=site.program in PROBES[site.probe].returns,
             )
 
-    def _adopt(self, request: Request, pid: int) -> None:
+    def _adopt(self, request: Request, pid: int, client: int) -> None:
         """Fill the set of traced processes; the last thing to happen, so that all probes start at once."""
         follow = self._loaded[FOLLOW.name]
         wanted = follow.map("request")
-        target = request.pack_python() + struct.pack("<II", 0, 0)
-        wanted.set(_FIRST, target + struct.pack("<IIII", pid, request.skip_tid, 0, 0))
+        target = request.pack_python() + bytes(_TARGET_REST)
+        # The first pass only learns in which namespace the client numbers processes.
+        wanted.set(_FIRST, target + struct.pack("<4I", 0, 0, 0, client))
+        follow.run_iterator("adopt")
+        target = (wanted.get(_FIRST) or b"")[: len(target)]
+        wanted.set(_FIRST, target + struct.pack("<4I", pid, request.skip_tid, 0, client))
         before, adopted = -1, 0
         # A pass sees parents mostly before children; repeat until one adds nothing.
         while adopted != before:

@@ -67,7 +67,8 @@ PROBES = {
             "offcpu",
             "blocked threads by Python line, with who woke them",
             tracepoints=(
-                *(f"{way}_{what}" for way in ("enter", "leave") for what in ("timer", "softirq", "device")),
+                # Leaving first: an interrupt seen to begin must be seen to end, or its CPU never leaves it.
+                *(f"{way}_{what}" for way in ("leave", "enter") for what in ("timer", "softirq", "device")),
                 *("handle_waking", "handle_block"),
             ),
         ),

@@ -2,7 +2,7 @@
 
 ::
 
-    client -> collector    JSON text of one Request (with the files of its sites), then b"stop"
+    client -> collector    JSON text of one Request (with the files of its sites), any number of Learned, then b"stop"
     collector -> client    b"C" + JSON            control: started, error, end
                            b"R" + records          raw ring buffer records, one after another
                            b"T" + table            raw entries of one BPF map
@@ -45,7 +45,8 @@ class Request:
     hz
         CPU samples a second and CPU.
     pid
-        0 for the client itself, else a descendant of it.
+        0 for the client itself, else the process the last file that came with the request is a pidfd of (a
+        number would mean another process in another PID namespace, or a moment later).
     skip_tid
         A thread of the client not to trace (the one that reads the records); 0: none.
     python
@@ -97,6 +98,42 @@ def parse_request(data: bytes) -> Request:
     hz = _integer(body, "hz", 1, MAX_HZ)
     pid, skip = _integer(body, "pid", 0, 2**31 - 1), _integer(body, "skip_tid", 0, 2**31 - 1)
     return Request(tuple(body["probes"]), hz, pid, skip, _layout(body["python"]), parse_sites(body["sites"]))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """An interpreter the client found in a process of the traced tree, during the trace."""
+
+    pid: int
+    python: tuple[int, ...]
+
+    def to_bytes(self) -> bytes:
+        """Return the message."""
+        return json.dumps({"pid": self.pid, "python": self.python}).encode()
+
+    def pack_python(self) -> bytes:
+        """Return ``struct python_layout``."""
+        return _PYTHON.pack(*self.python)
+
+
+def parse_learned(data: bytes) -> Learned:
+    """Return what a client we do not trust says about an interpreter.
+
+    Raises
+    ------
+    InputError
+        If anything about it is not exactly as specified.
+    """
+    try:
+        body = json.loads(data)
+    except ValueError as error:
+        raise InputError("unexpected message", where="collector") from error
+    if not isinstance(body, dict) or set(body) != {"pid", "python"}:
+        raise InputError("unexpected message", where="collector")
+    python = _layout(body["python"])
+    if not python:
+        raise InputError("python is not an address and twelve offsets", where="collector")
+    return Learned(_integer(body, "pid", 1, 2**31 - 1), python)
 
 
 def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int:

@@ -109,7 +109,7 @@ static __always_inline void send_memory(void *ctx, struct target *target, struct
 {
 	record->head.time_ns = bpf_ktime_get_ns();
 	record->head.pid = target->pid;
-	record->head.tid = own_tid((struct task_struct *)bpf_get_current_task());
+	record->head.tid = seen_tid((struct task_struct *)bpf_get_current_task(), target);
 	record->head.weight = action;
 	record->head.size = sizeof(*record);
 	record->head.kind = RECORD_MEMORY;

@@ -53,7 +53,7 @@ static __always_inline struct audit_record *reserve(struct target *target, u32 a
 	}
 	record->head.time_ns = bpf_ktime_get_ns();
 	record->head.pid = target->pid;
-	record->head.tid = own_tid(task);
+	record->head.tid = seen_tid(task, target);
 	record->head.weight = action;
 	record->head.size = sizeof(*record);
 	record->head.kind = RECORD_AUDIT;
@@ -61,7 +61,7 @@ static __always_inline struct audit_record *reserve(struct target *target, u32 a
 	record->stack = 0;
 	record->amount = 0;
 	record->error = 0;
-	record->parent = own_tid(BPF_CORE_READ(task, real_parent, group_leader));
+	record->parent = seen_tid(BPF_CORE_READ(task, real_parent, group_leader), target);
 	record->directory = HERE;
 	record->length = 0;
 	return record;

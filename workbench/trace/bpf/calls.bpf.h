@@ -59,7 +59,7 @@ static __always_inline void send_call(struct target *target, u32 number, u64 sin
 
 	record.head.time_ns = since;
 	record.head.pid = target->pid;
-	record.head.tid = own_tid((struct task_struct *)bpf_get_current_task());
+	record.head.tid = seen_tid((struct task_struct *)bpf_get_current_task(), target);
 	record.head.weight = number;
 	record.head.size = sizeof(record);
 	record.head.kind = RECORD_CALL;

@@ -90,6 +90,12 @@ static __always_inline struct target *task_target(struct task_struct *task)
 	return target && target->skip_tid != task->pid ? target : NULL;
 }
 
+/* A thread's number as the client sees it. */
+static __always_inline u32 seen_tid(struct task_struct *task, struct target *target)
+{
+	return tid_at(task, target->level);
+}
+
 /* floor(log2(ns)), at most LATENCY_SLOTS - 1 (over 2 s). */
 static __always_inline u32 latency_slot(u64 ns)
 {

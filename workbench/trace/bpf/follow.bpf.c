@@ -16,7 +16,7 @@ struct wanted {
 	u32 pid;		/* as the collector sees it */
 	u32 skip_tid;		/* as the collector sees it; 0: none */
 	u32 adopted;		/* how many processes were added */
-	u32 pad;
+	u32 client;		/* as the collector sees it: whose namespace numbers are given in */
 };
 
 struct {
@@ -56,8 +56,8 @@ static __always_inline void adopt_leader(struct task_struct *task, struct wanted
 
 	if (bpf_map_lookup_elem(&targets, &tgid))
 		return;
-	if (callers_number(task) == wanted->pid) {
-		wanted->target.pid = own_tid(task);
+	if (wanted->pid && callers_number(task) == wanted->pid) {
+		wanted->target.pid = seen_tid(task, &wanted->target);
 		add_target(tgid, &wanted->target);
 		wanted->adopted++;
 		return;
@@ -66,7 +66,8 @@ static __always_inline void adopt_leader(struct task_struct *task, struct wanted
 	if (!known)
 		return;
 	/* A child that was there before may have executed another program: no Python layout. */
-	child.pid = own_tid(task);
+	child.level = wanted->target.level;
+	child.pid = seen_tid(task, &child);
 	add_target(tgid, &child);
 	wanted->adopted++;
 }
@@ -86,7 +87,9 @@ int adopt(struct bpf_iter__task *ctx)
 	/* The collector may be a child of the process it traces; its own work is nobody's cell. */
 	if (tgid == bpf_get_current_pid_tgid() >> 32)
 		return 0;
-	if (task->pid == tgid)
+	if (task->pid == tgid && callers_number(task) == wanted->client)
+		wanted->target.level = BPF_CORE_READ(task, thread_pid, level);
+	if (task->pid == tgid && wanted->pid)
 		adopt_leader(task, wanted);
 	known = bpf_map_lookup_elem(&targets, &tgid);
 	if (known && wanted->skip_tid && callers_number(task) == wanted->skip_tid)
@@ -104,7 +107,7 @@ int BPF_PROG(handle_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	target = *known;
 	target.skip_tid = 0;
-	target.pid = own_tid(child);
+	target.pid = seen_tid(child, &target);
 	add_target(child_tgid, &target);
 	send_event(RECORD_FORK, known->pid, target.pid);
 	return 0;

@@ -74,18 +74,20 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(handle_waking, struct task_struct *task)
 {
 	u64 id = bpf_get_current_pid_tgid();
+	struct target *target;
 	struct blocked *entry;
 	struct task_struct *waker;
 	u32 tid = task->pid;
 
-	if (!task_target(task))
+	target = task_target(task);
+	if (!target)
 		return 0;
 	entry = bpf_map_lookup_elem(&blocked, &tid);
 	if (!entry || by_interrupt() || !id)
 		return 0;
 	waker = (struct task_struct *)bpf_get_current_task();
-	entry->waker_pid = own_tid(BPF_CORE_READ(waker, group_leader));
-	entry->waker_tid = own_tid(waker);
+	entry->waker_pid = seen_tid(BPF_CORE_READ(waker, group_leader), target);
+	entry->waker_tid = seen_tid(waker, target);
 	bpf_get_current_comm(entry->waker, sizeof(entry->waker));
 	entry->waker_stack = current_stack(ctx, current_target(id));
 	return 0;
@@ -119,7 +121,7 @@ static __always_inline void end_block(struct task_struct *task)
 		return;
 	record.head.time_ns = entry->since;
 	record.head.pid = target->pid;
-	record.head.tid = own_tid(task);
+	record.head.tid = seen_tid(task, target);
 	record.head.weight = 1;
 	record.head.kind = RECORD_OFFCPU;
 	record.head.size = sizeof(record);

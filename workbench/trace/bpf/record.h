@@ -2,8 +2,8 @@
 /*
  * What crosses from the kernel to user space: ring buffer records and map values.
  *
- * Mirrored by struct formats in workbench/trace/wire.py; change both together. All identifiers (pid, tid) are the
- * process's own view of itself (innermost PID namespace), the numbers os.getpid() and threading.get_native_id() give.
+ * Mirrored by struct formats in workbench/trace/records.py and wire.py; change both together. All identifiers (pid, tid)
+ * are the client's view: for a process that traces itself the numbers os.getpid() and threading.get_native_id() give.
  */
 #ifndef WORKBENCH_RECORD_H
 #define WORKBENCH_RECORD_H
@@ -163,8 +163,10 @@ struct python_layout {
 
 struct target {
 	struct python_layout python;
-	u32 pid;		/* own view */
+	u32 pid;		/* as the client sees it */
 	u32 skip_tid;		/* global id of a thread that is not traced (the tracer's own reader) */
+	u32 level;		/* depth of the client's PID namespace: numbers in records are given at it */
+	u32 pad;
 };
 
 #endif

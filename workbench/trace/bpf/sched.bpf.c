@@ -46,7 +46,7 @@ static __always_inline struct latency *wait_of(struct task_struct *task, struct 
 
 	if (entry)
 		return entry;
-	fresh.tid = own_tid(task);
+	fresh.tid = seen_tid(task, target);
 	bpf_map_update_elem(&waits, &tid, &fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&waits, &tid);
 }
@@ -62,7 +62,7 @@ static __always_inline void send_delay(struct latency *entry, u64 since, u64 wai
 		.kind = RECORD_DELAY,
 	};
 
-	if (bpf_ringbuf_output(&ring, &delay, sizeof(delay), 0))
+	if (bpf_ringbuf_output(&ring, &delay, sizeof(delay), BPF_RB_NO_WAKEUP))
 		count_lost(LOST_RING);
 }
 

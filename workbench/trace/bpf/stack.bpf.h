@@ -167,8 +167,9 @@ static __always_inline bool start_walk(struct walk *walk, struct target *target,
 
 static __always_inline void walk_python(struct stack_record *record, struct target *target, u32 global_tid)
 {
-	struct walk walk = { .record = record, .tid = record->head.tid };
+	struct walk walk = { .record = record };
 
+	walk.tid = own_tid((struct task_struct *)bpf_get_current_task());
 	if (!start_walk(&walk, target, global_tid))
 		return;
 	/* Twice the frames: shim frames take an iteration and no slot. */
@@ -182,7 +183,7 @@ static __always_inline void fill_head(struct stack_record *record, struct target
 {
 	record->head.time_ns = bpf_ktime_get_ns();
 	record->head.pid = target->pid;
-	record->head.tid = own_tid((struct task_struct *)bpf_get_current_task());
+	record->head.tid = seen_tid((struct task_struct *)bpf_get_current_task(), target);
 	record->head.weight = weight;
 	record->head.kind = kind;
 	record->head.flags = flags;

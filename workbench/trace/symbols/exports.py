@@ -79,6 +79,30 @@ class Exports:
                     found[name] = offset
         return found
 
+    def variable(self, name: str) -> int | None:
+        """Return the link-time address of an exported variable."""
+        for section in self._sections:
+            if section[1] != _DYNAMIC_SYMBOLS:
+                continue
+            table = np.frombuffer(self._data, SYMBOL, section[5] // SYMBOL.itemsize, section[4])
+            first = self._sections[section[6]][4]
+            for start, found in self._strings(section[6], name.encode()):
+                rows = table[(table["name"] == start - first) & (table["section"] != 0)]
+                if found == name and len(rows):
+                    return int(rows["value"][0])
+        return None
+
+    def constant(self, address: int) -> int:
+        """Return the 8 bytes of a constant at a link-time address; 0 when the file does not hold them."""
+        offset = self._offset(address)
+        return 0 if offset is None else int.from_bytes(self._data[offset : offset + 8], "little")
+
+    def shift(self) -> int:
+        """Return what to add to a link-time address, beside where the file's first byte was mapped."""
+        # Mapped at `base`: link-time address a lies at base + a - (first segment's address - its offset).
+        first = next(row for row in self._segments if row[0] == _LOADED)
+        return first[2] - first[3]
+
     def _strings(self, section: int, prefix: bytes) -> Iterator[tuple[int, str]]:
         """Yield where a string of a string table begins, and the string, for all with a prefix."""
         at, end = self._sections[section][4], sum(self._sections[section][4:6])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +17,13 @@ from ..layout import Layout
 from ..records import RECORD_AUDIT, RECORD_EXEC, RECORD_FORK, RECORD_STACK, Record
 from ..rows import Frame
 from .audit import audit_target
+from .interpreter import Interpreter, find_interpreter
 from .native import NativeMap
 from .python import Code, CodeReader, Memory
 
 _KERNEL = Frame("native", "[kernel]", "[kernel]")
 _EVAL_LOOP = "_PyEval_EvalFrameDefault"
+_LOOKS, _LOOK_SECONDS = 10, 0.1
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class _Process:
     """What we know of one process."""
 
     def __init__(self, pid: int, layout: Layout | None, parent: _Process | None) -> None:
+        self.layout: Layout | None = None
         self.codes: dict[int, tuple[bytes, Code | None]] = {}
         self.parent = parent
         self.name = _comm(pid)
@@ -44,7 +49,24 @@ class _Process:
         with contextlib.suppress(OSError):  # it has ended already; a fork shares what its parent had
             self.memory = Memory(pid)
             self.native = NativeMap(pid)
-        self.reader = CodeReader(self.memory, layout.code) if self.memory and layout else None
+        self.reader: CodeReader | None = None
+        self.looked_at, self.looks_left = 0.0, _LOOKS
+        if layout is not None:
+            self.read_with(layout)
+
+    def read_with(self, layout: Layout) -> None:
+        """From now on name Python frames with an interpreter's layout."""
+        self.layout = layout
+        if self.memory is not None:
+            self.reader = CodeReader(self.memory, layout.code)
+
+    def due(self) -> bool:
+        """Whether it is time to look (again) for an interpreter: a new program takes a moment to map it."""
+        now = time.monotonic()
+        if self.reader is not None or not self.looks_left or now < self.looked_at + _LOOK_SECONDS:
+            return False
+        self.looked_at, self.looks_left = now, self.looks_left - 1
+        return True
 
     def code(self, address: int) -> Code | None:
         known = self.codes.get(address)
@@ -72,12 +94,16 @@ class Symbols:
         The process at the root of the traced tree.
     layout
         Its interpreter's layout; None: no Python frames.
+    learned
+        Called with each interpreter found in a process below it.
     """
 
-    def __init__(self, pid: int, layout: Layout | None) -> None:
-        self._layout = layout
-        self._root = pid
+    def __init__(
+        self, pid: int, layout: Layout | None, learned: Callable[[int, Interpreter], None] = lambda *_: None
+    ) -> None:
+        self._root, self._learned = pid, learned
         self._processes = {pid: _Process(pid, layout, None)}
+        self._processes[pid].looks_left = 0
         self._frames: dict[tuple[int, int], Frame] = {}
         self.stacks: dict[int, ResolvedRecord] = {}
         """By the id other records and tables refer to."""
@@ -89,6 +115,8 @@ class Symbols:
         elif record.kind == RECORD_EXEC:
             self._start(record.pid, None)
         process = self._processes.get(record.pid) or self._start(record.pid, None)
+        if process.due():
+            self._look(record.pid, process)
         frames = ((process.code(address), offset) for address, offset in record.python)
         resolved = ResolvedRecord(
             record,
@@ -137,11 +165,18 @@ class Symbols:
         for process in self._processes.values():
             process.close()
 
+    def _look(self, pid: int, process: _Process) -> None:
+        found, _ = find_interpreter(pid)
+        if found is not None:
+            process.native = NativeMap(pid)
+            process.read_with(found.layout)
+            self._learned(pid, found)
+
     def _start(self, pid: int, parent: _Process | None) -> _Process:
         before = self._processes.get(pid)
         if before is not None:
             before.close()
-        process = self._processes[pid] = _Process(pid, self._layout, parent)
+        process = self._processes[pid] = _Process(pid, parent.layout if parent else None, parent)
         return process
 
     def _frame(self, pid: int, mapped: NativeMap, address: int) -> Frame:

@@ -14,10 +14,10 @@ from ...errors import TraceError
 from ..builder import TraceBuilder
 from ..client import Collector
 from ..functions import find_functions
-from ..layout import own_layout, own_walk
 from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
+from ..symbols.interpreter import Interpreter, find_interpreter
 from ..symbols.process import ResolvedRecord, Symbols
-from ..wire import RECORDS, Request, parse_table
+from ..wire import RECORDS, Learned, Request, parse_table
 from .assembly import Assembly, Span
 from .base import Wanted
 from .memory import heap_end
@@ -37,10 +37,8 @@ class BpfTier:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        own = wanted.pid == os.getpid()
-        self._layout, self._note = (
-            own_layout() if own else (None, "Python frames of another process are not read")
-        )
+        self._own = wanted.pid == os.getpid()
+        self._interpreter, self._note = find_interpreter(wanted.pid)
         self._records: list[ResolvedRecord] = []
         self._tables: dict[str, list[tuple[bytes, bytes]]] = {}
         self._collector: Collector | None = None
@@ -86,29 +84,36 @@ class BpfTier:
     def _read(self) -> None:
         """Reader thread: connect (the request names this thread as one not to trace), then take messages."""
         try:
-            own = self._wanted.pid == os.getpid()
-            self._symbols = Symbols(self._wanted.pid, self._layout)
-            self._found = find_functions(self._wanted.probes, self._wanted.pid)
-            try:
-                self._collector = Collector(
-                    Request(
-                        self._wanted.probes,
-                        self._wanted.hz,
-                        pid=0 if own else self._wanted.pid,
-                        skip_tid=threading.get_native_id() if own else 0,
-                        python=own_walk() if self._layout else (),
-                        sites=tuple(self._found.sites),
-                    ),
-                    self._found.files,
-                )
-            finally:
-                self._found.close()
+            layout = self._interpreter.layout if self._interpreter else None
+            self._symbols = Symbols(self._wanted.pid, layout, self._learn)
+            self._collector = self._connect()
             self._ready.set()
             for message in self._collector.messages():
                 self._take(message)
         except Exception as error:  # noqa: BLE001 - reported by start or stop, on the caller's thread
             self._failure = error
             self._ready.set()
+
+    def _connect(self) -> Collector:
+        self._found = found = find_functions(self._wanted.probes, self._wanted.pid)
+        try:
+            if not self._own:
+                found.files.append(_handle(self._wanted.pid))
+            request = Request(
+                self._wanted.probes,
+                self._wanted.hz,
+                pid=0 if self._own else self._wanted.pid,
+                skip_tid=threading.get_native_id() if self._own else 0,
+                python=self._interpreter.walk() if self._interpreter else (),
+                sites=tuple(found.sites),
+            )
+            return Collector(request, found.files)
+        finally:
+            found.close()
+
+    def _learn(self, pid: int, interpreter: Interpreter) -> None:
+        if self._collector is not None:
+            self._collector.learn(Learned(pid, interpreter.walk()))
 
     def _take(self, message: bytes) -> None:
         if message[:1] == RECORDS:
@@ -133,3 +138,14 @@ class BpfTier:
             builder.notes.append(
                 f"{cut} stacks were deeper than 128 Python frames; their outer ends are missing"
             )
+
+
+def _handle(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        raise TraceError(
+            f"process {pid} cannot be traced: {error.strerror}",
+            where=f"pid {pid}",
+            fix="is it still running?",
+        ) from error
