@@ -49,9 +49,11 @@ def test_convolutions_equal_integers(target, data, seed):
     [
         (64, 64, 64, 3, 1, "s8"),  # depthwise
         (16, 48, 16, 5, 2, "s8"),  # with three outputs a channel
-        (3, 32, 1, 3, 2, "t2"),  # a first layer
+        (3, 32, 1, 3, 2, "s8"),  # a first layer
         (64, 130, 1, 1, 1, "t2"),  # pointwise
-        (64, 64, 4, 3, 1, "t2"),  # grouped
+        (32, 40, 1, 3, 2, "t2"),  # ordinary
+        (80, 120, 2, 3, 1, "t2"),  # grouped, with too many weights for 16 bits
+        (64, 64, 4, 3, 1, "s8"),  # grouped
         (300, 4, 1, 1, 1, "t2"),  # few outputs, but too many weights for 16 bits
     ],
 )

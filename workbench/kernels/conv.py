@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,7 @@ class ConvGeometry:
     dilation: Sizes
     groups: int = 1
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - a value, like its arguments
     def shape(self, batch: int, channels: int, size: Sizes, outputs: int) -> ConvShape:
         """Return the C structure; one dimension becomes a height of 1.
 
@@ -95,7 +97,7 @@ def pack_conv(codes: npt.ArrayLike, channels: int, geometry: ConvGeometry) -> Pa
     kernels.check(kernels.calls.tern_conv_matrix(ctypes.byref(shape), ctypes.byref(matrix)), "conv")
     data = packed_by(kernels, kernels.calls.tern_pack_conv, matrix, shape, codes)
     return PackedTernary(
-        data, matrix.n, matrix.k, 1, _NAMES[matrix.layout], matrix.count, tuple(shape.kernel)
+        data, matrix.n, matrix.k, matrix.groups, _NAMES[matrix.layout], matrix.count, tuple(shape.kernel)
     )
 
 

@@ -11,6 +11,11 @@ static inline int64_t output_size(const tern_conv_shape *c, int axis)
 	return room < 0 ? 0 : room / c->stride[axis] + 1;
 }
 
+/* The weights of a row meet activations that lie side by side: whole rows of the kernel if it covers all channels of
+ * neighbouring pixels, else tap after tap. Each segment begins a new block, as a group of scales would. */
+static inline int joined(const tern_conv_shape *c) { return c->groups == 1 && c->dilation[1] == 1; }
+static inline int64_t segments(const tern_conv_shape *c) { return joined(c) ? c->kernel[0] : taps(c); }
+
 static int check_conv(const tern_conv_shape *c)
 {
 	const int64_t most = INT64_C(1) << 30;
@@ -45,9 +50,12 @@ int tern_conv_matrix(const tern_conv_shape *c, tern_matrix *out)
 	if (error)
 		return error;
 	const int64_t n = c->outputs / c->groups, k = c->channels / c->groups * taps(c);
-	/* Few outputs would leave most lanes of a tile empty; then planes are added up instead. */
-	const int direct = n < LANES && k <= DIRECT_WEIGHTS;
-	*out = (tern_matrix){ .n = n, .k = k, .groups = 1, .layout = direct ? TERN_S8 : TERN_T2, .count = c->groups };
+	*out = (tern_matrix){ .n = n, .k = k, .groups = (int32_t)segments(c), .layout = TERN_T2, .count = c->groups };
+	/* Steps a pixel: 4 a tile and block, and a call for each segment; or one addition for 24 pixels and a weight.
+	 * With few outputs, or few channels side by side, tiles and blocks would be mostly padding. */
+	const int64_t product = out->groups * (4 * group_blocks(out) * ceil_div(n, LANES) + 12);
+	if (k <= DIRECT_WEIGHTS && n * k < 24 * product)
+		out->layout = TERN_S8, out->groups = 1;
 	return check_matrix(out);
 }
 
@@ -78,15 +86,17 @@ int tern_pack_conv(const tern_conv_shape *c, const uint8_t *codes, uint8_t *out)
 	return error;
 }
 
-/* One call: the input as integers (int8 or int16, by the way it is computed) and what its chunks need. */
+/* One call: the input as integers and what its chunks need. */
 typedef struct convolution {
 	const tern_matrix *w;
 	const tern_conv_shape *c;
 	const float *w_scale, *bias, *x;
 	float *y, *scale; /* scale [batch] */
-	void *input;
+	void *input;	  /* int8 with channels last, or int16 in planes */
+	int16_t *weights; /* depthwise */
+	int64_t *offsets; /* planes: of each tap */
 	int64_t out_h, out_w, sample; /* elements of one sample of `input` */
-	int64_t block, blocks;	      /* pixels or outputs of a chunk, chunks of a group or sample */
+	int64_t block, blocks;	      /* pixels, channels or outputs of a chunk; chunks of a line or sample */
 	int activation;
 	_Atomic int *failed; /* a chunk found no memory */
 } convolution;

@@ -196,7 +196,7 @@ static void one_row(int layout, const uint8_t *w, int tiles, const int8_t *a, in
 static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t lda, int rows, int64_t blocks,
 		  int32_t *out, int add)
 {
-	if (rows == 1) {
+	if (rows <= 1) {
 		one_row(layout, w, tiles, a, blocks, out, add);
 		return;
 	}

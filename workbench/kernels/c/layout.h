@@ -92,14 +92,17 @@ static inline uint32_t lane_of(uint32_t codes, uint32_t last, const int layout)
 	return (codes & each) + 3 * ((codes >> 2 & each) + 3 * (codes >> 4 & each)) + 28 * ((codes >> 6 & each) + 3 * last);
 }
 
-static uint32_t pack_signs(const tern_matrix *w, const uint8_t *row, int8_t *out)
+/* S8 is ordered [k][row], so that the same weight of all rows, the channels of a depthwise convolution, lies together. */
+static uint32_t pack_signs(const tern_matrix *w, const uint8_t *codes, int8_t *out)
 {
+	const int64_t rows = w->count * w->n, row_bytes = ceil_div(w->k, 4);
 	uint32_t bad = 0;
-	for (int64_t k = 0; k < w->k; k++) {
-		int code = code_at(row, k);
-		bad |= (uint32_t)(code & code >> 1);
-		out[k] = (int8_t)(code - 1);
-	}
+	for (int64_t n = 0; n < rows; n++)
+		for (int64_t k = 0; k < w->k; k++) {
+			const int code = code_at(codes + n * row_bytes, k);
+			bad |= (uint32_t)(code & code >> 1);
+			out[k * rows + n] = (int8_t)(code - 1);
+		}
 	return bad;
 }
 
@@ -154,18 +157,15 @@ int tern_pack(const tern_matrix *w, const uint8_t *codes, uint8_t *out)
 	uint32_t bad = 0;
 	if (error)
 		return error;
-	const size_t row_bytes = (size_t)ceil_div(w->k, 4);
-	for (int64_t c = 0; c < w->count; c++, codes += (size_t)w->n * row_bytes, out += matrix_bytes(w)) {
-		if (w->layout == TERN_S8)
-			for (int64_t n = 0; n < w->n; n++)
-				bad |= pack_signs(w, codes + (size_t)n * row_bytes, (int8_t *)out + n * w->k);
-		else
-			for (int64_t first = 0; first < w->n; first += PANEL) {
-				uint8_t *to = out + panel_offset(w, first);
-				bad |= w->layout == TERN_T5 ? pack_panel(w, codes, first, to, TERN_T5)
-							    : pack_panel(w, codes, first, to, TERN_T2);
-			}
-	}
+	if (w->layout == TERN_S8)
+		return pack_signs(w, codes, (int8_t *)out) ? TERN_ECODE : TERN_OK;
+	const int64_t row_bytes = ceil_div(w->k, 4);
+	for (int64_t c = 0; c < w->count; c++, codes += w->n * row_bytes, out += matrix_bytes(w))
+		for (int64_t first = 0; first < w->n; first += PANEL) {
+			uint8_t *to = out + panel_offset(w, first);
+			bad |= w->layout == TERN_T5 ? pack_panel(w, codes, first, to, TERN_T5) :
+						      pack_panel(w, codes, first, to, TERN_T2);
+		}
 	return bad & 0x55555555 ? TERN_ECODE : TERN_OK;
 }
 
@@ -189,7 +189,9 @@ int tern_unpack(const tern_matrix *w, int8_t *out)
 	if (error)
 		return error;
 	if (w->layout == TERN_S8) {
-		memcpy(out, w->data, tern_packed_bytes(w));
+		for (int64_t n = 0, rows = w->count * w->n; n < rows; n++)
+			for (int64_t k = 0; k < w->k; k++)
+				*out++ = ((const int8_t *)w->data)[k * rows + n];
 		return TERN_OK;
 	}
 	for (int64_t c = 0; c < w->count; c++)

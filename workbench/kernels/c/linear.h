@@ -57,12 +57,9 @@ static void copy_row(const tern_matrix *w, const rows *a, int64_t r, const int8_
 	const int64_t length = w->k / w->groups, padded = padded_length(w);
 	for (int64_t g = 0; g < w->groups; g++, q += length) {
 		int8_t *to = a->q + r * a->stride + g * padded;
-		int32_t sum = 0;
-		for (int64_t i = 0; i < length; i++)
-			sum += q[i];
 		memcpy(to, q, (size_t)length);
 		memset(to + length, 0, (size_t)(padded - length));
-		a->sums[r * w->groups + g] = sum;
+		a->sums[r * w->groups + g] = sum_of(q, length);
 	}
 }
 

@@ -26,8 +26,12 @@
 
 #include "linear.h"
 #include "conv_shape.h"
+#include "conv_input.h"
+#include "conv_output.h"
 #include "conv_gemm.h"
-#include "conv_direct.h"
+#include "conv_depthwise.h"
+#include "conv_planes.h"
+#include "conv.h"
 
 const char *tern_isa(void) { return TERN_ISA; }
 int tern_abi(void) { return TERN_ABI; }

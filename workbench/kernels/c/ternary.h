@@ -28,7 +28,7 @@ extern "C" {
 enum tern_layout {
 	TERN_T2 = 2, /* 2 bits a weight: 16 weights of a row in 4 bytes */
 	TERN_T5 = 5, /* 1.6 bits a weight: 20 weights of a row in 4 bytes */
-	TERN_S8 = 8, /* a signed byte a weight, row after row: the direct convolution reads it */
+	TERN_S8 = 8, /* a signed byte a weight, for convolutions with few outputs a group */
 };
 
 enum tern_activation { TERN_NONE, TERN_RELU, TERN_GELU /* with erf */, TERN_SILU };

@@ -1,4 +1,4 @@
-/* Convolution with few outputs a group (depthwise above all): whole planes are added and subtracted.
+/* Convolution with few outputs a group (wide depthwise above all): whole planes are added and subtracted.
  *
  * A ternary weight is an addition, a subtraction or nothing, so for one output every tap that is not 0 costs one
  * 16-bit vector operation for as many pixels as a vector holds. To keep those side by side under a stride, the padded
@@ -6,12 +6,12 @@
  */
 
 typedef int16_t pixels __attribute__((vector_size(64), aligned(2), may_alias));
-enum { RUN = 64 /* pixels added up at a time, two vectors */, BAND = 8192 /* pixels whose sums are kept */ };
+enum { RUN = 64 /* pixels added up at a time, two vectors */, BAND_PIXELS = 8192 };
 
 /* Rows and columns of one phase, and elements of the phases of one channel. */
 static inline int64_t phase_rows(const tern_conv_shape *c)
 {
-	return ceil_div(c->height + 2 * c->padding[0], c->stride[0]);
+	return ceil_div(high(c), c->stride[0]);
 }
 static inline int64_t phase_pitch(const tern_conv_shape *c) { return ceil_div(wide(c), c->stride[1]); }
 static inline int64_t channel_elements(const tern_conv_shape *c)
@@ -26,35 +26,49 @@ static inline int64_t phase_place(const tern_conv_shape *c, int64_t h, int64_t v
 	return (phase * phase_rows(c) + h / c->stride[0]) * phase_pitch(c) + v / c->stride[1];
 }
 
-static void quantize_run(const float *x, int64_t count, float s, int16_t *out)
+/* to[i] = from[i * step], with the usual step known to the compiler. */
+static void take_every(const int16_t *from, int64_t step, int64_t count, int16_t *to)
 {
-	for (int64_t v = 0; v < count; v++)
-		out[v] = (int16_t)round_even(x[v] / s);
+	if (step == 2)
+		for (int64_t i = 0; i < count; i++)
+			to[i] = from[2 * i];
+	else
+		for (int64_t i = 0; i < count; i++)
+			to[i] = from[step * i];
 }
 
-static void spread_run(const tern_conv_shape *c, const float *x, float s, int64_t h, int16_t *planes)
+/* One row of a channel to the phases of its columns. */
+static void spread_row(const tern_conv_shape *c, const int16_t *row, int64_t h, int16_t *planes)
 {
-	for (int64_t v = 0; v < c->width; v++)
-		planes[phase_place(c, h, v + c->padding[1])] = (int16_t)round_even(x[v] / s);
+	const int64_t step = c->stride[1], left = c->padding[1];
+	if (step == 1)
+		memcpy(planes + phase_place(c, h, left), row, (size_t)c->width * sizeof *row);
+	else
+		for (int64_t first = 0; first < step && first < c->width; first++)
+			take_every(row + first, step, ceil_div(c->width - first, step),
+				   planes + phase_place(c, h, first + left));
 }
 
 static void split_planes(const void *job, int64_t n)
 {
 	const convolution *p = job;
 	const tern_conv_shape *c = p->c;
-	const int64_t plane = c->height * c->width;
+	const int64_t plane = c->height * c->width, band = c->width > BAND_PIXELS ? 1 : BAND_PIXELS / c->width;
 	const float *x = p->x + n * c->channels * plane;
 	int16_t *out = (int16_t *)p->input + n * p->sample;
+	int16_t *flat = scratch_take(SCRATCH_CHUNK, (size_t)(band * c->width) * sizeof *flat);
 	const float s = p->scale[n] = scale_of(x, c->channels * plane);
-	memset(out, 0, (size_t)p->sample * sizeof *out);
-	for (int64_t i = 0; i < c->channels && s > 0; i++, out += channel_elements(c))
-		for (int64_t h = 0; h < c->height; h++, x += c->width) {
-			const int64_t row = h + c->padding[0];
-			if (c->stride[1] == 1)
-				quantize_run(x, c->width, s, out + phase_place(c, row, c->padding[1]));
-			else
-				spread_run(c, x, s, row, out);
+	if (!flat)
+		atomic_store(p->failed, 1);
+	for (int64_t i = 0; i < c->channels; i++, out += channel_elements(c)) {
+		memset(out, 0, (size_t)channel_elements(c) * sizeof *out);
+		for (int64_t top = 0; top < c->height && flat && s > 0; top += band) {
+			const int64_t rows = c->height - top < band ? c->height - top : band;
+			quantize_run16(x + i * plane + top * c->width, rows * c->width, s, flat);
+			for (int64_t h = 0; h < rows; h++)
+				spread_row(c, flat + h * c->width, top + h + c->padding[0], out);
 		}
+	}
 }
 
 /* The taps of one output that are not 0, as offsets: those to add, then those to subtract. */
@@ -65,21 +79,24 @@ typedef struct tap_list {
 
 static void list_taps(const convolution *p, int64_t output, tap_list *list)
 {
-	const tern_conv_shape *c = p->c;
-	const int64_t channels = c->channels / c->groups, group = output / p->w->n;
+	const int64_t outputs = p->c->outputs, group = output / p->w->n * (p->c->channels / p->c->groups);
+	const int8_t *t = (const int8_t *)p->w->data + output;
 	list->all = 0;
 	for (int sign = 1; sign >= -1; sign -= 2) {
-		const int8_t *t = (const int8_t *)p->w->data + output * p->w->k;
-		for (int64_t i = 0; i < channels; i++)
-			for (int64_t ky = 0; ky < c->kernel[0]; ky++)
-				for (int64_t kx = 0; kx < c->kernel[1]; kx++)
-					if (*t++ == sign)
-						list->at[list->all++] =
-							(group * channels + i) * channel_elements(c) +
-							phase_place(c, ky * c->dilation[0], kx * c->dilation[1]);
+		for (int64_t k = 0; k < p->w->k; k++)
+			if (t[k * outputs] == sign)
+				list->at[list->all++] = group * channel_elements(p->c) + p->offsets[k];
 		if (sign > 0)
 			list->plus = list->all;
 	}
+}
+
+static void tap_offsets(const tern_conv_shape *c, int64_t *offsets)
+{
+	for (int64_t i = 0; i < c->channels / c->groups; i++)
+		for (int64_t ky = 0; ky < c->kernel[0]; ky++)
+			for (int64_t kx = 0; kx < c->kernel[1]; kx++)
+				*offsets++ = i * channel_elements(c) + phase_place(c, ky * c->dilation[0], kx * c->dilation[1]);
 }
 
 static void add_planes(const int16_t *planes, const tap_list *list, int64_t count, int16_t *sums)
@@ -98,70 +115,55 @@ static void add_planes(const int16_t *planes, const tap_list *list, int64_t coun
 	}
 }
 
-static void one_output(const convolution *p, int64_t n, int64_t output, int16_t *sums)
+static void one_output(const convolution *p, int64_t n, int64_t output, int16_t *sums, float *scaled)
 {
 	const tern_conv_shape *c = p->c;
-	const int64_t pitch = phase_pitch(c), band = pitch > BAND ? 1 : BAND / pitch;
+	const int64_t pitch = phase_pitch(c), band = pitch > BAND_PIXELS ? 1 : BAND_PIXELS / pitch;
 	const int16_t *planes = (const int16_t *)p->input + n * p->sample;
 	const float s = p->scale[n] * p->w_scale[output], b = p->bias ? p->bias[output] : 0.0f;
 	float *y = p->y + (n * c->outputs + output) * p->out_h * p->out_w;
 	tap_list list;
 	list_taps(p, output, &list);
 	for (int64_t top = 0; top < p->out_h; top += band) {
-		const int64_t rows = p->out_h - top < band ? p->out_h - top : band;
-		add_planes(planes + top * pitch, &list, (rows - 1) * pitch + p->out_w, sums);
+		const int64_t rows = p->out_h - top < band ? p->out_h - top : band, count = (rows - 1) * pitch + p->out_w;
+		add_planes(planes + top * pitch, &list, count, sums);
+		for (int64_t i = 0; i < count; i++) /* also what lies between rows: one long run is faster */
+			scaled[i] = (float)sums[i] * s + b;
+		activate(scaled, count, p->activation);
 		for (int64_t r = 0; r < rows; r++)
-			for (int64_t v = 0; v < p->out_w; v++)
-				y[(top + r) * p->out_w + v] = (float)sums[r * pitch + v] * s + b;
+			memcpy(y + (top + r) * p->out_w, scaled + r * pitch, (size_t)p->out_w * sizeof *y);
 	}
-	activate(y, p->out_h * p->out_w, p->activation);
 }
 
 static void outputs_chunk(const void *job, int64_t chunk)
 {
 	const convolution *p = job;
-	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block;
-	const int64_t pitch = phase_pitch(p->c), kept = (pitch > BAND ? pitch : BAND) + RUN;
-	int16_t *sums = scratch_take(SCRATCH_CHUNK, (size_t)kept * sizeof *sums);
-	if (!sums) {
+	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, pitch = phase_pitch(p->c);
+	const size_t kept = (size_t)(pitch > BAND_PIXELS ? pitch : BAND_PIXELS) + RUN;
+	float *scaled = scratch_take(SCRATCH_CHUNK, kept * (sizeof(float) + sizeof(int16_t)));
+	if (!scaled) {
 		atomic_store(p->failed, 1);
 		return;
 	}
 	for (int64_t o = begin; o < begin + p->block && o < p->c->outputs; o++)
-		one_output(p, n, o, sums);
+		one_output(p, n, o, (int16_t *)(scaled + kept), scaled);
 }
 
-static int run_direct(convolution *p, int threads)
+static int run_planes(convolution *p, int threads)
 {
 	const tern_conv_shape *c = p->c;
+	int64_t offsets[DIRECT_WEIGHTS];
 	p->sample = c->channels * channel_elements(c);
 	const size_t bytes = (size_t)(c->batch * p->sample + RUN) * sizeof(int16_t); /* the last run reads beyond */
 	p->input = scratch_take(SCRATCH_CALL, bytes + (size_t)c->batch * sizeof(float) + 64);
 	if (!p->input)
 		return TERN_EMEMORY;
 	p->scale = (float *)((char *)p->input + (bytes + 63) / 64 * 64);
+	p->offsets = offsets;
+	tap_offsets(c, offsets);
 	p->block = ceil_div(c->outputs, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
 	p->blocks = ceil_div(c->outputs, p->block);
 	run_chunks(split_planes, p, c->batch, threads);
 	run_chunks(outputs_chunk, p, c->batch * p->blocks, threads);
 	return TERN_OK;
-}
-
-int tern_conv(const tern_matrix *w, const tern_conv_shape *c, const float *w_scale, const float *bias, const float *x,
-	      float *y, int activation, int threads)
-{
-	tern_matrix expected;
-	int error = tern_conv_matrix(c, &expected);
-	if (error || !c->batch)
-		return error;
-	if (w->layout != expected.layout)
-		return TERN_ELAYOUT;
-	if (w->n != expected.n || w->k != expected.k || w->count != expected.count || w->groups != 1)
-		return TERN_ESHAPE;
-	_Atomic int failed = 0;
-	convolution p = { .w = w, .c = c, .w_scale = w_scale, .bias = bias, .x = x, .y = y,
-			  .out_h = output_size(c, 0), .out_w = output_size(c, 1), .activation = activation,
-			  .failed = &failed };
-	error = w->layout == TERN_S8 ? run_direct(&p, threads) : run_gemm(&p, threads);
-	return error ? error : failed ? TERN_EMEMORY : TERN_OK;
 }
