@@ -100,7 +100,7 @@ class Lab:
 
     def shell(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `mlops` as a user would in a shell beside it."""
-        command = [str(self.python), "-m", "workbench.cli", *words]
+        command = [str(self.python.with_name("mlops")), *words]
         return subprocess.run(command, env=self.environment, cwd=self.root, text=True, timeout=60, **options)
 
 
@@ -230,7 +230,7 @@ def seat(lab: Lab, browser: Any) -> Iterator[Seat]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     seat = Seat(page, lab)
 
     def note(message: Any) -> None:

@@ -1,19 +1,188 @@
-"""One user's hour in front of the panel: shell runs, the quickstart notebook, a canary, a reload, themes, Chinese."""
+"""One user's hour in front of the panel, in order: a shell's run, the quickstart notebook, a canary that goes
+back, a reload, themes, Chinese. Each test leaves the page as the next one finds it.
+"""
 
 from __future__ import annotations
 
+from importlib import resources
+from typing import Any
+
+import pytest
+
 from workbench.store import Store
 
+SLOW = """
+import time, torch
+def make():
+    print("the factory began", flush=True)
+    time.sleep(120)
+batch = torch.zeros(1, 2)
+"""
+LAST_CELL = 20  # up to the canary and its 200 requests
 
-def test_a_run_of_the_shell_shows_with_no_kernel(seat) -> None:
-    store = Store(seat.lab.home)
-    run_id = store.runs.create("{}", ["capture"], title="capture by hand")
-    store.events.append(run_id, 0, "step.progress", {"message": "tracing", "fraction": 0.5})
-    card = seat.page.locator(f"[data-run={run_id}]")
-    card.wait_for()
-    assert "capture by hand" in card.inner_text()
-    store.runs.set_state(run_id, "done")
-    store.events.append(run_id, -1, "run.done", {})
-    seat.page.locator(f"[data-run={run_id}][data-state=done]").wait_for()
-    seat.shot("first")
+
+@pytest.fixture(autouse=True)
+def _no_complaints(seat: Any) -> Any:
+    """Let no test pass while the browser's console has an error."""
+    yield
     assert seat.complaints == []
+
+
+def test_a_run_of_the_shell_shows_with_no_kernel_and_can_be_cancelled(seat: Any) -> None:
+    (seat.lab.root / "slow.py").write_text(SLOW)
+    line = "capture slow.py:make --inputs slow.py:batch --name slow --bg"
+    assert seat.lab.shell(*line.split()).returncode == 0
+    card = seat.page.locator(".mlops-Card[data-run]").first
+    seat.page.locator(".mlops-Card[data-state=running]").wait_for()
+    card.get_by_role("button", name="capture slow").click()
+    seat.page.locator(".mlops-Log", has_text="the factory began").wait_for()
+    assert card.locator("code", has_text=f"%mlops {line}").count() == 1
+    card.get_by_role("button", name="Cancel").click()
+    seat.page.locator(".mlops-Card[data-state=cancelled]").wait_for()
+    run_id = card.get_attribute("data-run")
+    assert seat.page.locator(".mlops-Footer code").inner_text() == f"%mlops cancel {run_id}"
+    assert Store(seat.lab.home).runs.get(run_id).state == "cancelled"
+
+
+def test_the_panel_follows_the_quickstart_notebook(seat: Any) -> None:
+    seat.command("docmanager:open", path="01-quickstart.ipynb")
+    seat.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    seat.page.evaluate(
+        """async last => {
+          const panel = window.jupyterapp.shell.currentWidget;
+          await panel.sessionContext.ready;
+          await panel.sessionContext.session.kernel.info;
+          panel.content.activeCellIndex = last + 1;
+        }""",
+        LAST_CELL,
+    )
+    seat.command("notebook:run-all-above")
+    staging = seat.section("staging")
+    staging.locator("[data-deployment=digits][data-phase=canary]").wait_for(timeout=240_000)
+    seat.page.wait_for_function(  # the route's counters have seen the traffic of both tracks
+        """() => [...document.querySelectorAll('.mlops-Tracks tbody tr')]
+                   .filter(row => Number(row.cells[1].innerText) > 0).length === 2"""
+    )
+    refused = seat.page.locator(".mlops-Card[data-state=failed]", has_text="quantize digits")
+    assert refused.count() == 1
+    models = seat.section("models")
+    assert models.locator("[data-name='digits:int8']", has_text="gate passed").count() == 1
+    assert models.locator("[data-name=digits]", has_text="1 refused").count() == 1
+    assert models.locator("[data-name='digits:int8/onnxruntime']").count() == 1
+
+
+def test_a_card_leads_to_the_cell_that_started_it(seat: Any) -> None:
+    card = seat.page.locator(".mlops-Card[data-run]", has_text="capture digits")
+    card.get_by_role("button", name="Go to the cell").click()
+    seat.page.locator(".jp-Cell.mlops-mod-found", has_text="%mlops capture net").wait_for()
+
+
+def test_the_filter_leaves_the_runs_of_this_notebook(seat: Any) -> None:
+    cards = seat.page.locator(".mlops-Card[data-run]")
+    every = cards.count()
+    seat.page.get_by_role("button", name="This notebook").click()
+    seat.page.wait_for_function(
+        f"() => document.querySelectorAll('.mlops-Card[data-run]').length === {every - 1}"
+    )
+    seat.page.locator(".mlops-Filter").get_by_role("button", name="All").click()
+    seat.page.wait_for_function(
+        f"() => document.querySelectorAll('.mlops-Card[data-run]').length === {every}"
+    )
+
+
+def test_a_click_on_a_model_inserts_what_comes_next(seat: Any) -> None:
+    seat.page.get_by_role("button", name="digits:int8", exact=True).click()
+    source = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
+    seat.page.wait_for_function(f"({source})() === '%mlops compile digits:int8'")
+    seat.command("notebook:delete-cell")
+
+
+def test_chosen_models_are_compared(seat: Any) -> None:
+    models = seat.section("models")
+    for name in ("digits", "digits:int8"):
+        models.get_by_role("checkbox", name=f"Compare {name}", exact=True).check()
+    comparison = models.get_by_role("group", name="Comparison")
+    assert comparison.locator("tbody tr").count() == 2
+    assert comparison.locator("code").inner_text() == "%mlops compare digits:int8 digits"
+    seat.shot("panel-light")
+    for name in ("digits", "digits:int8"):
+        models.get_by_role("checkbox", name=f"Compare {name}", exact=True).uncheck()
+
+
+def test_a_profile_opens_in_a_tab(seat: Any) -> None:
+    profiles = seat.section("profiles")
+    profiles.get_by_role("button", name="Open the report").first.click()
+    frame = seat.page.frame_locator(".jp-IFrame iframe")
+    frame.locator("svg").first.wait_for()
+    assert "traced" in frame.locator("body").inner_text()
+    seat.command("application:close")
+    seat.page.locator(".jp-IFrame").wait_for(state="detached")
+
+
+def test_nothing_is_lost_by_a_reload(seat: Any) -> None:
+    before = seat.page.locator(".mlops-Card[data-run]").evaluate_all("all => all.map(one => one.dataset.run)")
+    seat.open(query="")
+    seat.page.locator(".mlops-Card[data-deployment=digits]").wait_for()
+    seat.page.wait_for_function(
+        f"() => document.querySelectorAll('.mlops-Card[data-run]').length === {len(before)}"
+    )
+    after = seat.page.locator(".mlops-Card[data-run]").evaluate_all("all => all.map(one => one.dataset.run)")
+    assert after == before
+    seat.page.locator(".mlops-Spark").first.wait_for()  # the readings are the server's, not the page's
+
+
+def serious(page: Any) -> list[str]:
+    """Return what axe finds serious or critical in the panel."""
+    page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = page.evaluate("async () => (await axe.run('#mlops-workbench')).violations")
+    return [
+        f"{one['id']}: {node['target']} {node.get('failureSummary', '')}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light", "JupyterLab Dark High Contrast"])
+def test_it_reads_on_every_theme(seat: Any, theme: str) -> None:
+    seat.section("system")
+    seat.command("apputils:change-theme", theme=theme)
+    seat.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for()
+    seat.page.wait_for_timeout(300)  # the style sheet's own transition
+    seat.shot("panel-" + theme.removeprefix("JupyterLab ").lower().replace(" ", "-"))
+    assert serious(seat.page) == []
+
+
+def test_the_canary_is_rolled_back_after_a_question(seat: Any) -> None:
+    seat.command("apputils:change-theme", theme="JupyterLab Light")
+    card = seat.section("staging").locator("[data-deployment=digits]")
+    card.get_by_role("button", name="Roll back").click()
+    dialog = seat.page.locator(".jp-Dialog")
+    assert "%mlops rollback digits" in dialog.inner_text()
+    dialog.get_by_role("button", name="Roll back").click()
+    seat.page.locator("[data-deployment=digits][data-phase=rolled-back]").wait_for()
+    seat.page.locator(".mlops-Footer code", has_text="%mlops rollback digits").wait_for()
+    card.locator("summary", has_text="Events").click()
+    card.get_by_text("rolled back by the person").wait_for()
+    status = seat.lab.shell("status", "digits", capture_output=True)
+    assert "rolled-back" in status.stdout
+
+
+def test_the_panel_speaks_chinese(seat: Any) -> None:
+    seat.page.evaluate(
+        """() => window.jupyterapp.serviceManager.settings.save(
+             '@jupyterlab/translation-extension:plugin', '{"locale": "zh_CN"}')"""
+    )
+    seat.open(query="")
+    seat.page.get_by_role("button", name="运行").first.wait_for()
+    seat.page.get_by_role("button", name="回滚").wait_for()
+    seat.page.locator(".mlops-Spark").first.wait_for()
+    seat.shot("panel-chinese")
+    assert serious(seat.page) == []
+
+
+def test_a_deployment_ends_when_asked(seat: Any) -> None:
+    seat.page.get_by_role("button", name="下线").click()
+    seat.page.locator(".jp-Dialog").get_by_role("button", name="下线").click()
+    seat.page.locator("[data-deployment=digits]").wait_for(state="detached")
+    assert Store(seat.lab.home).deployments.list() == []

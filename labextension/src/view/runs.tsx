@@ -10,12 +10,13 @@ import { Badge, duration, Elapsed, Empty, IconButton, Line } from './bits';
 import { useBench } from './context';
 
 /** Cards shown at first, and more with each click. */
+const FIRST = 8;
 const PAGE = 30;
 const LOG_MS = 1000;
 
 export function Runs(): React.ReactElement {
   const { bench, trans } = useBench();
-  const [shown, setShown] = React.useState(PAGE);
+  const [shown, setShown] = React.useState(FIRST);
   const [open, setOpen] = React.useState('');
   const toggle = React.useCallback((id: string) => setOpen(now => (now === id ? '' : id)), []);
   return (

@@ -188,7 +188,7 @@ function History(props: { deployment: IDeployment }): React.ReactElement | null 
       <summary>{trans.__('Events')}</summary>
       {[...rollbacks].reverse().map(one => (
         <div key={one.decided_ns} className="mlops-Rollback">
-          <b>{trans.__('version %1 rolled back by the %2', one.version, one.by)}</b> {evidence(one, trans)}
+          <b>{trans.__('version %1 rolled back by the %2', one.version, who(one.by, trans))}</b> {evidence(one, trans)}
           <time className="mlops-Dim">{clock(one.decided_ns)}</time>
         </div>
       ))}
@@ -201,6 +201,15 @@ function History(props: { deployment: IDeployment }): React.ReactElement | null 
       </ul>
     </details>
   );
+}
+
+function who(by: string, trans: TranslationBundle): string {
+  const names: { [by: string]: string } = {
+    person: trans.__('person'),
+    sentinel: trans.__('sentinel'),
+    supervisor: trans.__('supervisor')
+  };
+  return names[by] ?? by;
 }
 
 function evidence(one: IRollback, trans: TranslationBundle): string {
