@@ -52,7 +52,6 @@ bench: setup  ## one benchmark; NAME=start, ARGS=--quick
 	@$(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
 docs: setup  ## the pages of docs/ as a site in build/site
-	$(PIP) install -c constraints.txt -e '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 panel: setup  ## build and test the JupyterLab panel anew (needs Node 20)

@@ -29,6 +29,7 @@ _HOMES = {
         (
             "cancel",
             "capture",
+            "compare",
             "compile",
             "diff",
             "export",

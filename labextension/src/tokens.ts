@@ -73,6 +73,8 @@ export interface IArtifact {
   parameters: { [key: string]: string | number };
   metrics: { [key: string]: number };
   measured: { [key: string]: IFigure };
+  /** Its own figures, else those of its nearest kin. */
+  figures: { score: number | null; latency_ms: number | null; size_bytes: number };
   gate: '' | 'passed';
 }
 

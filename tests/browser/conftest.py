@@ -210,6 +210,14 @@ class Seat:
             "([name, args]) => { window.jupyterapp.commands.execute(name, args); }", [name, arguments]
         )
 
+    def widen(self) -> None:
+        """Drag the panel's edge to the left, as people do."""
+        edge = self.page.locator("#jp-right-stack").bounding_box()
+        self.page.mouse.move(edge["x"] - 1, 400)
+        self.page.mouse.down()
+        self.page.mouse.move(edge["x"] - 110, 400, steps=4)
+        self.page.mouse.up()
+
     def section(self, name: str) -> Any:
         """Return a section of the panel, opened."""
         section = self.page.locator(f".mlops-Section[data-section={name}]")
@@ -227,7 +235,7 @@ class Seat:
 @pytest.fixture(scope="module")
 def seat(lab: Lab, browser: Any) -> Iterator[Seat]:
     """Sit down in front of JupyterLab, with nothing open but the panel."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, locale="en-US")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(60_000)

@@ -34,6 +34,7 @@ def test_a_run_of_the_shell_shows_with_no_kernel_and_can_be_cancelled(seat: Any)
     assert seat.lab.shell(*line.split()).returncode == 0
     card = seat.page.locator(".mlops-Card[data-run]").first
     seat.page.locator(".mlops-Card[data-state=running]").wait_for()
+    seat.widen()
     card.get_by_role("button", name="capture slow").click()
     seat.page.locator(".mlops-Log", has_text="the factory began").wait_for()
     assert card.locator("code", has_text=f"%mlops {line}").count() == 1
@@ -42,6 +43,7 @@ def test_a_run_of_the_shell_shows_with_no_kernel_and_can_be_cancelled(seat: Any)
     run_id = card.get_attribute("data-run")
     assert seat.page.locator(".mlops-Footer code").inner_text() == f"%mlops cancel {run_id}"
     assert Store(seat.lab.home).runs.get(run_id).state == "cancelled"
+    card.get_by_role("button", name="capture slow").click()
 
 
 def test_the_panel_follows_the_quickstart_notebook(seat: Any) -> None:
@@ -104,6 +106,7 @@ def test_chosen_models_are_compared(seat: Any) -> None:
     comparison = models.get_by_role("group", name="Comparison")
     assert comparison.locator("tbody tr").count() == 2
     assert comparison.locator("code").inner_text() == "%mlops compare digits:int8 digits"
+    assert comparison.locator("circle").count() == 2
     seat.shot("panel-light")
     for name in ("digits", "digits:int8"):
         models.get_by_role("checkbox", name=f"Compare {name}", exact=True).uncheck()
@@ -117,6 +120,17 @@ def test_a_profile_opens_in_a_tab(seat: Any) -> None:
     assert "traced" in frame.locator("body").inner_text()
     seat.command("application:close")
     seat.page.locator(".jp-IFrame").wait_for(state="detached")
+
+
+def test_staging_shows_both_tracks_and_how_they_do(seat: Any) -> None:
+    seat.page.locator("[data-section=runs] h2 button").click()
+    card = seat.section("staging").locator("[data-deployment=digits]")
+    card.locator("summary", has_text="Events").click()
+    card.scroll_into_view_if_needed()
+    assert card.locator(".mlops-Spark polyline").count() >= 8  # four measures of two tracks
+    assert card.locator(".mlops-Split").get_attribute("aria-label") == "Traffic: stable 90 %, canary 10 %"
+    seat.shot("panel-staging")
+    seat.section("runs")
 
 
 def test_nothing_is_lost_by_a_reload(seat: Any) -> None:
@@ -147,7 +161,7 @@ def serious(page: Any) -> list[str]:
 def test_it_reads_on_every_theme(seat: Any, theme: str) -> None:
     seat.section("system")
     seat.command("apputils:change-theme", theme=theme)
-    seat.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for()
+    seat.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
     seat.page.wait_for_timeout(300)  # the style sheet's own transition
     seat.shot("panel-" + theme.removeprefix("JupyterLab ").lower().replace(" ", "-"))
     assert serious(seat.page) == []
@@ -164,6 +178,7 @@ def test_the_canary_is_rolled_back_after_a_question(seat: Any) -> None:
     seat.page.locator(".mlops-Footer code", has_text="%mlops rollback digits").wait_for()
     card.locator("summary", has_text="Events").click()
     card.get_by_text("rolled back by the person").wait_for()
+    seat.shot("panel-rolled-back")
     status = seat.lab.shell("status", "digits", capture_output=True)
     assert "rolled-back" in status.stdout
 

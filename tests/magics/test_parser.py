@@ -73,6 +73,7 @@ LINES = [
     ("cancel r1", {"run_id": "r1"}),
     ("resume r1 --bg", {"run_id": "r1", "bg": True}),
     ("gc", {}),
+    ("compare a b", {"artifacts": ["a", "b"]}),
     ("doctor", {}),
 ]
 

@@ -15,6 +15,7 @@ with every event of the run) and ``dry_run`` (return the recipe as JSON and run 
 """
 
 from .artifacts import gc, lineage, show, verify
+from .compare import compare
 from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
@@ -26,6 +27,7 @@ from .verbs import capture, compile, quantize
 __all__ = [
     "cancel",
     "capture",
+    "compare",
     "compile",
     "diff",
     "export",

@@ -32,7 +32,9 @@ def compare(*artifacts: str, store: Store | None = None) -> Result:
     """
     store = store or Store()
     if len(artifacts) < 2:
-        raise InputError("there is nothing to compare with", where=" ".join(artifacts), fix="name two or more")
+        raise InputError(
+            "there is nothing to compare with", where=" ".join(artifacts), fix="name two or more"
+        )
     rows: list[tuple[Cell, ...]] = []
     compared: list[dict[str, str | float | None]] = []
     for name in artifacts:

@@ -40,7 +40,7 @@ def _section(command: Command, parser: Parser) -> str:
 def _row(action: argparse.Action) -> str:
     name = ", ".join(action.option_strings) or action.dest
     value = "" if action.nargs == 0 or not action.option_strings else f" {action.metavar or _choices(action)}"
-    meaning = str(action.help) % {"default": action.default}
+    meaning = (str(action.help) % {"default": action.default}).replace("[", "\\[")  # no link
     return f"| `{name}{value}` | {meaning} |"
 
 

@@ -7,9 +7,11 @@ import html
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ..errors import CorruptArtifact, InputError, UnknownArtifact, UnknownRun
+from ..pipeline.figures import figures
 from ..store import Store
 from .home import Home
 
@@ -82,6 +84,7 @@ class Library:
             "created_s": row.created_s,
             "names": store.names.of(row.digest),
             "measured": measured,
+            "figures": asdict(figures(store, row.digest)),
             **known,
         }
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..render.lines import Axes, lines
 from ..render.svg import Bar, Node, Picture, bars, graph
 from ..render.table import Table
+from .live import MIME
+from .pareto import pareto as pareto_view
 
 if TYPE_CHECKING:
     from ..pipeline.result import Result
@@ -31,6 +33,11 @@ def mimebundle(result: Result) -> dict[str, Any]:
         from .profile import live_data
 
         bundle |= live_data(result.details["report"], result.title)
+    view = pareto_view(result.details["compared"]) if "compared" in result.details else None
+    if view is not None:
+        table = {"html": result.html()}
+        bundle["text/html"] += view.html()
+        bundle[MIME] = {"parts": [table, {"view": view.view, "data": dict(view.data)}]}
     return bundle
 
 

@@ -32,6 +32,7 @@ export function artifact(name: string, kind = 'program', parents: string[] = [],
     parameters: {},
     metrics: {},
     measured: {},
+    figures: { score: null, latency_ms: null, size_bytes: 1_000_000 },
     gate: '',
     ...more
   };

@@ -7,7 +7,7 @@ import { artifact, atOnce, FakeServer, run } from './fakes';
 
 const family = [
   artifact('m:int8/onnxruntime', 'compiled', ['sha256:m:int8']),
-  artifact('m:int8', 'variant', ['sha256:m'], { metrics: { score: 0.971234 }, measured: { latency_ms: { value: 0.2, unit: 'ms', baseline: '' } } }),
+  artifact('m:int8', 'variant', ['sha256:m'], { figures: { score: 0.971234, latency_ms: 0.2, size_bytes: 1e6 } }),
   artifact('m'),
   artifact('lost', 'variant', ['sha256:gone'])
 ];

@@ -21,6 +21,12 @@ export class Changing {
     return this._changed;
   }
 
+  /** Tell at once: for what a person just did. */
+  protected tell(): void {
+    this._changed.emit();
+  }
+
+  /** Tell with the next frame: for what the server says. */
   protected touch(): void {
     if (!this._waiting) {
       this._waiting = true;

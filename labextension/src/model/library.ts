@@ -44,7 +44,7 @@ export class LibraryModel extends Changing {
       this._chosen.add(digest);
     }
     this._chosen = new Set(this._chosen);
-    this.touch();
+    this.tell();
   }
 
   async load(): Promise<void> {
@@ -87,11 +87,14 @@ export function nameOf(artifact: IArtifact): string {
   return artifact.names.find(name => !name.includes('@')) ?? artifact.names[0] ?? artifact.digest.slice(0, 19);
 }
 
-/** The figures a row shows, each under what people call it. */
+/** The figures a row shows, as people write them. */
 export function figuresOf(artifact: IArtifact): { score?: number; latency?: string; size: string } {
-  const { metrics, measured } = artifact;
-  const latency = measured.latency_ms ? `${short(measured.latency_ms.value)} ms` : undefined;
-  return { score: metrics.score ?? metrics.baseline_score, latency, size: bytes(artifact.size_bytes) };
+  const { score, latency_ms } = artifact.figures;
+  return {
+    score: score ?? undefined,
+    latency: latency_ms === null ? undefined : `${short(latency_ms)} ms`,
+    size: bytes(artifact.size_bytes)
+  };
 }
 
 /** A number with three significant digits. */

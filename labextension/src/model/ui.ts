@@ -19,7 +19,7 @@ export class UiModel extends Changing {
 
   set(change: Partial<Pick<UiModel, 'open' | 'filter' | 'notebook' | 'live' | 'line' | 'failure'>>): void {
     Object.assign(this, change);
-    this.touch();
+    this.tell();
   }
 
   toggle(section: Section): void {

@@ -79,7 +79,7 @@ function Row(props: { node: INode }): React.ReactElement {
           </Badge>
         )}
         {figures.score !== undefined && <span title={trans.__('score')}>{short(figures.score)}</span>}
-        {figures.latency && <span title={artifact.measured.latency_ms.baseline}>{figures.latency}</span>}
+        {figures.latency && <span title={trans.__('latency')}>{figures.latency}</span>}
         <span title={trans.__('size')}>{figures.size}</span>
       </span>
       <span className="mlops-Actions">

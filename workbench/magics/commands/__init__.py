@@ -22,6 +22,7 @@ ORDER = (
     "unstage",
     "lineage",
     "show",
+    "compare",
     "runs",
     "logs",
     "cancel",

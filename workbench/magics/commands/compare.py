@@ -27,5 +27,4 @@ COMMAND = Command(
     add,
     call,
     examples=("minilm minilm:int8",),
-    subject="artifacts",
 )

@@ -1,0 +1,105 @@
+"""The site builds with warnings as errors, fetches nothing, and has a page for every verb; Chinese keeps step."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from workbench.examples.index import Tutorials
+from workbench.magics.commands import ORDER
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = ROOT / "workbench/locale/zh_CN/LC_MESSAGES/mlops_workbench.json"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_it_builds_and_the_reference_comes_from_docstrings(site: Path) -> None:
+    page = (site / "reference/api/index.html").read_text()
+    assert "workbench.api.quantize" in page
+    assert "Refuse a variant that scores lower than the program by more than this." in page
+
+
+def test_a_readers_browser_fetches_nothing_from_elsewhere(site: Path) -> None:
+    fetched = re.compile(
+        r"""<(?:script|img|iframe)[^>]*\ssrc="?(https?:[^"\s>]+)|<link[^>]*rel="?(?:stylesheet|preconnect|preload)[^>]*href="?(https?:[^"\s>]+)"""
+    )
+    found = {match[0] for page in site.rglob("*.html") for match in fetched.finditer(page.read_text())}
+    assert found == set()
+
+
+def test_every_command_is_told_in_a_how_to() -> None:
+    told = "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md") if path.name != "commands.md")
+    assert [name for name in ORDER if not re.search(rf"mlops {name}\b", told)] == []
+
+
+def _strings() -> set[str]:
+    sources = "\n".join(path.read_text() for path in (ROOT / "labextension/src").rglob("*.ts*"))
+    return set(re.findall(r"""trans\.__\(\s*'((?:[^'\\]|\\.)*)'""", sources))
+
+
+def test_the_chinese_catalogue_has_every_string_of_the_panel_and_no_other() -> None:
+    catalogue = json.loads(CATALOGUE.read_text())
+    ours = {key for key in catalogue if key and "\x04" not in key}
+    assert ours == _strings()
+
+
+def test_translations_keep_their_places() -> None:
+    places = re.compile(r"%\d")
+    for key, (chinese,) in ((k, v) for k, v in json.loads(CATALOGUE.read_text()).items() if k):
+        assert sorted(places.findall(key)) == sorted(places.findall(chinese)), key
+
+
+def test_the_settings_are_translated_too() -> None:
+    catalogue = json.loads(CATALOGUE.read_text())
+    schema = json.loads((ROOT / "labextension/schema/panel.json").read_text())
+    shown = [schema["title"], schema["description"]]
+    shown += [one[key] for one in schema["properties"].values() for key in ("title", "description")]
+    assert [text for text in shown if f"schema\x04{text}" not in catalogue] == []
+
+
+def test_the_chinese_quickstart_has_the_code_and_the_outputs_of_the_english_one() -> None:
+    english, chinese = (
+        nbformat.read(ROOT / "notebooks" / name, as_version=4)
+        for name in ("01-quickstart.ipynb", "zh/01-quickstart.ipynb")
+    )
+    assert [cell.id for cell in chinese.cells] == [cell.id for cell in english.cells]
+    for one, other in zip(english.cells, chinese.cells, strict=True):
+        if one.cell_type == "code":
+            assert (one.source, len(one.outputs)) == (other.source, len(other.outputs)), one.id
+        else:
+            assert re.search(r"[\u4e00-\u9fff]", other.source), other.id
+
+
+def test_the_chinese_readme_types_the_lines_of_the_english_one() -> None:
+    lines = [
+        {
+            line.split("#")[0].strip()
+            for line in (ROOT / name).read_text().splitlines()
+            if line.startswith("%mlops")
+        }
+        for name in ("README.md", "README.zh.md")
+    ]
+    assert lines[0] <= lines[1]
+
+
+def test_the_index_takes_titles_from_the_notebooks() -> None:
+    table = Tutorials(ROOT / "notebooks")
+    assert table.rows[0][0] == "01-quickstart.ipynb"
+    assert len(table.rows) == len(list((ROOT / "notebooks").glob("[0-9]*.ipynb"))) - 1
+    assert all(title and says for _, title, says in table.rows)
+    assert 'href="01-quickstart.ipynb"' in table.html()
