@@ -53,6 +53,7 @@ _HOMES = {
             "trusted_keys",
             "unstage",
             "verify",
+            "watch",
         ),
         "workbench.api",
     ),

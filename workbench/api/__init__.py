@@ -20,7 +20,7 @@ from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
 from .profiling import profile
-from .staged import pause, promote, push, rollback, status, unstage
+from .staged import pause, promote, push, rollback, status, unstage, watch
 from .traces import diff, export
 from .verbs import capture, compile, quantize
 
@@ -51,4 +51,5 @@ __all__ = [
     "trusted_keys",
     "unstage",
     "verify",
+    "watch",
 ]

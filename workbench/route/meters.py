@@ -26,6 +26,8 @@ class TrackStats:
     p50_ms, p99_ms
         Latency from the request's last byte in to the answer known, upper edge of the bucket; ``None`` before
         the first.
+    waited_ms
+        How long its threads have waited for a processor; ``None`` where the route does not count that.
     """
 
     requests: int = 0
@@ -33,6 +35,7 @@ class TrackStats:
     retries: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    waited_ms: float | None = None
 
 
 @register("route_stats")

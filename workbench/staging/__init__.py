@@ -9,7 +9,7 @@
 * `record`, `deployment`  what is written down, where it lies, what every operation shares
 * `processes`, `replica`  detached processes; one replica's start and probe
 * `push`, `rollout`       the operations; `choice` of the route, `rollout_plan` of what goes on by itself
-* `supervisor`            a process a deployment; `status` what is shown
+* `supervisor`            a process a deployment; `status`, `watching` what is shown
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from .push import push
 from .rollout import promote, restart, rollback, unstage
 from .rollout_plan import pause
 from .status import DeploymentStatus, ReplicaStatus, TrackStatus, status
+from .watching import Watched, watch
 
 __all__ = [
     "DeploymentStatus",
     "ReplicaStatus",
     "TrackStatus",
+    "Watched",
     "pause",
     "promote",
     "push",
@@ -30,4 +32,5 @@ __all__ = [
     "rollback",
     "status",
     "unstage",
+    "watch",
 ]

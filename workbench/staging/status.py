@@ -39,7 +39,7 @@ class TrackStatus:
         ``stable``, ``canary``, or ``draining`` for one that has lost its traffic.
     weight
         Its share of the requests, 0 to 1.
-    requests, errors, p50_ms, p99_ms
+    requests, errors, p50_ms, p99_ms, waited_ms
         As the route counts them by track since its process started; ``None`` while it does not answer.
     """
 
@@ -52,6 +52,7 @@ class TrackStatus:
     errors: int | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
+    waited_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _track(role: str, version: VersionRecord, state: RouteState, stats: RouteSta
     seen = stats.tracks[names[role]] if stats and role in names else None
     if seen is None:
         return TrackStatus(role, version.version, version.package, weight, replicas)
-    figures = (seen.requests, seen.errors, seen.p50_ms, seen.p99_ms)
+    figures = (seen.requests, seen.errors, seen.p50_ms, seen.p99_ms, seen.waited_ms)
     return TrackStatus(role, version.version, version.package, weight, replicas, *figures)
 
 

@@ -16,6 +16,7 @@ ORDER = (
     "push",
     "pull",
     "status",
+    "watch",
     "promote",
     "rollback",
     "pause",

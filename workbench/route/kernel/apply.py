@@ -103,6 +103,7 @@ def track_stats(pinned: Pinned, version: int) -> TrackStats:
         0,
         histogram.percentile_ms(0.5),
         histogram.percentile_ms(0.99),
+        sum(r.waited_ns for r in ones) / 1e6,
     )
 
 
