@@ -41,6 +41,10 @@ class Samples:
             raise ValueError(f"{key} measured {value}")
         self._values.setdefault(key, []).append(float(value))
 
+    def values(self, key: str) -> list[float]:
+        """Return a key's numbers so far."""
+        return list(self._values.get(key, ()))
+
     def ratio(self, key: str, over: str, under: str) -> None:
         """Add a key whose samples are the ratios, round by round, of two keys.
 

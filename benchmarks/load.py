@@ -1,0 +1,75 @@
+"""Closed-loop clients in a process of their own: ``python -m benchmarks.load PORT KEEP CLOSE SECONDS``.
+
+`KEEP` clients keep their connections, `CLOSE` clients open one for each request. Prints one JSON object: requests
+answered, failed, the first failures, and the times in microseconds at which the last answer of each version came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+KEEP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+class Counts:
+    """What all clients saw."""
+
+    def __init__(self) -> None:
+        self.answered = self.failed = self.errors = 0
+        self.failures: list[str] = []
+        self.last_ns: dict[str, int] = {}
+        self.latencies_us: list[float] = []
+
+
+async def client(port: int, keep: bool, until: float, counts: Counts) -> None:
+    """Ask until the time is over."""
+    reader: asyncio.StreamReader | None = None
+    writer: asyncio.StreamWriter | None = None
+    while time.monotonic() < until:
+        start = time.perf_counter()
+        try:
+            if reader is None or writer is None:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(KEEP if keep else CLOSE)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(2)
+        except (OSError, EOFError) as error:
+            counts.failed += 1
+            counts.failures = [*counts.failures, repr(error)][:5]
+            reader = writer = None
+            continue
+        counts.answered += 1
+        counts.errors += head[9:12] != b"200"
+        counts.latencies_us.append((time.perf_counter() - start) * 1e6)
+        counts.last_ns[head.partition(b"x-version: ")[2][:1].decode()] = time.monotonic_ns()
+        if b"connection: close" in head:
+            writer.close()
+            reader = writer = None
+    if writer is not None:
+        writer.close()
+
+
+async def run(port: int, keep: int, close: int, seconds: float) -> dict[str, Any]:
+    """Run all clients and return what they saw."""
+    counts, until = Counts(), time.monotonic() + seconds
+    kinds = [True] * keep + [False] * close
+    await asyncio.gather(*(client(port, kind, until, counts) for kind in kinds))
+    ordered = sorted(counts.latencies_us)
+    return {
+        "answered": counts.answered,
+        "failed": counts.failed,
+        "errors": counts.errors,
+        "failures": counts.failures,
+        "last_ns": counts.last_ns,
+        "p50_us": ordered[len(ordered) // 2] if ordered else 0.0,
+    }
+
+
+if __name__ == "__main__":
+    _, port, keep, close, seconds = sys.argv
+    print(json.dumps(asyncio.run(run(int(port), int(keep), int(close), float(seconds)))))
