@@ -15,6 +15,7 @@ with every event of the run) and ``dry_run`` (return the recipe as JSON and run 
 """
 
 from .artifacts import gc, lineage, show, verify
+from .assembly import asm
 from .compare import compare
 from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
@@ -25,6 +26,7 @@ from .traces import diff, export
 from .verbs import capture, compile, quantize
 
 __all__ = [
+    "asm",
     "cancel",
     "capture",
     "compare",

@@ -10,6 +10,7 @@ ORDER = (
     "capture",
     "quantize",
     "compile",
+    "asm",
     "profile",
     "diff",
     "export",
