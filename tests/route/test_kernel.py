@@ -175,6 +175,7 @@ def test_the_split_and_the_rollback_need_no_process_of_ours(rig: Rig, kernel: Ke
         if set(versions(url, 4)) == {"1"}:
             break
     os.kill(canary.endpoints[0].pid, signal.SIGKILL)
+    time.sleep(0.2)  # it dies; whoever connects within that moment is reset
     assert versions(url, 30) == {"1": 30}
     state = kernel.state()  # a new router finds what is pinned
     assert state.phase == "rolled-back"

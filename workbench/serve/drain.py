@@ -18,7 +18,8 @@ from ..errors import InputError
 DRAINING = b"draining"
 
 
-_WORD_BYTES = 8
+_WORD_BYTES = 8  # the lowest byte: leave; the next: the track
+_TRACKS = {1: "stable", 2: "canary"}
 
 
 class Word:
@@ -48,7 +49,12 @@ class Word:
 
     def is_set(self) -> bool:
         """Whether the clients should go."""
-        return any(self._words[self._at : self._at + _WORD_BYTES])
+        return self._words[self._at] != 0
+
+    @property
+    def track(self) -> str:
+        """The track this replica serves on now; empty before it has traffic."""
+        return _TRACKS.get(self._words[self._at + 1], "")
 
 
 class Drain:
@@ -72,6 +78,11 @@ class Drain:
     def begin(self) -> None:
         """Start to drain for good: the process was asked to stop."""
         self._stopping = True
+
+    @property
+    def track(self) -> str:
+        """The track that the route says this replica serves on; empty where it says nothing."""
+        return self._word.track if self._word is not None else ""
 
     @property
     def active(self) -> bool:

@@ -24,17 +24,18 @@ class Envelope:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
-        self._headers = [(name.encode(), value.encode()) for name, value in service.identity.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        status, own = 500, self._headers
+        status = 500
+        own: list[tuple[bytes, bytes]] = []
 
         async def stamped(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *own]
+                who = [(name.encode(), value.encode()) for name, value in self._service.who().items()]
+                message["headers"] = [*message["headers"], *who, *own]
                 if self._service.drain.active:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
@@ -44,7 +45,6 @@ class Envelope:
             return
         start, trace = time.perf_counter(), _trace_of(scope)
         own = [
-            *self._headers,
             (b"x-request-id", trace.request_id.encode()),
             (b"traceresponse", trace.traceparent.encode()),
         ]

@@ -59,6 +59,11 @@ class Service:
     regions: Regions | None = None
     identity: dict[str, str] = field(default_factory=dict)
 
+    def who(self) -> dict[str, str]:
+        """Return who answers now: a route in the kernel says on which track this replica serves."""
+        track = self.drain.track
+        return {**self.identity, "x-mlops-track": track} if track else self.identity
+
     def metadata(self) -> dict[str, Any]:
         """Return the protocol's server metadata."""
         extensions = ["binary_tensor_data"] + (["system_shared_memory"] if self.regions is not None else [])

@@ -92,7 +92,10 @@ struct {
 	__type(value, struct replica);
 } replicas SEC(".maps");
 
-/* One word a replica, which maps it for reading: not 0 sends its clients away with their next answer. */
+/*
+ * One word a replica, which maps it for reading. Lowest byte: not 0 sends its clients away with their next answer;
+ * next byte: its track, 1 stable, 2 canary.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, DRAIN_WORDS);

@@ -47,7 +47,7 @@ static long send_away_from(u64 n, u32 *guilty)
 	at = one->word;
 	word = bpf_map_lookup_elem(&drains, &at);
 	if (word)
-		*word = 1;
+		*word |= 1;
 	return 0;
 }
 

@@ -67,6 +67,7 @@ def apply(pinned: Pinned, state: RouteState, listeners: Mapping[str, int]) -> No
         if was_canary != state.canary.version:
             _begin(pinned, _slot(pinned, state, state.canary.version))
     _leave(pinned, state)
+    _tell(pinned, state)
     control.generation = state.generation
 
 
@@ -159,9 +160,7 @@ def _enter(pinned: Pinned, track: Track, listeners: Mapping[str, int]) -> None:
     assert slot is not None
     for endpoint in track.endpoints:
         index = _position(pinned, track.version, endpoint)
-        if index is not None:
-            pinned.drains[pinned.replicas[index].word] = 0
-        elif endpoint.id in listeners:
+        if index is None and endpoint.id in listeners:
             _enter_one(pinned, slot, endpoint, listeners[endpoint.id])
 
 
@@ -208,8 +207,18 @@ def _leave(pinned: Pinned, state: RouteState) -> None:
         one = pinned.replicas[index]
         if one.pid and index not in wanted:
             if one.word not in kept:  # else another process is this replica now
-                pinned.drains[one.word] = 1
+                pinned.drains[one.word] |= layout.LEAVE
             _forget(pinned, index)
+
+
+def _tell(pinned: Pinned, state: RouteState) -> None:
+    """Tell the replicas of both tracks where they serve; a canary the kernel rolled back keeps its word."""
+    told = [(state.stable, layout.STABLE_WORD)]
+    if pinned.control.state == layout.ACTIVE:
+        told.append((state.canary, layout.CANARY_WORD))
+    for track, word in told:
+        for endpoint in track.endpoints if track else ():
+            pinned.drains[layout.drain_word(endpoint.id)] = word
 
 
 def _forget(pinned: Pinned, index: int) -> None:

@@ -14,6 +14,9 @@ IDLE, ACTIVE, ROLLED_BACK = 0, 1, 2
 REASONS = ("", "errors", "latency", "jitter", "memory", "syscall", "crash", "hang")
 METRICS = ("errors", "latency", "jitter")
 
+LEAVE = 1
+STABLE_WORD, CANARY_WORD = 1 << 8, 2 << 8
+
 _COMMAND_BYTES = 16
 
 

@@ -155,7 +155,7 @@ class _Handlers:
         asked = dict(context.invocation_metadata())
         trace = TraceContext.of(_text(asked, "traceparent"), _text(asked, "x-request-id"))
         identity = {
-            **self._service.identity,
+            **self._service.who(),
             "x-request-id": trace.request_id,
             "traceresponse": trace.traceparent,
         }
