@@ -69,6 +69,9 @@ struct replica {
 	u64 requests;
 	u64 errors;
 	u64 waited_ns; /* for a processor, all its threads */
+	u64 queued_since_ns; /* it waits for one now; 0: no */
+	u64 unread_waited_ns; /* waited_ns at unread_since_ns and at progress_ns */
+	u64 progress_waited_ns;
 	u64 memory_pages;
 	u64 memory_base;
 	u32 word; /* its place in `drains` */

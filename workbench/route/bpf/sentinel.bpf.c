@@ -124,6 +124,18 @@ static __always_inline void count_latency(u32 slot, u64 ns)
 		__sync_fetch_and_add(count, 1);
 }
 
+static __always_inline void set_unread_since(struct replica *one, u64 now)
+{
+	one->unread_waited_ns = one->waited_ns;
+	one->unread_since_ns = now;
+}
+
+static __always_inline void set_progress(struct replica *one, u64 now)
+{
+	one->progress_waited_ns = one->waited_ns;
+	one->progress_ns = now;
+}
+
 static __always_inline struct exchange *exchange_of(const struct sock *sk)
 {
 	return bpf_sk_storage_get(&exchanges, (void *)sk, NULL, 0);
@@ -205,9 +217,9 @@ int BPF_PROG(on_ready, struct sock *sk)
 	x->read_ns = 0;
 	x->ready_ns = now;
 	if (!__sync_fetch_and_add(&one->unread, 1))
-		one->unread_since_ns = now;
+		set_unread_since(one, now);
 	if (!__sync_fetch_and_add(&one->in_flight, 1))
-		one->progress_ns = now;
+		set_progress(one, now);
 	return 0;
 }
 
@@ -228,7 +240,7 @@ int BPF_PROG(on_read, struct sock *sk, int size)
 		return 0;
 	if (!x->read_ns) {
 		__sync_fetch_and_add(&one->unread, -1);
-		one->unread_since_ns = bpf_ktime_get_ns();
+		set_unread_since(one, bpf_ktime_get_ns());
 	}
 	x->waited_ns = one->waited_ns;
 	x->read_ns = bpf_ktime_get_ns(); /* the last one counts: a slow client is not the replica's fault */
@@ -268,7 +280,7 @@ int BPF_PROG(on_answer, struct sock *sk, int size)
 	__sync_fetch_and_add(&one->requests, 1);
 	if (error)
 		__sync_fetch_and_add(&one->errors, 1);
-	one->progress_ns = now;
+	set_progress(one, now);
 	count_latency(index / PER_TRACK, service);
 	if (!is_judged(c, index))
 		return 0;
@@ -280,13 +292,18 @@ int BPF_PROG(on_answer, struct sock *sk, int size)
 
 static __always_inline void woken(struct task_struct *task)
 {
-	u32 tgid = task->tgid, thread = task->pid;
+	u32 tgid = task->tgid, thread = task->pid, *index;
+	struct replica *one;
 	u64 now;
 
-	if (!bpf_map_lookup_elem(&processes, &tgid))
+	index = bpf_map_lookup_elem(&processes, &tgid);
+	if (!index)
 		return;
 	now = bpf_ktime_get_ns();
 	bpf_map_update_elem(&waiting, &thread, &now, BPF_ANY);
+	one = replica_at(*index);
+	if (one && !one->queued_since_ns)
+		one->queued_since_ns = now;
 }
 
 SEC("tp_btf/sched_wakeup")
@@ -309,13 +326,15 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *before, struct task_st
 	index = bpf_map_lookup_elem(&processes, &tgid);
 	if (!index)
 		return 0;
+	one = replica_at(*index);
+	if (one)
+		one->queued_since_ns = 0;
 	since = bpf_map_lookup_elem(&waiting, &thread);
 	if (!since || !*since)
 		return 0;
 	now = bpf_ktime_get_ns();
 	waited = now - *since;
 	*since = 0;
-	one = replica_at(*index);
 	if (one)
 		__sync_fetch_and_add(&one->waited_ns, waited);
 	c = the_control();
@@ -417,19 +436,22 @@ int BPF_PROG(on_exit, struct task_struct *task)
 /*
  * A process that hangs reaches no tracepoint. It hangs when a request has waited for a first read longer than the
  * budget, or when two or more have been read and none was answered for as long. One alone may be a client that
- * stopped in the middle of its request.
+ * stopped in the middle of its request. Time in which the process waits for a processor is the machine's, not its own.
  */
 static long look(u64 n, u32 *first)
 {
-	u64 unread, silent, now = bpf_ktime_get_ns();
+	u64 unread, silent, queued, now = bpf_ktime_get_ns();
 	struct control *c = the_control();
 	struct replica *one = replica_at(*first + n);
 	u32 index = *first + n;
 
 	if (!c || !one || !one->pid)
 		return 0;
-	unread = one->unread ? now - one->unread_since_ns : 0;
-	silent = one->in_flight > 1 ? now - one->progress_ns : 0;
+	queued = one->queued_since_ns;
+	queued = queued && queued < now ? now - queued : 0;
+	queued += one->waited_ns;
+	unread = one->unread ? now - one->unread_since_ns - (queued - one->unread_waited_ns) : 0;
+	silent = one->in_flight > 1 ? now - one->progress_ns - (queued - one->progress_waited_ns) : 0;
 	if ((s64)unread > (s64)c->hang_ns)
 		flip(c, HANG, now, index, unread, 0, c->hang_ns);
 	else if ((s64)silent > (s64)c->hang_ns)

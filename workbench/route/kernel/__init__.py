@@ -10,7 +10,7 @@ Everything is pinned before the first connection, so the split and the roll-back
 
 * `layout`     the maps as structures, field for field those of ``bpf/control.h``
 * `pinned`     one deployment's programs and maps: load, pin, find again, remove
-* `apply`      write a route's state into the maps; read the kernel's verdict back
+* `apply`      write a route's state into the maps; `places` in them; `reading` what they say
 * `listeners`  a replica's listening socket, taken from its process
 * `router`     the small privileged process (``python -m workbench.route.kernel.router``); `client` asks it
 * `route`      the :class:`~workbench.route.base.Route` made of these

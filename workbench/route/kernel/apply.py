@@ -1,4 +1,4 @@
-"""Write a route's state into the maps, in an order that is sound at every moment; read the verdict back.
+"""Write a route's state into the maps, in an order that is sound at every moment.
 
 New listeners are entered before a track gets traffic, a track loses its traffic before its listeners go, and a
 canary that the kernel has rolled back stays so whatever weight a late writer asks for.
@@ -7,22 +7,17 @@ canary that the kernel has rolled back stays so whatever weight a late writer as
 from __future__ import annotations
 
 import ctypes as c
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..meters import Histogram, TrackStats
-from ..policy import Budget, Verdict
+from ..policy import Budget
 from ..state import Endpoint, RouteState, Track
 from . import layout
-from .pinned import Pinned, key_bytes, reason_name, set_number
+from .pinned import Pinned, key_bytes, set_number
+from .places import find_slot, position, positions, version_at
+from .reading import learnt_latency_ns
 from .syscalls import bits_of
 
-LEARNT_FACTOR = 4.0
-"""A canary without a latency budget may take this many times the stable track's 99th percentile."""
-
-LEARNT_SAMPLES = 100
-_LEAST_LATENCY_NS = 1_000_000
 _LEAST_HANG_NS = 1_000_000_000
 _MEMORY_BYTES = 256 << 20
 _PAGE = 4096
@@ -35,7 +30,7 @@ def missing(pinned: Pinned, state: RouteState) -> list[Endpoint]:
         for track in (state.stable, state.canary)
         if track is not None
         for one in track.endpoints
-        if _position(pinned, track.version, one) is None
+        if position(pinned, track.version, one) is None
     ]
 
 
@@ -55,7 +50,7 @@ def apply(pinned: Pinned, state: RouteState, listeners: Mapping[str, int]) -> No
     for track in (state.stable, state.canary):
         if track is not None:
             _enter(pinned, track, listeners)
-    was_canary = _version(control, control.canary) if control.state != layout.IDLE else 0
+    was_canary = version_at(control, control.canary) if control.state != layout.IDLE else 0
     if state.stable is not None:
         control.stable = _slot(pinned, state, state.stable.version)
     if state.canary is None:
@@ -71,83 +66,19 @@ def apply(pinned: Pinned, state: RouteState, listeners: Mapping[str, int]) -> No
     control.generation = state.generation
 
 
-def verdict(pinned: Pinned) -> tuple[int, Verdict] | None:
-    """Return the version that the kernel rolled back, and why; ``None`` while it has not."""
-    control = pinned.control
-    if control.state != layout.ROLLED_BACK:
-        return None
-    audit = control.audit
-    ended = time.monotonic_ns() - audit.flip_ns
-    return _version(control, control.canary), Verdict(
-        reason_name(audit.reason),
-        audit.observed,
-        audit.stable,
-        audit.budget,
-        breach_ns=audit.breach_ns,
-        flip_ns=audit.flip_ns,
-        decided_ns=time.time_ns() - ended,
-        pid=audit.pid,
-        command=audit.command.decode(errors="replace"),
-    )
-
-
-def track_stats(pinned: Pinned, version: int) -> TrackStats:
-    """Return the counters of one version's replicas since it was entered."""
-    slot = _find_slot(pinned, version)
-    if slot is None:
-        return TrackStats()
-    ones = [pinned.replicas[i] for i in _positions(slot)]
-    histogram = _histogram(pinned, slot)
-    return TrackStats(
-        sum(r.requests for r in ones),
-        sum(r.errors for r in ones),
-        0,
-        histogram.percentile_ms(0.5),
-        histogram.percentile_ms(0.99),
-        sum(r.waited_ns for r in ones) / 1e6,
-    )
-
-
-def in_flight(pinned: Pinned, state: RouteState) -> dict[str, int]:
-    """Return the unanswered requests by address, without zeros."""
-    found = {}
-    for track in (state.stable, state.canary, state.draining):
-        for one in track.endpoints if track else ():
-            index = _position(pinned, track.version, one) if track else None
-            if index is not None and pinned.replicas[index].in_flight:
-                found[one.address] = pinned.replicas[index].in_flight
-    return found
-
-
-def is_quiet(pinned: Pinned, word: int, quiet_s: float) -> bool:
-    """Whether a replica answers nobody, and nobody has asked through an open connection for `quiet_s`."""
-    now = time.monotonic_ns()
-    ones = [pinned.replicas[i] for i in range(layout.REPLICAS) if pinned.replicas[i].word == word]
-    return all(
-        one.in_flight == 0 and (one.connections == 0 or (now - one.progress_ns) / 1e9 > quiet_s)
-        for one in ones
-        if one.pid
-    )
-
-
-def _find_slot(pinned: Pinned, version: int) -> int | None:
-    versions = list(pinned.control.versions)
-    return versions.index(version) if version in versions else None
-
-
 def _slot(pinned: Pinned, state: RouteState, version: int) -> int:
     """Return a version's track slot, a fresh one if it has none."""
-    found = _find_slot(pinned, version)
+    found = find_slot(pinned, version)
     if found is not None:
         return found
     control = pinned.control
     tracks = (state.stable, state.canary, state.draining)
-    kept = {track.version for track in tracks if track} | {_version(control, control.stable)}
+    kept = {track.version for track in tracks if track} | {version_at(control, control.stable)}
     if control.state == layout.ACTIVE:
-        kept.add(_version(control, control.canary))
+        kept.add(version_at(control, control.canary))
     slot = next(n for n, one in enumerate(control.versions) if one == 0 or one not in kept)
     control.counts[slot] = 0
-    for index in _positions(slot):
+    for index in positions(slot):
         _forget(pinned, index)
         c.memset(c.addressof(pinned.replicas[index]), 0, c.sizeof(layout.Replica))
     c.memset(c.addressof(pinned.latencies[slot]), 0, c.sizeof(pinned.latencies[slot]))
@@ -156,16 +87,16 @@ def _slot(pinned: Pinned, state: RouteState, version: int) -> int:
 
 
 def _enter(pinned: Pinned, track: Track, listeners: Mapping[str, int]) -> None:
-    slot = _find_slot(pinned, track.version)
+    slot = find_slot(pinned, track.version)
     assert slot is not None
     for endpoint in track.endpoints:
-        index = _position(pinned, track.version, endpoint)
+        index = position(pinned, track.version, endpoint)
         if index is None and endpoint.id in listeners:
             _enter_one(pinned, slot, endpoint, listeners[endpoint.id])
 
 
 def _enter_one(pinned: Pinned, slot: int, endpoint: Endpoint, listener: int) -> None:
-    index = next(i for i in _positions(slot) if _is_free(pinned.replicas[i]))
+    index = next(i for i in positions(slot) if _is_free(pinned.replicas[i]))
     one = pinned.replicas[index]
     c.memset(c.addressof(one), 0, c.sizeof(layout.Replica))
     one.word, one.pid = layout.drain_word(endpoint.id), endpoint.pid
@@ -179,12 +110,12 @@ def _enter_one(pinned: Pinned, slot: int, endpoint: Endpoint, listener: int) -> 
 
 def held(pinned: Pinned, state: RouteState) -> set[int]:
     """Return the drain words of the replicas whose listeners must stay open: those of tracks with traffic."""
-    slots = {_find_slot(pinned, track.version) for track in (state.stable, state.canary) if track}
+    slots = {find_slot(pinned, track.version) for track in (state.stable, state.canary) if track}
     return {
         pinned.replicas[index].word
         for slot in slots
         if slot is not None
-        for index in _positions(slot)
+        for index in positions(slot)
         if pinned.replicas[index].pid
     }
 
@@ -195,13 +126,13 @@ def _leave(pinned: Pinned, state: RouteState) -> None:
     A stable track whose last process died keeps its listeners: clients wait there for the next process.
     """
     wanted = {
-        _position(pinned, track.version, one)
+        position(pinned, track.version, one)
         for track in (state.stable, state.canary)
         if track is not None
         for one in track.endpoints
     }
     if state.stable is not None and not state.stable.endpoints:
-        wanted |= set(_positions(pinned.control.stable))
+        wanted |= set(positions(pinned.control.stable))
     kept = {pinned.replicas[index].word for index in wanted if index is not None}
     for index in range(layout.REPLICAS):
         one = pinned.replicas[index]
@@ -235,7 +166,7 @@ def _begin(pinned: Pinned, slot: int) -> None:
     c.memset(c.addressof(control.windows), 0, c.sizeof(control.windows))
     c.memset(c.addressof(control.audit), 0, c.sizeof(control.audit))
     control.late = 0
-    for index in _positions(slot):
+    for index in positions(slot):
         pinned.replicas[index].memory_base = 0
     control.state = layout.ACTIVE
 
@@ -252,46 +183,6 @@ def _set_budget(pinned: Pinned, budget: Budget) -> None:
     control.memory_pages = memory // _PAGE
     for number, word in enumerate(bits_of(budget.syscalls)):
         control.syscalls[number] = word
-
-
-def learnt_latency_ns(pinned: Pinned) -> int:
-    """Return the latency a canary may take, learnt from the stable track; 0 before it has served enough."""
-    slot = pinned.control.stable
-    if slot >= layout.TRACKS:
-        return 0
-    histogram = _histogram(pinned, slot)
-    p99_ms = histogram.percentile_ms(0.99)
-    if p99_ms is None or sum(histogram.counts) < LEARNT_SAMPLES:
-        return 0
-    return max(int(p99_ms * 1e6 * LEARNT_FACTOR), _LEAST_LATENCY_NS)
-
-
-def _histogram(pinned: Pinned, slot: int) -> Histogram:
-    histogram = Histogram()
-    histogram.counts = list(pinned.latencies[slot])
-    return histogram
-
-
-def _version(control: layout.Control, slot: int) -> int:
-    return int(control.versions[slot]) if slot < layout.TRACKS else 0
-
-
-def _positions(slot: int) -> range:
-    return range(slot * layout.PER_TRACK, (slot + 1) * layout.PER_TRACK)
-
-
-def _position(pinned: Pinned, version: int, endpoint: Endpoint) -> int | None:
-    slot = _find_slot(pinned, version)
-    word = layout.drain_word(endpoint.id)
-    for index in _positions(slot) if slot is not None else ():
-        one = pinned.replicas[index]
-        if one.pid == endpoint.pid and one.word == word and _has_listener(pinned, index):
-            return index
-    return None
-
-
-def _has_listener(pinned: Pinned, index: int) -> bool:
-    return pinned.listeners.get(key_bytes(index)) is not None
 
 
 def _is_free(one: layout.Replica) -> bool:

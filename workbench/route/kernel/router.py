@@ -32,7 +32,7 @@ from ...bpf.libbpf import Library, open_pinned
 from ...errors import BadRequest, NoPrivilege, ServeError, WorkbenchError
 from ..state import RouteState
 from . import apply as kernel
-from . import pinned
+from . import pinned, reading
 from .layout import drain_word
 from .reserve import Reservation
 
@@ -101,7 +101,7 @@ class Router:
             return self._prepare(folder, ask["id"])
         route = self._pinned(folder)
         if ask["do"] == "quiet":
-            return {"quiet": all(kernel.is_quiet(route, int(w), _QUIET_S) for w in ask["words"])}, []
+            return {"quiet": all(reading.is_quiet(route, int(w), _QUIET_S) for w in ask["words"])}, []
         state = codec.from_json(ask["state"])
         if not isinstance(state, RouteState):
             raise BadRequest("no route state", where="router")
@@ -113,13 +113,13 @@ class Router:
 
     def _reading(self, route: pinned.Pinned, state: RouteState) -> dict[str, Any]:
         tracks = {name: track for name in ("stable", "canary") if (track := state.track(name))}
-        verdict = kernel.verdict(route)
+        verdict = reading.verdict(route)
         return {
             "missing": [one.id for one in kernel.missing(route, state)],
             "verdict": codec.to_json(verdict[1]) if verdict else None,
             "version": verdict[0] if verdict else 0,
-            "tracks": {n: codec.to_json(kernel.track_stats(route, t.version)) for n, t in tracks.items()},
-            "in_flight": kernel.in_flight(route, state),
+            "tracks": {n: codec.to_json(reading.track_stats(route, t.version)) for n, t in tracks.items()},
+            "in_flight": reading.in_flight(route, state),
             "late": route.control.late,
             "latency_ns": route.control.latency_ns,
             "generation": route.control.generation,

@@ -1,0 +1,39 @@
+"""Where versions and replicas lie in the maps."""
+
+from __future__ import annotations
+
+from ..state import Endpoint
+from . import layout
+from .pinned import Pinned, key_bytes
+
+
+def find_slot(pinned: Pinned, version: int) -> int | None:
+    """Return the track slot that holds a version."""
+    versions = list(pinned.control.versions)
+    return versions.index(version) if version in versions else None
+
+
+def version_at(control: layout.Control, slot: int) -> int:
+    """Return the version in a track slot; 0 for none."""
+    return int(control.versions[slot]) if slot < layout.TRACKS else 0
+
+
+def positions(slot: int) -> range:
+    """Return the places of a track slot's replicas."""
+    return range(slot * layout.PER_TRACK, (slot + 1) * layout.PER_TRACK)
+
+
+def position(pinned: Pinned, version: int, endpoint: Endpoint) -> int | None:
+    """Return the place of a replica whose listener the kernel has."""
+    slot = find_slot(pinned, version)
+    word = layout.drain_word(endpoint.id)
+    for index in positions(slot) if slot is not None else ():
+        one = pinned.replicas[index]
+        if one.pid == endpoint.pid and one.word == word and has_listener(pinned, index):
+            return index
+    return None
+
+
+def has_listener(pinned: Pinned, index: int) -> bool:
+    """Whether a listener is entered at a place."""
+    return pinned.listeners.get(key_bytes(index)) is not None

@@ -1,0 +1,95 @@
+"""What the maps say: the verdict, the counters, what was learnt from the stable track."""
+
+from __future__ import annotations
+
+import time
+
+from ..meters import Histogram, TrackStats
+from ..policy import Verdict
+from ..state import RouteState
+from . import layout
+from .pinned import Pinned, reason_name
+from .places import find_slot, position, positions, version_at
+
+LEARNT_FACTOR = 4.0
+"""A canary without a latency budget may take this many times the stable track's 99th percentile."""
+
+LEARNT_SAMPLES = 100
+_LEAST_LATENCY_NS = 1_000_000
+
+
+def verdict(pinned: Pinned) -> tuple[int, Verdict] | None:
+    """Return the version that the kernel rolled back, and why; ``None`` while it has not."""
+    control = pinned.control
+    if control.state != layout.ROLLED_BACK:
+        return None
+    audit = control.audit
+    ended = time.monotonic_ns() - audit.flip_ns
+    return version_at(control, control.canary), Verdict(
+        reason_name(audit.reason),
+        audit.observed,
+        audit.stable,
+        audit.budget,
+        breach_ns=audit.breach_ns,
+        flip_ns=audit.flip_ns,
+        decided_ns=time.time_ns() - ended,
+        pid=audit.pid,
+        command=audit.command.decode(errors="replace"),
+    )
+
+
+def track_stats(pinned: Pinned, version: int) -> TrackStats:
+    """Return the counters of one version's replicas since it was entered."""
+    slot = find_slot(pinned, version)
+    if slot is None:
+        return TrackStats()
+    ones = [pinned.replicas[i] for i in positions(slot)]
+    histogram = _histogram(pinned, slot)
+    return TrackStats(
+        sum(r.requests for r in ones),
+        sum(r.errors for r in ones),
+        0,
+        histogram.percentile_ms(0.5),
+        histogram.percentile_ms(0.99),
+        sum(r.waited_ns for r in ones) / 1e6,
+    )
+
+
+def in_flight(pinned: Pinned, state: RouteState) -> dict[str, int]:
+    """Return the unanswered requests by address, without zeros."""
+    found = {}
+    for track in (state.stable, state.canary, state.draining):
+        for one in track.endpoints if track else ():
+            index = position(pinned, track.version, one) if track else None
+            if index is not None and pinned.replicas[index].in_flight:
+                found[one.address] = pinned.replicas[index].in_flight
+    return found
+
+
+def is_quiet(pinned: Pinned, word: int, quiet_s: float) -> bool:
+    """Whether a replica answers nobody, and nobody has asked through an open connection for `quiet_s`."""
+    now = time.monotonic_ns()
+    ones = [pinned.replicas[i] for i in range(layout.REPLICAS) if pinned.replicas[i].word == word]
+    return all(
+        one.in_flight == 0 and (one.connections == 0 or (now - one.progress_ns) / 1e9 > quiet_s)
+        for one in ones
+        if one.pid
+    )
+
+
+def learnt_latency_ns(pinned: Pinned) -> int:
+    """Return the latency a canary may take, learnt from the stable track; 0 before it has served enough."""
+    slot = pinned.control.stable
+    if slot >= layout.TRACKS:
+        return 0
+    histogram = _histogram(pinned, slot)
+    p99_ms = histogram.percentile_ms(0.99)
+    if p99_ms is None or sum(histogram.counts) < LEARNT_SAMPLES:
+        return 0
+    return max(int(p99_ms * 1e6 * LEARNT_FACTOR), _LEAST_LATENCY_NS)
+
+
+def _histogram(pinned: Pinned, slot: int) -> Histogram:
+    histogram = Histogram()
+    histogram.counts = list(pinned.latencies[slot])
+    return histogram
