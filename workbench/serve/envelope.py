@@ -48,11 +48,10 @@ class Envelope:
             (b"x-request-id", trace.request_id.encode()),
             (b"traceresponse", trace.traceparent.encode()),
         ]
-        self._service.metrics.in_flight += 1
+        self._service.metrics.begin()
         try:
             await self._app(scope, receive, stamped)
         finally:
-            self._service.metrics.in_flight -= 1
             self._service.finished(trace, status, start)
 
 

@@ -6,6 +6,7 @@ library: it would cost more memory than the server itself.
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Requests to ``/infer``, as one replica saw them. Written from the event loop only, so without locks.
+    """Inferences, as one replica saw them, over whatever transport they came.
 
     Parameters
     ----------
@@ -35,12 +36,20 @@ class Metrics:
         self._codes: Counter[int] = Counter()
         self._buckets = [0] * (len(BUCKETS_S) + 1)
         self._sum_s = 0.0
+        self._lock = threading.Lock()
 
-    def observe(self, status: int, seconds: float) -> None:
-        """Count one answered request."""
-        self._codes[status] += 1
-        self._buckets[bisect_left(BUCKETS_S, seconds)] += 1
-        self._sum_s += seconds
+    def begin(self) -> None:
+        """Count a request that came."""
+        with self._lock:
+            self.in_flight += 1
+
+    def end(self, status: int, seconds: float) -> None:
+        """Count the same request as answered."""
+        with self._lock:
+            self.in_flight -= 1
+            self._codes[status] += 1
+            self._buckets[bisect_left(BUCKETS_S, seconds)] += 1
+            self._sum_s += seconds
 
     def text(self, pool: Pool, costs: CostCurve | None) -> str:
         """Return every sample in the Prometheus text format."""

@@ -38,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
         "--grpc-port", type=int, help="also answer gRPC; 0: the system chooses (default: no gRPC)"
     )
     line.add_argument(
+        "--local-socket", type=Path, help="also answer clients of this machine (serve.local_client)"
+    )
+    line.add_argument(
         "--shared-memory",
         metavar="PREFIX",
         default="",

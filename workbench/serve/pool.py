@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ServeError
@@ -64,20 +65,24 @@ class Pool:
         ServeError
             With ``fields["status"] == 503`` when the queue is full.
         """
-        if self.pending >= self._limit:
-            raise ServeError(
-                f"{self.pending} requests are being answered or waiting already",
-                fix=f"try again in {RETRY_AFTER_S} s, or serve more replicas",
-                status=503,
-                retry_after_s=RETRY_AFTER_S,
-            )
+        return await asyncio.wrap_future(self.submit(exchange))
+
+    def submit(self, exchange: Exchange) -> Future[Any]:
+        """Put an exchange into the queue, from any thread; the same as :meth:`run` without an event loop."""
         job = Job(exchange)
-        self._pending.add(job)
-        job.future.add_done_callback(lambda _: self._pending.discard(job))
         with self._changed:
+            if self.pending >= self._limit:
+                raise ServeError(
+                    f"{self.pending} requests are being answered or waiting already",
+                    fix=f"try again in {RETRY_AFTER_S} s, or serve more replicas",
+                    status=503,
+                    retry_after_s=RETRY_AFTER_S,
+                )
+            self._pending.add(job)
             self._waiting.append(job)
             self._changed.notify()
-        return await asyncio.wrap_future(job.future)
+        job.future.add_done_callback(lambda _: self._pending.discard(job))
+        return job.future
 
     def _work(self, model: ServedModel) -> None:
         most = model.costs.most_rows if model.costs else 1

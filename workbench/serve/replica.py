@@ -5,14 +5,14 @@
     python -m workbench.serve.replica --model minilm --version 3 --bundle FOLDER --ready-file FILE
         [--host 127.0.0.1] [--port 0] [--track stable|canary] [--state-file FILE] [--threads 1]
         [--loader workbench.compile:load] [--workers 1] [--queue 64] [--max-body-mib 64] [--grace-s 30]
-        [--max-batch 1] [--grpc-port P] [--shared-memory PREFIX]
+        [--max-batch 1] [--grpc-port P] [--local-socket PATH] [--shared-memory PREFIX]
         [--control-group NAME [--memory-bytes N] [--cpus F] [--pids N]]
 
 Contract with whoever starts it:
 
 * the *ready file* appears, whole, once a real inference has succeeded and connections are accepted:
   ``{"pid", "port", "host", "model", "version", "track", "started_ns", "warm_up_ms"}``
-  (``started_ns``: wall clock when the process began), and ``grpc_port`` where it was asked for;
+  (``started_ns``: wall clock when the process began), and ``grpc_port``, ``local_socket`` where asked for;
 * a replica that cannot start writes the error's JSON to ``<ready file>.error``, its text to standard error,
   and exits with 1;
 * ``--listen-fd FD``: serve on the listening socket of the process before, whose clients wait in it;
@@ -141,6 +141,10 @@ def _transports(options: argparse.Namespace, service: Service) -> list[Transport
         from .transports.grpc import GrpcTransport
 
         found.append(GrpcTransport(service, options.host, options.grpc_port, options.grace_s))
+    if options.local_socket is not None:
+        from .transports.local import LocalTransport
+
+        found.append(LocalTransport(service, options.local_socket))
     return found
 
 

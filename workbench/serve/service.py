@@ -103,7 +103,7 @@ class Service:
         those whose caller sampled them (the trace context's flag), so that one trace can be followed.
         """
         seconds = time.perf_counter() - start_s
-        self.metrics.observe(status, seconds)
+        self.metrics.end(status, seconds)
         if status >= 400 or trace.sampled:
             facts = {**trace.facts(), "status": status, "duration_ms": round(seconds * 1e3, 3)}
             _log.log(logging.WARNING if status >= 500 else logging.INFO, "request", extra={"facts": facts})

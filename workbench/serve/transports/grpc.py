@@ -161,7 +161,7 @@ class _Handlers:
         }
         await context.send_initial_metadata(tuple(identity.items()))
         start, status = time.perf_counter(), 500
-        self._service.metrics.in_flight += 1
+        self._service.metrics.begin()
         try:
             message = request_of(data)
             self._service.check_model(message.model_name, message.model_version, "ModelInfer")
@@ -173,7 +173,6 @@ class _Handlers:
             await _refuse(context, error)
             raise
         finally:
-            self._service.metrics.in_flight -= 1
             self._service.finished(trace, status, start)
 
     def _model_ready(self, asked: Any) -> dict[str, Any]:

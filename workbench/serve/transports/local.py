@@ -1,0 +1,174 @@
+"""Requests from this machine without a copy through the network stack: a Unix socket and shared memory.
+
+Each connection has a thread and a memory of its own (:mod:`~workbench.serve.local_wire`). A request is copied out of
+the memory once, so that its values cannot change between the check and the use; then it takes the same queue as all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadRequest, ServeError, WorkbenchError
+from ..local_wire import Answer, Memory, Request, say_hello
+from ..protocol import InferAnswer, InferRequest, Message, OutputWish, decode_request, encode_answer
+from ..service import Service, status_of
+from ..trace_context import TraceContext
+
+MOST_CONNECTIONS = 64
+_CREDENTIALS = struct.Struct("3i")
+_log = logging.getLogger(__package__)
+
+
+@dataclass
+class _LocalExchange:
+    """A message taken from the memory, and the one that answers it."""
+
+    body: bytearray
+    header_size: int
+
+    def decode(self) -> InferRequest:
+        return decode_request(self.body, None if self.header_size < 0 else str(self.header_size))
+
+    def encode(self, answer: InferAnswer, wishes: Sequence[OutputWish]) -> Message:
+        return encode_answer(answer, wishes)
+
+
+class LocalTransport:
+    """Serve one replica on a Unix socket.
+
+    Parameters
+    ----------
+    service
+        What answers.
+    path
+        Of the socket; replaced if a dead one lies there. Only this user and root may connect.
+    """
+
+    def __init__(self, service: Service, path: Path) -> None:
+        self._service, self._path = service, path
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._connections: set[socket.socket] = set()
+        self._busy = 0
+        self._changed = threading.Lock()
+
+    async def start(self) -> dict[str, Any]:
+        """Accept connections; return the socket's path.
+
+        Raises
+        ------
+        ServeError
+            If the path cannot be used, or another replica answers there.
+        """
+        probe = socket.socket(socket.AF_UNIX)
+        with probe, contextlib.suppress(OSError):
+            probe.connect(str(self._path))
+            raise ServeError(
+                "another replica answers there", where=str(self._path), fix="--local-socket PATH"
+            )
+        try:
+            self._path.unlink(missing_ok=True)
+            self._listener.bind(str(self._path))
+            self._path.chmod(0o600)
+            self._listener.listen(MOST_CONNECTIONS)
+        except OSError as error:
+            raise ServeError(
+                f"cannot serve there: {error}", where=str(self._path), fix="a short path"
+            ) from error
+        threading.Thread(target=self._accept, name="local", daemon=True).start()
+        return {"local_socket": str(self._path)}
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept no more, wait for the requests in flight, then end every connection."""
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
+        self._listener.close()
+        until = time.monotonic() + grace_s
+        while self._busy and time.monotonic() < until:
+            await asyncio.sleep(0.005)
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            if not _allowed(connection) or len(self._connections) >= MOST_CONNECTIONS:
+                connection.close()
+                continue
+            self._connections.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), name="local", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        memory = Memory.make(self._service.max_body_bytes)
+        try:
+            say_hello(connection, memory)
+            while (request := Request.receive(connection)) is not None:
+                with self._changed:
+                    self._busy += 1
+                try:
+                    connection.sendall(self._answer(request, memory).pack())
+                finally:
+                    with self._changed:
+                        self._busy -= 1
+        except OSError:
+            pass  # the client is gone, and its request with it
+        finally:
+            self._connections.discard(connection)
+            connection.close()
+            memory.close()
+
+    def _answer(self, request: Request, memory: Memory) -> Answer:
+        start, trace, status = time.perf_counter(), TraceContext.of("", ""), 500
+        self._service.metrics.begin()
+        try:
+            message = self._infer(request, memory)
+            status = 200
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever it is, the client is told
+            status = status_of(error)
+            known = isinstance(error, WorkbenchError)
+            if status >= 500 and status != 503:
+                _log.error("a request failed", exc_info=error)
+            text = str(error) if known else f"the server failed: {type(error).__name__}"
+            message = Message(json.dumps({"error": text}).encode()[: memory.capacity])
+        finally:
+            self._service.finished(trace, status, start)
+        memory.answer[: len(message.body)] = message.body
+        header_size = -1 if message.header_size is None else message.header_size
+        return Answer(status, self._service.drain.active, len(message.body), header_size)
+
+    def _infer(self, request: Request, memory: Memory) -> Message:
+        if request.size > memory.capacity:
+            raise BadRequest(
+                f"a request of {request.size} bytes", fix=f"at most {memory.capacity}", status=413
+            )
+        body = bytearray(memory.request[: request.size])
+        future = self._service.pool.submit(_LocalExchange(body, request.header_size))
+        message: Message = future.result()
+        if len(message.body) > memory.capacity:
+            raise ServeError(
+                f"an answer of {len(message.body)} bytes", fix=f"at most {memory.capacity} (--max-body-mib)"
+            )
+        return message
+
+
+def _allowed(connection: socket.socket) -> bool:
+    """Return whether the process at the other end is this user's or root's."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return _CREDENTIALS.unpack(data)[1] in (os.geteuid(), 0)
