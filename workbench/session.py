@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import BadTensor
@@ -142,13 +143,19 @@ def check_feeds(signature: Signature, feeds: Mapping[str, Array], *, where: str)
 
 def _check_one(spec: TensorSpec, array: Array, sizes: dict[str, int], *, where: str) -> None:
     shape = "[" + ", ".join(map(str, spec.shape)) + "]"
-    if str(array.dtype) != spec.dtype:
+    if dtype_name(array.dtype) != spec.dtype:
         raise BadTensor(f"dtype is {array.dtype}, expected {spec.dtype}", where=where)
     if array.ndim != len(spec.shape):
         raise BadTensor(f"shape is {list(array.shape)}, expected {shape}", where=where)
     for size, want in zip(array.shape, spec.shape, strict=True):
         if (want if isinstance(want, int) else sizes.setdefault(want, size)) != size:
             raise BadTensor(f"shape is {list(array.shape)}, expected {shape}", where=where)
+
+
+@lru_cache(256)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return numpy's name of a dtype; finding it takes numpy several microseconds each time."""
+    return str(dtype)
 
 
 def describe(signature: Signature) -> str:

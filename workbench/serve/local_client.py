@@ -10,7 +10,7 @@ from typing import Self
 
 from ..errors import BadRequest, ServeError
 from .local_wire import Answer, Request, hear_hello
-from .protocol import InferAnswer, InferRequest, OutputWish, decode_answer, encode_request
+from .protocol import InferAnswer, InferRequest, OutputWish, decode_answer, request_parts
 from .tensors import Array
 
 
@@ -67,11 +67,11 @@ class LocalClient:
             If the replica fails, is busy (``fields["status"]``) or is gone.
         """
         wishes = tuple(OutputWish(name, True) for name in outputs)
-        message = encode_request(InferRequest(inputs, wishes, binary=True, id=request_id))
-        size = len(message.body)
+        message = request_parts(InferRequest(inputs, wishes, binary=True, id=request_id))
+        size = message.size
         if size > self._memory.capacity:
             raise BadRequest(f"a request of {size} bytes", fix=f"at most {self._memory.capacity}", status=413)
-        self._memory.request[:size] = message.body
+        message.write_to(self._memory.request)
         answer = self._ask(Request(size, -1 if message.header_size is None else message.header_size))
         self.closing = answer.closing
         body = bytearray(self._memory.answer[: answer.size])

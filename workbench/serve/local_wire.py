@@ -86,6 +86,7 @@ class Memory:
         self._map = mmap.mmap(handle, 2 * capacity)
         whole = memoryview(self._map)
         self.request, self.answer = whole[:capacity], whole[capacity:]
+        self._copy = bytearray()
 
     @classmethod
     def make(cls, capacity: int) -> Self:
@@ -96,6 +97,17 @@ class Memory:
         os.ftruncate(handle, 2 * capacity)
         fcntl.fcntl(handle, _F_ADD_SEALS, _SEALS)
         return cls(handle, capacity)
+
+    def take(self, size: int) -> memoryview:
+        """Return a private copy of the request, good until the next one is taken.
+
+        The buffer is kept: fresh pages for every request would cost more than the copy.
+        """
+        if len(self._copy) < size:
+            self._copy = bytearray(size)
+        copy = memoryview(self._copy)[:size]
+        copy[:] = self.request[:size]
+        return copy
 
     def close(self) -> None:
         """Let go of the memory, unless an array still lies in it: then it goes with that."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadRequest, ServeError, WorkbenchError
-from ..session import Session, check_feeds
+from ..session import Session, check_feeds, dtype_name
 from ..types import TensorSpec
 from .batching import CostCurve
 from .exchange import Job
@@ -110,7 +110,7 @@ class ServedModel:
             raise ServeError(f"the model failed: {type(error).__name__}: {error}", where=self.name) from error
         for spec in self.session.signature.outputs:
             given = outputs.get(spec.name)
-            if given is None or str(given.dtype) != spec.dtype or given.ndim != len(spec.shape):
+            if given is None or dtype_name(given.dtype) != spec.dtype or given.ndim != len(spec.shape):
                 raise ServeError(
                     f"the model gave {_show(given)}",
                     where=f"{self.name}, output {spec.name!r}",

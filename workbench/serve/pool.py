@@ -38,11 +38,14 @@ class Pool:
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
         self._pending: set[Job] = set()
+        self._running = 0
+        self._model: ServedModel | None = None
         self.batches: dict[int, int] = {}
         """How many runs there were, by the number of requests they answered."""
 
     def start(self, model: ServedModel) -> None:
         """Start the threads that ask `model`; they end with the process."""
+        self._model = model
         for at in range(self._workers):
             # Not waited for at exit: an inference that never ends cannot be stopped.
             threading.Thread(target=self._work, args=(model,), name=f"infer-{at}", daemon=True).start()
@@ -71,32 +74,67 @@ class Pool:
         """Put an exchange into the queue, from any thread; the same as :meth:`run` without an event loop."""
         job = Job(exchange)
         with self._changed:
-            if self.pending >= self._limit:
-                raise ServeError(
-                    f"{self.pending} requests are being answered or waiting already",
-                    fix=f"try again in {RETRY_AFTER_S} s, or serve more replicas",
-                    status=503,
-                    retry_after_s=RETRY_AFTER_S,
-                )
-            self._pending.add(job)
+            self._admit(job)
             self._waiting.append(job)
             self._changed.notify()
-        job.future.add_done_callback(lambda _: self._pending.discard(job))
         return job.future
+
+    def run_here(self, exchange: Exchange) -> Any:
+        """Return the answer to one exchange, on the caller's own thread if a worker's place is free.
+
+        Two changes of thread are most of what a small request costs. Nobody is overtaken: it is done so only when
+        nothing waits.
+        """
+        job = Job(exchange)
+        with self._changed:
+            self._admit(job)
+            model = None if self._waiting or self._running >= self._workers else self._model
+            if model is None:
+                self._waiting.append(job)
+                self._changed.notify()
+            else:
+                self._running += 1
+        if model is not None:
+            try:
+                if self._is_good(job, model):
+                    self._answer([job], model)
+            finally:
+                self._leave()
+        return job.future.result()
+
+    def _admit(self, job: Job) -> None:
+        if self.pending >= self._limit:
+            raise ServeError(
+                f"{self.pending} requests are being answered or waiting already",
+                fix=f"try again in {RETRY_AFTER_S} s, or serve more replicas",
+                status=503,
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._pending.add(job)
+        job.future.add_done_callback(lambda _: self._pending.discard(job))
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._running -= 1
+            if self._waiting:  # waking a thread for nothing costs more than a small model
+                self._changed.notify()
 
     def _work(self, model: ServedModel) -> None:
         most = model.costs.most_rows if model.costs else 1
         while True:
-            jobs = [job for job in self._take(most) if self._is_good(job, model)]
-            if not jobs:
-                continue
-            batch = model.together(jobs)
-            self._give_back([job for job in jobs if job not in batch])
-            self._answer(batch, model)
+            taken = self._take(most)
+            try:
+                jobs = [job for job in taken if self._is_good(job, model)]
+                batch = model.together(jobs) if jobs else []
+                self._give_back([job for job in jobs if job not in batch])
+                self._answer(batch, model)
+            finally:
+                self._leave()
 
     def _take(self, most: int) -> list[Job]:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting)
+            self._changed.wait_for(lambda: self._waiting and self._running < self._workers)
+            self._running += 1
             return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
     def _give_back(self, jobs: list[Job]) -> None:

@@ -22,74 +22,37 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BadRequest
+from ..session import dtype_name
 from .fields import flag, objects, parameters, parse_json, size, tensor_name, text
+from .messages import HEADER_SIZE, InferAnswer, InferRequest, Message, OutputWish, Parts
 from .shared_memory import Regions, Slice
 from .tensors import Array, check_shape, datatype_of, dtype_of, from_bytes, from_json, to_bytes, to_json
 
-HEADER_SIZE = "inference-header-content-length"
-"""HTTP header that gives the length of the JSON part when raw tensors follow it."""
+__all__ = [
+    "HEADER_SIZE",
+    "InferAnswer",
+    "InferRequest",
+    "Message",
+    "OutputWish",
+    "Parts",
+    "answer_parts",
+    "decode_answer",
+    "decode_request",
+    "encode_answer",
+    "encode_request",
+    "place_of",
+    "put_in_place",
+    "request_parts",
+]
 
+_ENCODER = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False
+)  # made once: json.dumps would make one a call
 _ALIGNMENT = 64  # the JSON part is padded to this, so that tensors need no copy to be aligned
 
 
-@dataclass(frozen=True)
-class OutputWish:
-    """One output the caller asks for: as JSON, as raw bytes, or in a part of a shared memory region."""
-
-    name: str
-    binary: bool
-    place: Slice | None = None
-
-
-@dataclass(frozen=True)
-class InferRequest:
-    """A decoded request.
-
-    Parameters
-    ----------
-    inputs
-        Arrays by name, in the order they came.
-    outputs
-        What the caller asks for; empty means every output.
-    binary
-        Whether outputs that are not named in `outputs` go out as raw bytes.
-    id
-        The caller's own name for the request, echoed in the answer.
-    """
-
-    inputs: Mapping[str, Array]
-    outputs: tuple[OutputWish, ...] = ()
-    binary: bool = False
-    id: str = ""
-
-
-@dataclass(frozen=True)
-class InferAnswer:
-    """A decoded answer: outputs by name, and who gave it."""
-
-    model: str
-    version: str
-    outputs: Mapping[str, Array]
-    id: str = ""
-
-
-@dataclass(frozen=True)
-class Message:
-    """Bytes to send, and the length of their JSON part when raw tensors follow it."""
-
-    body: bytes
-    header_size: int | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """HTTP headers that describe the body."""
-        if self.header_size is None:
-            return {"content-type": "application/json"}
-        return {"content-type": "application/octet-stream", HEADER_SIZE: str(self.header_size)}
-
-
 def decode_request(
-    body: bytes | bytearray, header_size: str | None = None, regions: Regions | None = None
+    body: bytes | bytearray | memoryview, header_size: str | None = None, regions: Regions | None = None
 ) -> InferRequest:
     """Return the request in `body`; `header_size` is the text of the HTTP header :data:`HEADER_SIZE`.
 
@@ -113,6 +76,11 @@ def decode_request(
 
 def encode_request(request: InferRequest, *, binary: bool = True) -> Message:
     """Return the bytes of a request; `binary` sends the inputs raw."""
+    return request_parts(request, binary=binary).join()
+
+
+def request_parts(request: InferRequest, *, binary: bool = True) -> Parts:
+    """Return a request whose tensors still lie where they are."""
     document: dict[str, Any] = {"id": request.id} if request.id else {}
     if request.binary:
         document["parameters"] = {"binary_data_output": True}
@@ -134,6 +102,11 @@ def encode_answer(
     BadRequest
         If an output does not fit the place in shared memory that its wish names.
     """
+    return answer_parts(answer, wishes, regions).join()
+
+
+def answer_parts(answer: InferAnswer, wishes: Sequence[OutputWish], regions: Regions | None = None) -> Parts:
+    """Return an answer whose tensors still lie where they are; raises as :func:`encode_answer`."""
     document: dict[str, Any] = {"model_name": answer.model, "model_version": answer.version}
     if answer.id:
         document["id"] = answer.id
@@ -157,7 +130,7 @@ def decode_answer(body: bytes | bytearray, header_size: str | None = None) -> In
     )
 
 
-def _open(body: bytes | bytearray, header_size: str | None) -> tuple[dict[str, Any], memoryview]:
+def _open(body: bytes | bytearray | memoryview, header_size: str | None) -> tuple[dict[str, Any], memoryview]:
     """Split a message into its JSON object and the raw bytes behind it."""
     whole = memoryview(body)
     if header_size is None:
@@ -176,13 +149,13 @@ def _close(
     key: str,
     tensors: Sequence[tuple[OutputWish, Array]],
     regions: Regions | None,
-) -> Message:
+) -> Parts:
     """Join a JSON object and its tensors into a message; the counterpart of :func:`_open`."""
     entries, raw = [], []
     for wish, array in tensors:
         entry: dict[str, Any] = {
             "name": wish.name,
-            "datatype": datatype_of(array.dtype.name),
+            "datatype": datatype_of(dtype_name(array.dtype)),
             "shape": list(array.shape),
         }
         if wish.place is not None:
@@ -193,11 +166,10 @@ def _close(
         else:
             entry["data"] = to_json(array, where=f"tensor {wish.name!r}")
         entries.append(entry)
-    head = json.dumps({**document, key: entries}, separators=(",", ":"), allow_nan=False).encode()
-    if not raw:
-        return Message(head)
-    head += b" " * (-len(head) % _ALIGNMENT)
-    return Message(b"".join([head, *raw]), len(head))
+    head = _ENCODER.encode({**document, key: entries}).encode()
+    if raw:
+        head += b" " * (-len(head) % _ALIGNMENT)
+    return Parts(head, tuple(raw))
 
 
 @dataclass

@@ -7,7 +7,9 @@ infinity included, because they are values a model may be meant to see. Bytes ar
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ DATATYPES = {
 
 _NAMES = {numpy_name: name for name, numpy_name in DATATYPES.items()}
 _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}  # dtype kind -> kinds of JSON values it takes
+_BIG = (">",) if sys.byteorder == "little" else (">", "=")
 _MAX_RANK = 32  # numpy holds 64; no model comes near, and a bound keeps hostile shapes cheap
 
 
@@ -71,6 +74,11 @@ def dtype_of(datatype: object, *, where: str) -> np.dtype[Any]:
         raise BadRequest(
             f"datatype {datatype!r} is not supported", where=where, fix="one of " + ", ".join(DATATYPES)
         )
+    return _little(name)
+
+
+@lru_cache
+def _little(name: str) -> np.dtype[Any]:
     return np.dtype(name).newbyteorder("<")
 
 
@@ -118,8 +126,12 @@ def from_bytes(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], *
     raw: Array = np.frombuffer(data, np.uint8)
     if dtype.kind == "b" and raw.size and int(raw.max()) > 1:
         raise BadRequest("a BOOL byte is neither 0 nor 1", where=where)
-    # The protocol aligns nothing; a kernel reading float32 at an odd address may fault or crawl.
-    return _reshape(np.require(raw.view(dtype), requirements="A"), shape, where=where)
+    array: Array = raw.view(dtype)
+    if (
+        not array.flags.aligned
+    ):  # the protocol aligns nothing, and a kernel may fault or crawl at an odd address
+        array = array.copy()
+    return _reshape(array, shape, where=where)
 
 
 def to_json(array: Array, *, where: str) -> list[Any]:
@@ -141,7 +153,9 @@ def to_json(array: Array, *, where: str) -> list[Any]:
 
 def to_bytes(array: Array) -> memoryview:
     """Return the values as little-endian bytes, row-major, without a copy when they lie so already."""
-    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    little = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    if little.dtype.byteorder in _BIG:
+        little = little.astype(little.dtype.newbyteorder("<"))
     return little.reshape(-1).view(np.uint8).data
 
 

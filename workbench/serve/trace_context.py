@@ -12,11 +12,15 @@ names, so that a collector joins a replica's lines with the spans of whoever ask
 from __future__ import annotations
 
 import os
+import random
 import re
 from dataclasses import dataclass
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+# Ids must differ, not be secret; the system's own source costs tens of microseconds a call on some machines.
+_RANDOM = random.Random(os.urandom(32))  # noqa: S311
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class TraceContext:
         >>> TraceContext.of("nonsense", "").parent_id
         ''
         """
-        own = os.urandom(24).hex()
+        own = f"{_RANDOM.getrandbits(192) | 1 << 191 | 1:048x}"  # neither id is ever zero
         request_id = request_id if _ID.fullmatch(request_id) else own[:32]
         match = _FORM.fullmatch(traceparent)
         # A later version may add fields behind the flags; version ff and ids of zeros are not valid.

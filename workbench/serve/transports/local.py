@@ -23,7 +23,7 @@ from typing import Any
 
 from ...errors import BadRequest, ServeError, WorkbenchError
 from ..local_wire import Answer, Memory, Request, say_hello
-from ..protocol import InferAnswer, InferRequest, Message, OutputWish, decode_request, encode_answer
+from ..protocol import InferAnswer, InferRequest, OutputWish, Parts, answer_parts, decode_request
 from ..service import Service, status_of
 from ..trace_context import TraceContext
 
@@ -36,14 +36,14 @@ _log = logging.getLogger(__package__)
 class _LocalExchange:
     """A message taken from the memory, and the one that answers it."""
 
-    body: bytearray
+    body: memoryview
     header_size: int
 
     def decode(self) -> InferRequest:
         return decode_request(self.body, None if self.header_size < 0 else str(self.header_size))
 
-    def encode(self, answer: InferAnswer, wishes: Sequence[OutputWish]) -> Message:
-        return encode_answer(answer, wishes)
+    def encode(self, answer: InferAnswer, wishes: Sequence[OutputWish]) -> Parts:
+        return answer_parts(answer, wishes)
 
 
 class LocalTransport:
@@ -146,24 +146,23 @@ class LocalTransport:
             if status >= 500 and status != 503:
                 _log.error("a request failed", exc_info=error)
             text = str(error) if known else f"the server failed: {type(error).__name__}"
-            message = Message(json.dumps({"error": text}).encode()[: memory.capacity])
+            message = Parts(json.dumps({"error": text}).encode()[: memory.capacity])
         finally:
             self._service.finished(trace, status, start)
-        memory.answer[: len(message.body)] = message.body
+        message.write_to(memory.answer)
         header_size = -1 if message.header_size is None else message.header_size
-        return Answer(status, self._service.drain.active, len(message.body), header_size)
+        return Answer(status, self._service.drain.active, message.size, header_size)
 
-    def _infer(self, request: Request, memory: Memory) -> Message:
+    def _infer(self, request: Request, memory: Memory) -> Parts:
         if request.size > memory.capacity:
             raise BadRequest(
                 f"a request of {request.size} bytes", fix=f"at most {memory.capacity}", status=413
             )
-        body = bytearray(memory.request[: request.size])
-        future = self._service.pool.submit(_LocalExchange(body, request.header_size))
-        message: Message = future.result()
-        if len(message.body) > memory.capacity:
+        exchange = _LocalExchange(memory.take(request.size), request.header_size)
+        message: Parts = self._service.pool.run_here(exchange)
+        if message.size > memory.capacity:
             raise ServeError(
-                f"an answer of {len(message.body)} bytes", fix=f"at most {memory.capacity} (--max-body-mib)"
+                f"an answer of {message.size} bytes", fix=f"at most {memory.capacity} (--max-body-mib)"
             )
         return message
 
