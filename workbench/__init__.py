@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     **dict.fromkeys(
         (
+            "attach",
             "cancel",
             "capture",
             "compare",

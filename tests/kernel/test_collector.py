@@ -71,7 +71,8 @@ def _dial(path):
 
 
 def _request(**changes):
-    body = {"version": 2, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], "sites": []}
+    body = {"version": 3, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], "sites": []}
+    body.update({"watch": [], "enforce": None})
     body.update(changes)
     return json.dumps(body).encode()
 
@@ -195,6 +196,12 @@ def test_a_client_that_reads_nothing_and_ends(service):
         (_request(python=[1, 2]), "not an address"),
         (_request(python=[2**64] + [0] * 12), "out of range"),
         (_request(python=[4096] + [2**31] * 12), "out of range"),
+        (_request(watch=[512]), "watch is not a list"),
+        (_request(enforce=[0]), "enforce is not a signal"),
+        (_request(enforce=[99, []]), "no such signal"),
+        (_request(enforce=[0, [["zz", 0, 0, 0]]]), "out of range"),
+        (_request(enforce=[0, [["00" * 16, 129, 0, 0]]]), "out of range"),
+        (_request(enforce=[0, [["00" * 16, 0, 0, 0]]]), "does not refuse connects"),
         (b"x" * (wire.REQUEST_BYTES + 1), "at most 131,072 bytes"),
     ],
 )
@@ -366,7 +373,7 @@ def test_without_rights_the_next_tier_runs_and_says_why():
     assert "uid 65534 lacks CAP_BPF and CAP_PERFMON" in reason
     assert 0.1 <= float(seconds) <= 0.5  # user mode only, on a machine with other work
     assert "no collector" in out[1]
-    assert "next:  as root: python -m workbench.trace.collector" in "\n".join(out)
+    assert "next:  as root: mlops collector start" in "\n".join(out)
 
 
 def test_descendants():

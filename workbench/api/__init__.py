@@ -20,13 +20,14 @@ from .compare import compare
 from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
-from .profiling import profile
+from .profiling import attach, profile
 from .staged import pause, promote, push, rollback, status, unstage, watch
 from .traces import diff, export
 from .verbs import capture, compile, quantize
 
 __all__ = [
     "asm",
+    "attach",
     "cancel",
     "capture",
     "compare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ def profile(
     probes: Sequence[str] = DEFAULT_PROBES,
     hz: int = 99,
     threads: int = 1,
+    policy: str = "",
+    enforce: bool = False,
     store: Store | None = None,
 ) -> Result:
     """Call `run`, traced as well as this machine allows; with a session of an artifact where one is given.
@@ -45,6 +48,10 @@ def profile(
         CPU samples a second.
     threads
         Threads of the session.
+    policy
+        File that says what may be touched (``workbench.trace.policy``); each audited event gets a verdict.
+    enforce
+        Also refuse connects the policy does not allow.
 
     Returns
     -------
@@ -70,20 +77,69 @@ def profile(
         parents = (compiled_of(store, artifact),)
         given = (load(store.artifacts.path(parents[0]), threads=threads),)
         kept_as = kept_as or str(replace(name_of(store, artifact), alias="profile"))
-    with trace.session(probes=tuple(probes), hz=hz) as recorder:
+    with trace.session(tuple(probes), hz, policy=policy or None, enforce=enforce) as recorder:
         run(*given)
-    report = trace.TraceReport(recorder.trace)
     kept_as = kept_as or "cell@profile"
-    digest = _keep(store, recorder.trace, parents, kept_as)
-    details = {"report": report, "tier": recorder.trace.meta.tier}
-    return Result(
-        f"profile of {artifact or kept_as}",
-        digest=digest,
-        name=kept_as,
-        pictures=(report,),
-        details=details,
-        store=store,
-    )
+    return _result(store, recorder.trace, parents, kept_as, f"profile of {artifact or kept_as}")
+
+
+def attach(
+    pid: int = 0,
+    *,
+    run: str = "",
+    replica: str = "",
+    seconds: float = 5.0,
+    name: str = "",
+    probes: Sequence[str] = DEFAULT_PROBES,
+    hz: int = 99,
+    policy: str = "",
+    enforce: bool = False,
+    store: Store | None = None,
+) -> Result:
+    """Trace a process that runs already, with its children, for a while; nothing about it changes.
+
+    Parameters
+    ----------
+    pid
+        Its number. Or:
+    run
+        A run: its running step.
+    replica
+        A deployment: its first replica, or ``deployment/replica id``.
+    seconds
+        For how long.
+    name
+        What to call the trace; by default ``pid-N@profile``.
+    probes, hz, policy, enforce
+        As in :func:`profile`.
+
+    Raises
+    ------
+    InputError
+        If not exactly one of `pid`, `run` and `replica` is given, or it names nothing that runs.
+    NoPrivilege
+        If the process belongs to another user, or the kernel does not allow tracing.
+    """
+    from .. import trace
+    from .running import process_of
+
+    store = store or Store()
+    target = process_of(store, pid, run, replica)
+    kept_as = str(ArtifactName.parse(name or f"pid-{target}@profile"))
+    with trace.session(
+        tuple(probes), hz, tier="bpf", pid=target, policy=policy or None, enforce=enforce
+    ) as recorder:
+        time.sleep(seconds)
+    return _result(store, recorder.trace, (), kept_as, f"profile of process {target}")
+
+
+def _result(store: Store, trace: Trace, parents: tuple[str, ...], name: str, title: str) -> Result:
+    from ..trace import TraceReport
+
+    report = TraceReport(trace)
+    digest = _keep(store, trace, parents, name)
+    details = {"report": report, "tier": trace.meta.tier}
+    return Result(title, digest=digest, name=name, pictures=(report,), details=details, store=store)
 
 
 def _keep(store: Store, trace: Trace, parents: tuple[str, ...], name: str) -> str:

@@ -195,6 +195,10 @@ class BpfObject:
             raise self._library.failure(f"run {program}", self.name, -code)
         return int(options.result)
 
+    def attach_cgroup(self, program: str, cgroup: int) -> None:
+        """Attach a program to a cgroup, by an open file descriptor of its folder."""
+        self._keep(self._calls.bpf_program__attach_cgroup(self._program(program), cgroup), program)
+
     def attach_perf(self, program: str, event: int) -> None:
         """Attach a program to a perf event; the link owns the event from now on."""
         handle = self._program(program)

@@ -28,6 +28,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_program__attach_perf_event_opts": (POINTER, [POINTER, c.c_int, POINTER]),
     "bpf_program__attach_iter": (POINTER, [POINTER, POINTER]),
     "bpf_program__attach_netns": (POINTER, [POINTER, c.c_int]),
+    "bpf_program__attach_cgroup": (POINTER, [POINTER, c.c_int]),
     "bpf_program__fd": (c.c_int, [POINTER]),
     "bpf_program__set_expected_attach_type": (c.c_int, [POINTER, c.c_int]),
     "bpf_prog_test_run_opts": (c.c_int, [c.c_int, POINTER]),

@@ -32,13 +32,14 @@ _START_SECONDS = 20.0
 _END_SECONDS = 40.0
 
 _lock = threading.Lock()
-_private: _Private | None = None
+_private: dict[bool, _Private] = {}
+"""By whether it may refuse connects: most sessions need no collector with that right."""
 
 
 class _Private:
-    """The collector this process started."""
+    """A collector this process started."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, enforce: bool) -> None:
         load_object(FOLLOW.name)  # fail here, with the command that builds it, rather than in the child
         self.owner = os.getpid()
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -51,6 +52,7 @@ class _Private:
                 [
                     *(sys.executable, "-P", "-m", "workbench.trace.collector"),
                     *("--listen-fd", str(handle), "--owner", str(self.owner)),
+                    *(("--enforce",) if enforce else ()),
                 ],
                 pass_fds=[handle],
                 stdin=subprocess.DEVNULL,
@@ -81,17 +83,16 @@ class _Private:
 
 
 def stop_private() -> None:
-    """End the collector this process started, if any."""
-    global _private
+    """End the collectors this process started, if any."""
     with _lock:
-        if _private is not None:
-            _private.stop()
-            _private = None
+        while _private:
+            _private.popitem()[1].stop()
 
 
 def private_pid() -> int | None:
-    """Return the process id of the collector this process started, or None."""
-    return _private.process.pid if _private is not None and _private.usable() else None
+    """Return the process id of the (tracing, not enforcing) collector this process started, or None."""
+    found = _private.get(False)
+    return found.process.pid if found is not None and found.usable() else None
 
 
 class Collector:
@@ -111,7 +112,7 @@ class Collector:
     """
 
     def __init__(self, request: Request, files: Sequence[int] = ()) -> None:
-        self._sock, private = _connect()
+        self._sock, private = _connect(enforce=request.enforce is not None)
         try:
             self._sock.settimeout(_START_SECONDS)
             socket.send_fds(self._sock, [request.to_bytes()], list(files))
@@ -169,24 +170,26 @@ def _failure(body: dict[str, object]) -> TraceError:
     return found if isinstance(found, TraceError) else TraceError(f"the collector refused: {found or body}")
 
 
-def _connect() -> tuple[socket.socket, _Private | None]:
-    global _private
+def _connect(*, enforce: bool) -> tuple[socket.socket, _Private | None]:
     running = Path(os.environ.get(SOCKET_VARIABLE) or SERVICE_SOCKET)
-    try:
-        return _dial(str(running)), None
-    except OSError as error:
-        absent = error.strerror
-    if not privileges.can_trace():
+    able = privileges.can_trace(enforce=enforce)
+    if not (enforce and able):  # the service seldom may refuse connects; one of our own does
+        try:
+            return _dial(str(running)), None
+        except OSError as error:
+            absent = error.strerror
+    if not able:
+        rights = "CAP_BPF and CAP_PERFMON" + (" and CAP_NET_ADMIN" if enforce else "")
         raise NoPrivilege(
-            f"no collector at {running} ({absent}), and uid {os.geteuid()} lacks CAP_BPF and CAP_PERFMON",
+            f"no collector at {running} ({absent}), and uid {os.geteuid()} lacks {rights}",
             where="collector",
-            fix=f"as root: python -m workbench.trace.collector --socket {running}",
+            fix=f"as root: mlops collector start{' --enforce' if enforce else ''}",
         )
     with _lock:
-        if _private is None or not _private.usable():
-            _private = _Private()
+        private = _private.get(enforce)
+        if private is None or not private.usable():
+            private = _private[enforce] = _Private(enforce=enforce)
             atexit.register(stop_private)
-        private = _private
     try:
         return _dial(private.address), private
     except OSError as error:

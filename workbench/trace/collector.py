@@ -25,7 +25,7 @@ from . import privileges
 from .build import load_object
 from .connection import Connection
 from .identity import peer
-from .probes import FOLLOW, PROBES
+from .probes import ENFORCE, FOLLOW, PROBES
 
 # How old a record may get before the client sees it; waking up for each would cost more than taking it.
 _TICK_SECONDS = 0.1
@@ -46,12 +46,18 @@ class Collector:
         pidfd of the process that started it, or -1 to serve for ever.
     uid
         The only user served, or -1 for every user.
+    enforce
+        Also refuse connects for clients that ask.
     """
 
-    def __init__(self, listener: socket.socket, owner: int = -1, uid: int = -1) -> None:
+    def __init__(
+        self, listener: socket.socket, owner: int = -1, uid: int = -1, *, enforce: bool = False
+    ) -> None:
         self._listener, self._owner, self._uid = listener, owner, uid
         self._library = Library()
         self._objects = {name: load_object(name) for name in (FOLLOW.name, *PROBES)}
+        if enforce:
+            self._objects[ENFORCE.name] = load_object(ENFORCE.name)
         self._clients: list[Connection] = []
         self._selector = selectors.DefaultSelector()
         listener.setblocking(False)
@@ -148,12 +154,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--owner", type=int, default=0, help="end when this process ends, serve only its user"
     )
+    parser.add_argument(
+        "--enforce", action="store_true", help="also refuse connects for clients that ask (CAP_NET_ADMIN)"
+    )
     options = parser.parse_args(arguments)
     try:
         owner, uid = _owner(options.owner)
         listener = _listen(options.socket, options.listen_fd)
-        collector = Collector(listener, owner, uid)
-        privileges.drop()
+        collector = Collector(listener, owner, uid, enforce=options.enforce)
+        privileges.drop(enforce=options.enforce)
     except WorkbenchError as error:
         print(json.dumps(error.to_json()), file=sys.stderr)
         return 1
@@ -173,11 +182,18 @@ def _owner(pid: int) -> tuple[int, int]:
 def _listen(path: Path | None, handle: int | None) -> socket.socket:
     if path is None:
         return socket.socket(fileno=handle)
-    path.unlink(missing_ok=True)
+    # Under its name only once it listens: who finds the file can connect.
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(path))
-    path.chmod(0o666)  # who may trace what is decided by identity, not by the file
-    listener.listen(8)
+    try:
+        listener.bind(str(fresh))
+        fresh.chmod(0o666)  # who may trace what is decided by identity, not by the file
+        listener.listen(8)
+        fresh.replace(path)
+    except OSError as error:
+        listener.close()
+        fresh.unlink(missing_ok=True)
+        raise TraceError(f"cannot listen: {error.strerror}", where=str(path)) from error
     return listener
 
 

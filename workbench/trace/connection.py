@@ -18,6 +18,7 @@ from ..bpf.libbpf import Library
 from ..errors import InputError, NoPrivilege, WorkbenchError
 from .identity import belongs_to, is_descendant, peer, peer_handle, pid_of
 from .loader import KernelSession
+from .probes import ENFORCE
 from .sites import MAX_FILES
 from .wire import CONTROL, MESSAGE_BYTES, RECORDS, REQUEST_BYTES, STOP, Request, parse_learned, parse_request
 
@@ -127,6 +128,12 @@ class Connection:
                 raise InputError(f"a request has at most {REQUEST_BYTES:,} bytes", where="collector")
             request = parse_request(message)
             pid = self._target(request, files)
+            if request.enforce and ENFORCE.name not in objects:
+                raise NoPrivilege(
+                    "this collector does not refuse connects",
+                    where="collector",
+                    fix="start it with --enforce",
+                )
             self._session = KernelSession(library, objects, request, pid, self.pid, self._take, files)
         except WorkbenchError as error:
             self._refuse(error)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..bpf.libbpf import BpfMap, BpfObject, Library, Ring
 from ..errors import TraceError
+from .cgroups import root
 from .perf_event import online_cpus, open_clock
-from .probes import FOLLOW, LOST_REASONS, PROBES, SHARED_MAPS, choose
+from .probes import ENFORCE, FOLLOW, LOST_REASONS, PROBES, SHARED_MAPS, choose
 from .sites import Site, check_sites
 from .wire import MESSAGE_BYTES, PYTHON_BYTES, Request, pack_table
 
@@ -60,12 +61,13 @@ class KernelSession:
         self._library = library
         self._loaded: dict[str, BpfObject] = {}
         self._ring: Ring | None = None
-        self._probes = choose(request.probes)
+        self._probes = (*choose(request.probes), *((ENFORCE,) if request.enforce else ()))
         try:
             self._load(objects)
             self._ring = Ring(library, self._loaded[FOLLOW.name].map("ring"), sink)
             self._attach(request.hz)
             self._attach_sites(request.sites, pid, files)
+            self._restrict(request)
             self._adopt(request, pid, client)
         except BaseException:
             self.close()
@@ -144,6 +146,25 @@ class KernelSession:
                 counters=site.counters,
                 returns=site.program in PROBES[site.probe].returns,
             )
+
+    def _restrict(self, request: Request) -> None:
+        """Tell the audit which system calls to report, and refuse what the policy does not allow."""
+        if request.watch and "audit" in self._loaded:
+            watched = self._loaded["audit"].map("watched")
+            for number in request.watch:
+                watched.set(struct.pack("<I", number), struct.pack("<I", 1))
+        if request.enforce is None:
+            return
+        loaded = self._loaded[ENFORCE.name]
+        loaded.map("settings").set(_FIRST, request.enforce.pack_settings())
+        for index, rule in enumerate(request.enforce.rules):
+            loaded.map("rules").set(struct.pack("<I", index), rule.pack())
+        cgroup = os.open(root(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for program in ENFORCE.cgroup:
+                loaded.attach_cgroup(program, cgroup)
+        finally:
+            os.close(cgroup)
 
     def _adopt(self, request: Request, pid: int, client: int) -> None:
         """Fill the set of traced processes; the last thing to happen, so that all probes start at once."""

@@ -30,6 +30,8 @@ class Probe:
         Maps to send when tracing ends.
     functions, returns
         Programs that attach to the entry, or the return, of functions the client names.
+    cgroup
+        Programs that attach to the root of the cgroup tree.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Probe:
     tables: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     returns: tuple[str, ...] = ()
+    cgroup: tuple[str, ...] = ()
 
 
 PROBES = {
@@ -103,6 +106,13 @@ PROBES = {
 
 DEFAULT_PROBES = ("cpu", "sched", "faults", "syscalls", "audit")
 """What costs next to nothing and is always worth having."""
+
+ENFORCE = Probe(
+    "enforce",
+    "refuses peers the policy does not allow",
+    tracepoints=("handle_refused",),
+    cgroup=("allow_connect4", "allow_connect6", "allow_send4", "allow_send6"),
+)
 
 FOLLOW = Probe(
     "follow", "the set of traced processes", tracepoints=("handle_fork", "handle_exec", "handle_process_exit")

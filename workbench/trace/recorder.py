@@ -15,12 +15,14 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ..errors import InputError, TraceError, WorkbenchError
 from .builder import machine
 from .model import Trace, TraceMeta
+from .policy import Policy
 from .probes import DEFAULT_PROBES, PROBES, choose
 from .symbols.cells import keep_code
 from .tiers.base import Tier, Wanted
@@ -119,7 +121,13 @@ class Recorder:
 
 
 def session(
-    probes: Iterable[str] = DEFAULT_PROBES, hz: int = 99, tier: str = "auto", pid: int | None = None
+    probes: Iterable[str] = DEFAULT_PROBES,
+    hz: int = 99,
+    tier: str = "auto",
+    pid: int | None = None,
+    policy: str | Path | Policy | None = None,
+    *,
+    enforce: bool = False,
 ) -> Recorder:
     """Return a context manager that traces this process (and what it starts) while its block runs.
 
@@ -132,7 +140,12 @@ def session(
     tier
         ``auto`` takes the best the machine allows; ``bpf``, ``perf`` or ``sampler`` that one or an error.
     pid
-        A process this one started; None for this one.
+        Another process of the same user; None for this one.
+    policy
+        What may be touched (:mod:`.policy`): each audited event gets a verdict.
+    enforce
+        Also refuse connects the policy does not allow. A policy cannot be half enforced: then only the ``bpf``
+        tier will do.
 
     Raises
     ------
@@ -153,8 +166,19 @@ def session(
         raise InputError(f"hz is {hz!r}, expected a whole number from 1 to {MAX_HZ:,}", where="hz")
     if tier != "auto" and tier not in TIERS:
         raise InputError(f"no tier is called {tier!r}", where="tier", fix="tiers: auto, " + ", ".join(TIERS))
-    wanted = Wanted(names, hz, os.getpid() if pid is None else pid)
-    return Recorder(wanted, tuple(TIERS) if tier == "auto" else (tier,))
+    rules = Policy.load(policy) if isinstance(policy, str | Path) else policy
+    if rules is not None and "audit" not in names:
+        names = (*names, "audit")
+    if enforce and (rules is None or rules.hosts is None):
+        raise InputError(
+            "there is nothing to enforce: connects are refused by the [hosts] of a policy",
+            where="enforce",
+            fix='write [hosts] allow = ["127.0.0.1"] into policy.toml and give --policy policy.toml',
+        )
+    wanted = Wanted(names, hz, os.getpid() if pid is None else pid, rules, enforce)
+    if tier == "auto":
+        return Recorder(wanted, ("bpf",) if enforce else tuple(TIERS))
+    return Recorder(wanted, (tier,))
 
 
 __all__ = ["DEFAULT_PROBES", "PROBES", "TIERS", "Recorder", "session"]

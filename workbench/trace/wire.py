@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from .enforcement import Enforcement, parse_enforcement
 from .latency import SLOTS, Latency
 from .sites import Site, parse_sites
 
-VERSION = 2
+VERSION = 3
 MESSAGE_BYTES = 32 * 1024
 REQUEST_BYTES = 128 * 1024
 MAX_HZ = 10_000
+MAX_CALLS = 512
 STOP = b"stop"
 CONTROL, RECORDS, TABLE = b"C", b"R", b"T"
 
@@ -53,6 +55,10 @@ class Request:
         Address of ``_PyRuntime`` and the twelve offsets of ``struct python_layout``; empty: no Python frames.
     sites
         Functions to probe, in files that travel with the message as open file descriptors.
+    watch
+        Numbers of system calls to report one by one (probe ``audit``).
+    enforce
+        Peers to refuse; None: none.
     """
 
     probes: tuple[str, ...]
@@ -61,10 +67,16 @@ class Request:
     skip_tid: int = 0
     python: tuple[int, ...] = ()
     sites: tuple[Site, ...] = ()
+    watch: tuple[int, ...] = ()
+    enforce: Enforcement | None = None
 
     def to_bytes(self) -> bytes:
         """Return the message."""
-        body = {**self.__dict__, "sites": [site.to_json() for site in self.sites]}
+        body = {
+            **self.__dict__,
+            "sites": [site.to_json() for site in self.sites],
+            "enforce": self.enforce.to_json() if self.enforce else None,
+        }
         return json.dumps({"version": VERSION, **body}, separators=(",", ":")).encode()
 
     def pack_python(self) -> bytes:
@@ -84,7 +96,7 @@ def parse_request(data: bytes) -> Request:
         body = json.loads(data)
     except ValueError as error:
         raise InputError("the request is not JSON", where="collector") from error
-    fields = {"version", "probes", "hz", "pid", "skip_tid", "python", "sites"}
+    fields = {"version", "probes", "hz", "pid", "skip_tid", "python", "sites", "watch", "enforce"}
     if not isinstance(body, dict) or set(body) != fields:
         raise InputError(f"a request has exactly the fields {', '.join(sorted(fields))}", where="collector")
     if body["version"] != VERSION:
@@ -97,7 +109,16 @@ def parse_request(data: bytes) -> Request:
         raise InputError("probes is not a list of names", where="collector")
     hz = _integer(body, "hz", 1, MAX_HZ)
     pid, skip = _integer(body, "pid", 0, 2**31 - 1), _integer(body, "skip_tid", 0, 2**31 - 1)
-    return Request(tuple(body["probes"]), hz, pid, skip, _layout(body["python"]), parse_sites(body["sites"]))
+    return Request(
+        tuple(body["probes"]),
+        hz,
+        pid,
+        skip,
+        _layout(body["python"]),
+        parse_sites(body["sites"]),
+        _calls(body["watch"]),
+        parse_enforcement(body["enforce"]),
+    )
 
 
 @dataclass(frozen=True)
@@ -143,6 +164,12 @@ def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int:
             f"{name} is {value!r}, expected a whole number from {low} to {high:,}", where="collector"
         )
     return value
+
+
+def _calls(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(item) is int and 0 <= item < MAX_CALLS for item in value):
+        raise InputError(f"watch is not a list of numbers below {MAX_CALLS}", where="collector")
+    return tuple(value)
 
 
 def _layout(value: Any) -> tuple[int, ...]:

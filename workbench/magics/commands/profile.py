@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import InputError
 from ...trace.probes import DEFAULT_PROBES, PROBES
 from ..command import Command, Context
-from ..parser import Parser, subset, whole
+from ..parser import Parser, seconds, subset, whole
 
 
 def add(parser: Parser) -> None:
@@ -39,6 +39,35 @@ def add(parser: Parser) -> None:
         help="called, with the session if there is one, instead of a cell",
     )
 
+    parser.argument(
+        "--policy", metavar="FILE", default="", takes=("file",), help="what may be touched (TOML)"
+    )
+    parser.argument("--enforce", action="store_true", help="refuse connects the policy does not allow")
+    parser.argument(
+        "--pid",
+        metavar="N",
+        type=whole(1),
+        default=0,
+        help="trace a process that runs already, instead of a cell",
+    )
+    parser.argument(
+        "--run", metavar="RUN", default="", takes=("run",), help="trace the running step of a run"
+    )
+    parser.argument(
+        "--replica",
+        metavar="NAME",
+        default="",
+        takes=("deployment",),
+        help="trace a deployment's first replica",
+    )
+    parser.argument(
+        "--seconds",
+        metavar="S",
+        type=seconds,
+        default=5.0,
+        help="for how long, with these three (default: 5)",
+    )
+
 
 def _names(probes: Iterable[str]) -> str:
     return ",".join(probes)
@@ -48,6 +77,8 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.profile`."""
     from ... import api
 
+    if args.pid or args.run or args.replica:
+        return _attach(args, context)
     return api.profile(
         args.artifact,
         _workload(args, context),
@@ -55,6 +86,30 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         probes=args.probes,
         hz=args.hz,
         threads=args.threads,
+        policy=args.policy,
+        enforce=args.enforce,
+    )
+
+
+def _attach(args: argparse.Namespace, context: Context) -> Any:
+    from ... import api
+
+    if args.artifact or args.call is not None or context.cell is not None:
+        raise InputError(
+            "a process that runs already takes no artifact and no cell",
+            where="profile",
+            fix="%mlops profile --pid N --seconds 5",
+        )
+    return api.attach(
+        args.pid,
+        run=args.run,
+        replica=args.replica,
+        seconds=args.seconds,
+        name=args.name,
+        probes=args.probes,
+        hz=args.hz,
+        policy=args.policy,
+        enforce=args.enforce,
     )
 
 
@@ -79,6 +134,6 @@ COMMAND = Command(
     "run a cell under the tracer, on an artifact or as it is",
     add,
     call,
-    examples=("minilm:int8 --probes cpu,offcpu,audit", "--name before"),
+    examples=("minilm:int8 --probes cpu,offcpu,audit", "--name before", "--pid 1234 --seconds 10"),
     takes_cell=True,
 )

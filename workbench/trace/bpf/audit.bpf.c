@@ -34,6 +34,16 @@ struct user_messages {
 	u32 pad;
 };
 
+#define CALLS 512
+
+/* System calls the client asked to be told of, by number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CALLS);
+	__type(key, u32);
+	__type(value, u32);
+} watched SEC(".maps");
+
 /* The stack a child was forked from: after exec its own says nothing. By global tgid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -205,6 +215,23 @@ static __always_inline void handle_send(void *ctx, struct target *target, struct
 	audit_send(target, current_stack(ctx, target), file, message.name, message.name_length, bytes, result);
 }
 
+static __always_inline void audit_watched(void *ctx, struct target *target, u64 number, long result)
+{
+	u32 key = number, *wanted = bpf_map_lookup_elem(&watched, &key);
+	struct audit_record *record;
+	u64 stack;
+
+	if (!wanted || !*wanted)
+		return;
+	stack = current_stack(ctx, target);
+	record = reserve(target, AUDIT_SYSCALL);
+	if (!record)
+		return;
+	record->stack = stack;
+	record->amount = number;
+	end_record(record, result);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(handle_return, struct pt_regs *regs, long result)
 {
@@ -214,6 +241,7 @@ int BPF_PROG(handle_return, struct pt_regs *regs, long result)
 	if (!target)
 		return 0;
 	number = CALL_NUMBER(regs);
+	audit_watched(ctx, target, number, result);
 	switch (number) {
 	case CALL_OPENAT:
 		audit_open(target, current_stack(ctx, target), CALL_ARGUMENT_1(regs), CALL_ARGUMENT_2(regs),

@@ -85,6 +85,7 @@ enum audit_action {
 	AUDIT_CONNECT = 2,
 	AUDIT_SEND = 3,
 	AUDIT_EXEC = 4,
+	AUDIT_SYSCALL = 5,	/* a call the client asked to be told of; amount: its number */
 };
 
 #define TARGET_BYTES 256

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from ..records import AUDIT_ACTIONS, AuditBody, Record
+from ..syscall_names import syscall_names
 
 _HERE = -100  # AT_FDCWD
 _INET, _INET6 = socket.AddressFamily.AF_INET, socket.AddressFamily.AF_INET6
@@ -24,6 +25,8 @@ def audit_target(record: Record) -> str:
         return ""
     if AUDIT_ACTIONS[record.weight] in ("connect", "send"):
         return socket_address(record.body.target)
+    if AUDIT_ACTIONS[record.weight] == "syscall":
+        return syscall_names().get(record.body.amount, f"syscall {record.body.amount}")
     return _absolute(os.fsdecode(record.body.target), record.pid, record.body.directory)
 
 

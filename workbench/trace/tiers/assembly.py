@@ -6,7 +6,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..builder import TraceBuilder
@@ -154,19 +154,22 @@ class Assembly:
         record, body = resolved.record, resolved.record.body
         if self._builder.audit is None or not isinstance(body, AuditBody):
             return
-        self._builder.audit.append(
-            AuditEvent(
-                self._time(record.time_ns),
-                record.pid,
-                record.tid,
-                body.parent,
-                AUDIT_ACTIONS[record.weight],
-                resolved.target,
-                body.amount,
-                body.error,
-                self._stack(body.stack) if body.stack else NO_STACK,
-            )
+        event = AuditEvent(
+            self._time(record.time_ns),
+            record.pid,
+            record.tid,
+            body.parent,
+            AUDIT_ACTIONS[record.weight],
+            resolved.target,
+            body.amount,
+            body.error,
+            self._stack(body.stack) if body.stack else NO_STACK,
         )
+        policy = self._wanted.policy
+        if policy is not None:
+            verdict, rule = policy.judge(event, enforced=self._wanted.enforce)
+            event = replace(event, verdict=verdict, rule=rule)
+        self._builder.audit.append(event)
 
     def _add_call(self, resolved: ResolvedRecord) -> None:
         body = resolved.record.body

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..builder import TraceBuilder
+from ..policy import Policy
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a session asked for: probe names, samples a second, and the process."""
+    """What a session asked for: probe names, samples a second, the process, and what it may touch."""
 
     probes: tuple[str, ...]
     hz: int
     pid: int
+    policy: Policy | None = None
+    enforce: bool = False
 
 
 class Tier(Protocol):

@@ -13,7 +13,9 @@ import time
 from ...errors import TraceError
 from ..builder import TraceBuilder
 from ..client import Collector
+from ..enforcement import AddressRule, Enforcement
 from ..functions import find_functions
+from ..policy import Policy
 from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
 from ..symbols.interpreter import Interpreter, find_interpreter
 from ..symbols.process import ResolvedRecord, Symbols
@@ -95,6 +97,7 @@ class BpfTier:
             self._ready.set()
 
     def _connect(self) -> Collector:
+        policy = self._wanted.policy
         self._found = found = find_functions(self._wanted.probes, self._wanted.pid)
         try:
             if not self._own:
@@ -106,6 +109,8 @@ class BpfTier:
                 skip_tid=threading.get_native_id() if self._own else 0,
                 python=self._interpreter.walk() if self._interpreter else (),
                 sites=tuple(found.sites),
+                watch=policy.watched() if policy else (),
+                enforce=_enforcement(policy) if policy and self._wanted.enforce else None,
             )
             return Collector(request, found.files)
         finally:
@@ -138,6 +143,12 @@ class BpfTier:
             builder.notes.append(
                 f"{cut} stacks were deeper than 128 Python frames; their outer ends are missing"
             )
+
+
+def _enforcement(policy: Policy) -> Enforcement | None:
+    if policy.hosts is None:
+        return None
+    return Enforcement(tuple(AddressRule(*rule.packed()) for rule in policy.hosts), policy.signal)
 
 
 def _handle(pid: int) -> int:
