@@ -18,7 +18,7 @@ HEADER_FILE = "mlops_model.h"
 SOURCE_FILE = "mlops_model.c"
 _PARTS = ("math", "gemm", "rows", "convolution", "pool", "attention", "recurrent", "integer")
 _NEEDS = {
-    "convolution": ("gemm",), "attention": ("math", "rows"), "rows": ("math",), "recurrent": ("math", "gemm"),
+    "convolution": ("gemm",), "attention": ("math", "rows", "gemm"), "rows": ("math",), "recurrent": ("math", "gemm"),
 }  # fmt: skip
 
 

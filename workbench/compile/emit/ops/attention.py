@@ -1,4 +1,4 @@
-"""Scaled dot-product attention, one row of scores at a time: no matrix of scores is ever stored."""
+"""Scaled dot-product attention, a few rows of scores at a time: no matrix of scores is ever stored."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from ....errors import CompileError
 from ..emitter import Emitter
 from ..registry import Operation, operator
 from ..tensors import Tensor
+from ..weights import PANEL
 from .convolution import write_settings
 from .matmul import suffix
+
+TILE = 8  # rows of scores at a time, the most that runtime/gemm.h has
 
 
 @operator("aten.scaled_dot_product_attention.default")
@@ -35,7 +38,8 @@ def attention(emitter: Emitter, node: Operation) -> Tensor:
     if mask is not None:
         pointer = function.read(mask, "mask")
         float_mask, bool_mask = ("0", pointer) if mask.dtype == "bool" else (pointer, "0")
-    scores = function.write(emitter.scratch((k.shape[2],), q.dtype), "scores")
+    room = sympy.expand((width + TILE) * (k.shape[2] + PANEL))
+    scores = function.write(emitter.scratch((room,), q.dtype), "work")
     y = function.write(result)
     scale = options.get("scale")
     fields = {

@@ -1,6 +1,7 @@
-/* softmax(q * k^T * scale + mask) * v, one row of scores at a time.
+/* softmax(q * k^T * scale + mask) * v, a few rows of scores at a time: no matrix of scores is ever stored.
  * q: [batch, heads, queries, width], k: [batch, heads / group, keys, width], v: [..., keys, value_width]; strides
- * of the first three axes in q_, k_, v_; m_: strides of the mask over batch, heads, queries, keys (0: broadcast). */
+ * of the first three axes in q, k, v; m: strides of the mask over batch, heads, queries, keys (0: broadcast).
+ * `work` holds k transposed and the scores: (width + TILE) rows of the keys, rounded up to whole panels. */
 struct attention {
     int64_t batch, heads, group, queries, keys, width, value_width;
     int64_t q[3], k[3], v[3], m[4];
@@ -8,34 +9,50 @@ struct attention {
     int causal;
 };
 
-#define DEFINE_ATTENTION(REAL, S)                                                                           \
-    INLINE void attention_##S(const struct attention *t, const REAL *restrict q, const REAL *restrict k,    \
-                              const REAL *restrict v, const REAL *mask, const uint8_t *allowed,             \
-                              REAL *restrict score, REAL *restrict y) {                                     \
-        for (int64_t b = 0; b < t->batch; ++b)                                                              \
-            for (int64_t h = 0; h < t->heads; ++h)                                                          \
-                for (int64_t i = 0; i < t->queries; ++i, y += t->value_width) {                             \
-                    const REAL *row = q + b * t->q[0] + h * t->q[1] + i * t->q[2];                          \
-                    const REAL *key = k + b * t->k[0] + h / t->group * t->k[1];                             \
-                    const REAL *value = v + b * t->v[0] + h / t->group * t->v[1];                           \
-                    const int64_t m = b * t->m[0] + h * t->m[1] + i * t->m[2];                              \
-                    const int64_t keys = t->causal ? minimum(i + 1, t->keys) : t->keys;                     \
-                    for (int64_t j = 0; j < keys; ++j) {                                                    \
-                        REAL s = dot_##S(row, key + j * t->k[2], t->width) * (REAL)t->scale;                \
-                        if (mask) s += mask[m + j * t->m[3]];                                               \
-                        if (allowed && !allowed[m + j * t->m[3]]) s = -INFINITY;                            \
-                        score[j] = s;                                                                       \
-                    }                                                                                       \
-                    const REAL top = peak_##S(score, keys);                                                 \
-                    for (int64_t j = 0; j < keys; ++j) score[j] = top == -INFINITY ? 0 : exp_##S(score[j] - top); \
-                    const REAL total = sum_##S(score, keys);                                                \
-                    for (int64_t e = 0; e < t->value_width; ++e) y[e] = 0;                                  \
-                    for (int64_t j = 0; j < keys; ++j) {                                                    \
-                        const REAL p = total > 0 || total != total ? score[j] / total : 0;                  \
-                        const REAL *from = value + j * t->v[2];                                             \
-                        for (int64_t e = 0; e < t->value_width; ++e) y[e] = FMA_##S(p, from[e], y[e]);      \
-                    }                                                                                       \
-                }                                                                                           \
+#define DEFINE_ATTENTION(REAL, S)                                                                                     \
+    INLINE void transpose_keys_##S(const struct attention *t, const REAL *restrict key, int64_t room,                 \
+                                   REAL *restrict to) {                                                               \
+        for (int64_t e = 0; e < t->width; ++e, to += room) {                                                          \
+            for (int64_t j = 0; j < t->keys; ++j) to[j] = key[j * t->k[2] + e];                                       \
+            for (int64_t j = t->keys; j < room; ++j) to[j] = 0;                                                       \
+        }                                                                                                             \
+    }                                                                                                                 \
+    /* One row of scores to weights that sum to one; m: where its mask begins. All masked: all zero. */               \
+    INLINE void weigh_##S(const struct attention *t, int64_t query, const REAL *mask, const uint8_t *allowed, int64_t m,\
+                          REAL *restrict score) {                                                                     \
+        const int64_t keys = t->causal ? minimum(query + 1, t->keys) : t->keys;                                       \
+        for (int64_t j = 0; j < keys; ++j) score[j] *= (REAL)t->scale;                                                \
+        if (mask)                                                                                                     \
+            for (int64_t j = 0; j < keys; ++j) score[j] += mask[m + j * t->m[3]];                                     \
+        if (allowed)                                                                                                  \
+            for (int64_t j = 0; j < keys; ++j) score[j] = allowed[m + j * t->m[3]] ? score[j] : -INFINITY;            \
+        const REAL top = peak_##S(score, keys), base = top == -INFINITY ? 0 : top;                                    \
+        for (int64_t j = 0; j < keys; ++j) score[j] = exp_##S(score[j] - base);                                       \
+        const REAL total = sum_##S(score, keys), part = total == 0 ? 0 : 1 / total;                                   \
+        for (int64_t j = 0; j < keys; ++j) score[j] *= part;                                                          \
+        for (int64_t j = keys; j < t->keys; ++j) score[j] = 0;                                                        \
+    }                                                                                                                 \
+    INLINE void attention_##S(const struct attention *t, const REAL *restrict q, const REAL *restrict k,              \
+                              const REAL *restrict v, const REAL *mask, const uint8_t *allowed, REAL *restrict work,  \
+                              REAL *restrict y) {                                                                     \
+        const int64_t room = (t->keys + PANEL - 1) / PANEL * PANEL;                                                   \
+        REAL *score = work + t->width * room;                                                                         \
+        for (int64_t b = 0; b < t->batch; ++b)                                                                        \
+            for (int64_t h = 0; h < t->heads; ++h) {                                                                  \
+                const REAL *value = v + b * t->v[0] + h / t->group * t->v[1];                                         \
+                transpose_keys_##S(t, k + b * t->k[0] + h / t->group * t->k[1], room, work);                          \
+                for (int64_t i = 0; i < t->queries; i += TILE, y += TILE * t->value_width) {                          \
+                    const int64_t rows = minimum(TILE, t->queries - i);                                               \
+                    gemm_##S(rows, room, t->width, q + b * t->q[0] + h * t->q[1] + i * t->q[2], t->q[2], work, room,  \
+                             PANEL, score, room, 0, 0, 0);                                                            \
+                    for (int64_t r = 0; r < rows; ++r)                                                                \
+                        weigh_##S(t, i + r, mask, allowed, b * t->m[0] + h * t->m[1] + (i + r) * t->m[2],             \
+                                  score + r * room);                                                                  \
+                    gemm_##S(rows, t->value_width, t->keys, score, room, value, t->v[2], PANEL, y, t->value_width, 0, 0,\
+                             0);                                                                                      \
+                }                                                                                                     \
+                y -= ((t->queries + TILE - 1) / TILE * TILE - t->queries) * t->value_width;                           \
+            }                                                                                                         \
     }
 
 DEFINE_ATTENTION(float, f32)

@@ -5,22 +5,26 @@ struct convolution {
 };
 
 #define DEFINE_CONVOLUTION(REAL, S)                                                                          \
-    /* patch[channel, ky, kx, row, column] of one image and group; outside the image lies zero. */           \
-    INLINE void unfold_##S(const struct convolution *t, const REAL *restrict x, REAL *restrict patch) {      \
-        for (int64_t c = 0; c < t->in; ++c)                                                                  \
-            for (int64_t ky = 0; ky < t->kernel[0]; ++ky)                                                    \
-                for (int64_t kx = 0; kx < t->kernel[1]; ++kx)                                                \
-                    for (int64_t row = 0; row < t->rows; ++row, patch += t->columns) {                       \
-                        const int64_t iy = row * t->stride[0] + ky * t->dilation[0] - t->padding[0];         \
-                        const REAL *from = x + (c * t->height + iy) * t->width;                              \
-                        for (int64_t column = 0; column < t->columns; ++column) {                            \
-                            const int64_t ix =                                                               \
-                                column * t->stride[1] + kx * t->dilation[1] - t->padding[1];                 \
-                            const int inside = iy >= 0 && iy < t->height && ix >= 0 && ix < t->width;        \
-                            patch[column] = inside ? from[ix] : 0;                                           \
-                        }                                                                                    \
-                    }                                                                                        \
-    }                                                                                                        \
+/* patch[channel, ky, kx, row, column] of one image and group; outside the image lies zero. */                    \
+    INLINE void unfold_##S(const struct convolution *t, const REAL *restrict x, REAL *restrict patch) {               \
+        const int64_t s = t->stride[1];                                                                               \
+        for (int64_t c = 0; c < t->in; ++c)                                                                           \
+            for (int64_t ky = 0; ky < t->kernel[0]; ++ky)                                                             \
+                for (int64_t kx = 0; kx < t->kernel[1]; ++kx) {                                                       \
+                    const int64_t shift = kx * t->dilation[1] - t->padding[1];                                        \
+                    const int64_t first = minimum(t->columns, shift < 0 ? (-shift + s - 1) / s : 0);                  \
+                    const int64_t last = maximum(first, minimum(t->columns, floordiv(t->width - 1 - shift, s) + 1));  \
+                    for (int64_t row = 0; row < t->rows; ++row, patch += t->columns) {                                \
+                        const int64_t iy = row * t->stride[0] + ky * t->dilation[0] - t->padding[0];                  \
+                        const int inside = iy >= 0 && iy < t->height;                                                 \
+                        const REAL *from = x + (c * t->height + (inside ? iy : 0)) * t->width;                        \
+                        const int64_t begin = inside ? first : t->columns, end = inside ? last : t->columns;          \
+                        for (int64_t column = 0; column < begin; ++column) patch[column] = 0;                         \
+                        for (int64_t column = begin; column < end; ++column) patch[column] = from[column * s + shift];\
+                        for (int64_t column = end; column < t->columns; ++column) patch[column] = 0;                  \
+                    }                                                                                                 \
+                }                                                                                                     \
+    }                                                                                                                 \
     INLINE void convolution_##S(const struct convolution *t, const REAL *restrict x,                         \
                                 const REAL *restrict weight, const REAL *restrict bias,                      \
                                 REAL *restrict patch, REAL *restrict y) {                                    \
