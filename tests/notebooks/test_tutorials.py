@@ -49,6 +49,9 @@ def test_it_runs_and_tells_its_story(path: Path, home: Path) -> None:
         assert int(right[1]) > 185
         assert "stable" in right[2]
         assert "canary" in right[2]
+    if path.stem == "06-staging":
+        assert "by the sentinel because of latency" in text
+        assert "version 3 gets all requests" in text
     if path.stem == "02-real-model":
         recall = re.search(r"100 queries: recall@1 (0\.\d+)", text)
         assert recall, text
