@@ -44,8 +44,16 @@ LINES = [
     ),
     ("push minilm --port 8000 --replicas 2", {"canary": None, "port": 8000, "replicas": 2}),
     (
-        "push minilm --max-batch 8 --grpc --memory 512MiB --cpus 0.5 --pids 64 --sign k",
-        {"max_batch": 8, "grpc": True, "memory": 512 << 20, "cpus": 0.5, "pids": 64, "sign": "k"},
+        "push minilm --max-batch 8 --grpc --memory 512MiB --cpus 0.5 --pids 64 --sign k --egress none",
+        {
+            "egress": "none",
+            "max_batch": 8,
+            "grpc": True,
+            "memory": 512 << 20,
+            "cpus": 0.5,
+            "pids": 64,
+            "sign": "k",
+        },
     ),
     ("push minilm --registry http://127.0.0.1:5000", {"registry": "http://127.0.0.1:5000", "memory": 0}),
     (

@@ -42,6 +42,7 @@ def push(
     memory_bytes: int = 0,
     cpus: float = 0.0,
     pids: int = 0,
+    egress: str = "",
     sign: str = "",
     registry: str = "",
     store: Store | None = None,
@@ -78,6 +79,8 @@ def push(
         Whether each replica also answers gRPC, on a port of its own.
     memory_bytes, cpus, pids
         Limits of each replica, kept by the kernel; 0 for none.
+    egress
+        Networks that a replica may connect to, as ``10.0.0.0/8,::1``, or ``none``; empty for no policy.
     sign
         File of the secret key that signs the package.
     registry
@@ -128,7 +131,7 @@ def push(
         replicas=replicas,
         port=port,
         threads=threads,
-        serving=Serving(max_batch, grpc, memory_bytes, cpus, pids),
+        serving=Serving(max_batch, grpc, memory_bytes, cpus, pids, egress),
     )
     return launch(
         store,

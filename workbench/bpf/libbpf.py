@@ -161,6 +161,17 @@ class BpfObject:
         finally:
             os.close(space)
 
+    def attach_cgroup(self, program: str, group: int, hook: int) -> None:
+        """Attach a program to a control group for as long as that exists, in place of what is at the hook.
+
+        No link holds it, so that it survives this process.
+        """
+        code = self._calls.bpf_prog_attach(
+            self._calls.bpf_program__fd(self._program(program)), group, hook, 0
+        )
+        if code:
+            raise self._library.failure(f"attach {program}", self.name, -code if code < -1 else 0)
+
     def pin(self, maps: Iterable[str], folder: Path) -> None:
         """Give maps, and every link made so far, a name in a BPF file system: they outlive us then.
 

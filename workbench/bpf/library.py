@@ -31,6 +31,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_program__attach_cgroup": (POINTER, [POINTER, c.c_int]),
     "bpf_program__fd": (c.c_int, [POINTER]),
     "bpf_program__set_expected_attach_type": (c.c_int, [POINTER, c.c_int]),
+    "bpf_prog_attach": (c.c_int, [c.c_int, c.c_int, c.c_int, c.c_uint]),
     "bpf_prog_test_run_opts": (c.c_int, [c.c_int, POINTER]),
     "bpf_map__pin": (c.c_int, [POINTER, c.c_char_p]),
     "bpf_link__pin": (c.c_int, [POINTER, c.c_char_p]),

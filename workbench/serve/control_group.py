@@ -144,6 +144,20 @@ class ControlGroup:
             _write(folder / "freezer.state", word)
             _wait(folder / "freezer.state", word, timeout_s)
 
+    def unified(self) -> Path:
+        """Return the group's version 2 folder, made where needed: what BPF programs attach to.
+
+        Raises
+        ------
+        ServeError
+            If version 2 is not mounted, or the kernel does not let us.
+        """
+        if self._mounts.unified is None:
+            raise ServeError(
+                "no control groups of version 2 here", where=self.name, fix="push without --egress"
+            )
+        return self._made(self._mounts.unified)
+
     def processes(self) -> set[int]:
         """Return the processes of the group."""
         return {

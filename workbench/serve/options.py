@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--memory-bytes", default=0, type=int)
     line.add_argument("--cpus", default=0.0, type=float)
     line.add_argument("--pids", default=0, type=int)
+    line.add_argument(
+        "--egress", default="", help="networks the group may connect to; none: no connection at all"
+    )
     line.add_argument("--grace-s", default=30, type=int, help="seconds for requests in flight at a stop")
     return line
 

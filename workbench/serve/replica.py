@@ -6,7 +6,7 @@
         [--host 127.0.0.1] [--port 0] [--track stable|canary] [--state-file FILE] [--threads 1]
         [--loader workbench.compile:load] [--workers 1] [--queue 64] [--max-body-mib 64] [--grace-s 30]
         [--max-batch 1] [--grpc-port P] [--local-socket PATH] [--shared-memory PREFIX]
-        [--control-group NAME [--memory-bytes N] [--cpus F] [--pids N]]
+        [--control-group NAME [--memory-bytes N] [--cpus F] [--pids N] [--egress NETWORKS]]
 
 Contract with whoever starts it:
 
@@ -131,6 +131,10 @@ def _limit(options: argparse.Namespace) -> None:
 
     group = ControlGroup(options.control_group)
     group.limit(Limits(options.memory_bytes, options.cpus, options.pids))
+    if options.egress:
+        from . import egress
+
+        egress.hold(group.unified(), egress.networks(options.egress))
     group.join()
 
 

@@ -20,6 +20,8 @@ class Serving:
         Whether each replica also answers gRPC, on a port of its own.
     memory_bytes, cpus, pids
         Limits of its control group; 0 for none.
+    egress
+        Networks that it may connect to, ``none`` for no connection at all; empty for no policy.
     """
 
     max_batch: int = 1
@@ -27,6 +29,7 @@ class Serving:
     memory_bytes: int = 0
     cpus: float = 0.0
     pids: int = 0
+    egress: str = ""
 
     def arguments(self, group: str) -> list[str]:
         """Return the options of the command line; `group` names the replica's control group.
@@ -39,5 +42,6 @@ class Serving:
         options = ["--max-batch", str(self.max_batch)] if self.max_batch > 1 else []
         options += ["--grpc-port", "0"] if self.grpc else []
         limits = {"memory-bytes": str(self.memory_bytes), "cpus": f"{self.cpus:g}", "pids": str(self.pids)}
+        limits["egress"] = self.egress or "0"
         given = [part for name, value in limits.items() if value != "0" for part in (f"--{name}", value)]
         return [*options, "--control-group", group, *given] if given else options

@@ -48,6 +48,9 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--pids", metavar="N", type=whole(1), default=0, help="processes and threads of each replica"
     )
+    parser.argument(
+        "--egress", metavar="NETWORKS", default="", help="where replicas may connect to; none: nowhere"
+    )
     parser.argument("--sign", metavar="KEY", default="", help="secret key that signs the package")
     parser.argument("--registry", metavar="URL", default="", help="send the package there and stage nothing")
     parser.argument("--name", default="", help="name of the deployment (default: the artifact's)")
@@ -74,6 +77,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         memory_bytes=args.memory,
         cpus=args.cpus,
         pids=args.pids,
+        egress=args.egress,
         sign=args.sign,
         registry=args.registry,
         **_running.options(args, context),
