@@ -161,7 +161,7 @@ class BpfObject:
         finally:
             os.close(space)
 
-    def attach_cgroup(self, program: str, group: int, hook: int) -> None:
+    def give_to_cgroup(self, program: str, group: int, hook: int) -> None:
         """Attach a program to a control group for as long as that exists, in place of what is at the hook.
 
         No link holds it, so that it survives this process.

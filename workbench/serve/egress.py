@@ -72,7 +72,7 @@ def hold(folder: Path, allowed: list[Network]) -> None:
         for network in allowed:
             programs.map("allowed").set(_key(network), struct.pack("=I", 1))
         for name, hook in _HOOKS.items():
-            programs.attach_cgroup(name, handle, hook)
+            programs.give_to_cgroup(name, handle, hook)
     finally:
         os.close(handle)
         programs.close()  # the group holds what is attached to it, and that holds the maps
