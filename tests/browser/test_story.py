@@ -18,6 +18,7 @@ def make():
     time.sleep(120)
 batch = torch.zeros(1, 2)
 """
+PROFILE_CELL = 14
 LAST_CELL = 20  # up to the canary and its 200 requests
 
 
@@ -71,6 +72,17 @@ def test_the_panel_follows_the_quickstart_notebook(seat: Any) -> None:
     assert models.locator("[data-name='digits:int8']", has_text="gate passed").count() == 1
     assert models.locator("[data-name=digits]", has_text="1 refused").count() == 1
     assert models.locator("[data-name='digits:int8/onnxruntime']").count() == 1
+
+
+def test_a_view_is_drawn_by_the_module_of_the_package(seat: Any) -> None:
+    page = seat.page
+    page.evaluate(
+        "index => { window.jupyterapp.shell.currentWidget.content.scrollToItem(index); }", PROFILE_CELL
+    )
+    view = page.locator(".jp-OutputArea-output.mlops-View")  # cells far from the window have no nodes
+    view.locator("svg, canvas").first.wait_for()
+    assert "traced" in view.first.inner_text()
+    seat.shot("view-profile")
 
 
 def test_a_card_leads_to_the_cell_that_started_it(seat: Any) -> None:

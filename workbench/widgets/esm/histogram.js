@@ -20,7 +20,7 @@ function draw(el, data, log, flip) {
   const left = 8 + 7.2 * Math.max(0, ...labels.map(l => l.length));
   const svg = node("svg", {
     width: left + 420, height: 22 * counts.length + 26, role: "img", "aria-label": title || "histogram",
-    "font-family": "ui-monospace,monospace", "font-size": 12, fill: "currentColor"
+    style: "display:block", "font-family": "ui-monospace,monospace", "font-size": 12, fill: "currentColor"
   });
   svg.append(node("text", { x: 0, y: 14, "font-weight": "bold" }, title || ""));
   counts.forEach((count, i) => {

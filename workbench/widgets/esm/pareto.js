@@ -33,7 +33,7 @@ function figure(value) {
 function draw(points, cost, unit) {
   const svg = node("svg", {
     width: WIDTH, height: HEIGHT, role: "img", "aria-label": `score over ${cost}`,
-    "font-family": "ui-monospace,monospace", "font-size": 11, fill: "currentColor"
+    style: "display:block", "font-family": "ui-monospace,monospace", "font-size": 11, fill: "currentColor"
   });
   const x = scale(points.map(p => p[cost]), LEFT + 8, WIDTH - RIGHT - 60);
   const y = scale(points.map(p => p.score), HEIGHT - BOTTOM - 8, TOP + 8);
