@@ -11,7 +11,8 @@ export const lines = {
   lineage: (artifact: IArtifact): string => `%mlops lineage ${nameOf(artifact)}`,
   compare: (artifacts: readonly IArtifact[]): string => `%mlops compare ${artifacts.map(nameOf).join(' ')}`,
   status: (name: string): string => `%mlops status ${name}`,
-  operate: (name: string, operation: string): string => `%mlops ${operation} ${name}`,
+  operate: (name: string, operation: string): string =>
+    operation === 'continue' ? `%mlops pause ${name} --off` : `%mlops ${operation} ${name}`,
   doctor: (): string => '%mlops doctor'
 };
 

@@ -149,11 +149,13 @@ export interface IDeployment {
   events: { kind: string; text: string; time_ns: number }[];
   rollbacks: IRollback[];
   history?: IReading[];
+  /** A rollout that goes on by itself: the weights to come, in ten-thousandths. */
+  rollout?: { weights: number[]; paused: boolean } | null;
 }
 
 export interface IStaging {
   deployments: IDeployment[];
-  /** Operations the server can do: promote, rollback, unstage, and pause where there is one. */
+  /** Operations the server can do: promote, rollback, pause, continue, unstage. */
   operations: string[];
 }
 

@@ -175,7 +175,7 @@ def test_it_reads_on_every_theme(seat: Any, theme: str) -> None:
     seat.command("apputils:change-theme", theme=theme)
     seat.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
     seat.page.wait_for_timeout(300)  # the style sheet's own transition
-    seat.shot("panel-" + theme.removeprefix("JupyterLab ").lower().replace(" ", "-"))
+    seat.shot("theme-" + theme.removeprefix("JupyterLab ").lower().replace(" ", "-"))
     assert serious(seat.page) == []
 
 

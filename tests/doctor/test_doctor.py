@@ -66,11 +66,19 @@ def test_without_rights_the_sampler_is_what_is_left(monkeypatch: pytest.MonkeyPa
     assert "AmbientCapabilities" in one(found, "capabilities").fix
 
 
-def test_without_cgroups_the_proxy_routes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(kernel, "CGROUPS", tmp_path)
-    found = list(kernel.findings())
-    assert one(found, "cgroups").value == "version 2 is not mounted"
-    assert one(found, "routing tier").value == "user-space proxy"
+def test_without_cgroups_it_says_how_to_mount_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mounts").write_text("proc /proc proc rw 0 0\n")
+    monkeypatch.setattr(kernel, "MOUNTS", tmp_path / "mounts")
+    found = one(kernel.findings(), "cgroups")
+    assert found.value == "not mounted"
+    assert found.fix.startswith("mount -t cgroup2")
+
+
+def test_the_routing_tier_says_why_it_is_not_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.route.kernel.route.unavailable", lambda: "no rights")
+    assert one(kernel.findings(), "routing tier").value == "user-space proxy: no rights"
+    monkeypatch.setattr("workbench.route.kernel.route.unavailable", lambda: "")
+    assert one(kernel.findings(), "routing tier").state == "ok"
 
 
 def test_a_missing_compiler_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from .finding import Finding
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
-CGROUPS = Path("/sys/fs/cgroup")
+MOUNTS = Path("/proc/self/mounts")
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 _SERVICE = "run as root, or as a service with AmbientCapabilities=CAP_BPF CAP_PERFMON"
 
@@ -86,13 +86,22 @@ def _perf() -> Finding:
 
 
 def _routing() -> Iterator[Finding]:
-    unified = (CGROUPS / "cgroup.controllers").exists()
-    writable = unified and os.access(CGROUPS, os.W_OK)
-    value = "version 2" + ("" if writable else ", read-only") if unified else "version 2 is not mounted"
-    fix = "" if writable else "run as root on a host with cgroup version 2, for the routing in the kernel"
-    yield Finding("routing", "cgroups", value, "ok" if writable else "missing", fix)
-    able = writable and {"CAP_BPF", "CAP_NET_ADMIN"} <= held() and BTF.exists()
-    what = "the kernel can split traffic" if able else "user-space proxy"
-    yield Finding(
-        "routing", "routing tier", what, "ok" if able else "missing", "" if able else fix or _SERVICE
+    from ..route.kernel.route import unavailable
+
+    reason = unavailable()
+    what = (
+        f"user-space proxy: {reason}" if reason else "kernel (sk_lookup): it splits connections, rolls back"
     )
+    fix = "mend what tracing needs, and give CAP_NET_ADMIN too" if reason else ""
+    yield Finding("routing", "routing tier", what, "missing" if reason else "ok", fix)
+    yield _cgroups()
+
+
+def _cgroups() -> Finding:
+    from ..serve.control_group import Mounts
+
+    mounts = Mounts.read(MOUNTS)
+    versions = ["version 2"] * (mounts.unified is not None) + ["version 1"] * bool(mounts.controllers)
+    value = " and ".join(versions) or "not mounted"
+    fix = "" if versions else "mount -t cgroup2 none /sys/fs/cgroup, for memory limits of replicas"
+    return Finding("routing", "cgroups", value, "ok" if versions else "missing", fix)

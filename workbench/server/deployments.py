@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,8 +16,14 @@ from .home import Home
 KEPT = 120
 """Readings kept of each deployment: two minutes at one a second."""
 
-OPERATIONS = ("promote", "rollback", "pause", "resume_traffic", "unstage")
-"""Names of :mod:`workbench.api` functions that take a deployment's name; those that exist are offered."""
+OPERATIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "promote": ("promote", {}),
+    "rollback": ("rollback", {}),
+    "pause": ("pause", {}),
+    "continue": ("pause", {"off": True}),
+    "unstage": ("unstage", {}),
+}
+"""What the panel may do: functions of :mod:`workbench.api` that take a deployment's name, and their options."""
 
 
 class Deployments:
@@ -36,7 +43,7 @@ class Deployments:
         with self._lock:
             for gone in set(self._history) - {f"{one['name']}@{one['env']}" for one in shown}:
                 del self._history[gone]
-        return {"deployments": shown, "operations": list(operations())}
+        return {"deployments": shown, "operations": list(OPERATIONS)}
 
     def operate(self, name: str, operation: str) -> dict[str, Any]:
         """Promote, roll back, unstage, … as the magic of that name does; return :meth:`read`.
@@ -50,11 +57,12 @@ class Deployments:
         """
         from .. import api
 
-        if operation not in operations():
-            known = ", ".join(operations())
+        if operation not in OPERATIONS:
+            known = ", ".join(OPERATIONS)
             raise InputError(f"there is no operation {operation!r}", where="operation", fix=known)
         store = self.home.require(f"nothing named {name!r} is deployed", UnknownDeployment)
-        getattr(api, operation)(name, store=store)
+        function, options = OPERATIONS[operation]
+        getattr(api, function)(name, store=store, **options)
         return self.read()
 
     def _one(self, store: Store, name: str, env: str) -> dict[str, Any] | None:
@@ -62,7 +70,9 @@ class Deployments:
         from ..staging.status import status_of
 
         try:
-            status = asdict(status_of(Deployment(store, name, env)))
+            deployment = Deployment(store, name, env)
+            status = asdict(status_of(deployment))
+            rollout = deployment.records.read().rollout
         except WorkbenchError as error:  # its first push is under way, or it is being removed
             if isinstance(error, UnknownDeployment):
                 return None
@@ -77,7 +87,8 @@ class Deployments:
         for track in status["tracks"]:
             names = [n for n in store.names.of(track["package"]) if "@" not in n]
             track["label"] = names[0] if names else track["package"][:19]
-        return {**status, "history": self._remember(f"{name}@{env}", status)}
+        going = None if rollout is None else {"weights": list(rollout.weights), "paused": rollout.paused}
+        return {**status, "rollout": going, "history": self._remember(f"{name}@{env}", status)}
 
     def _remember(self, key: str, status: dict[str, Any]) -> list[dict[str, Any]]:
         reading = {
@@ -89,13 +100,6 @@ class Deployments:
             if not kept or reading["time_s"] - kept[-1]["time_s"] > 0.5:
                 kept.append(reading)
             return list(kept)
-
-
-def operations() -> tuple[str, ...]:
-    """Return the operations there are."""
-    from .. import api
-
-    return tuple(name for name in OPERATIONS if hasattr(api, name))
 
 
 def _reading(track: dict[str, Any]) -> dict[str, Any]:

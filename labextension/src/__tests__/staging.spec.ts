@@ -60,8 +60,11 @@ describe('sparkline', () => {
 
 describe('offered', () => {
   it('offers to promote only a canary', () => {
-    const all = ['promote', 'rollback', 'pause', 'unstage'];
-    expect(offered(deployment('m', ['stable', 'canary']), all)).toEqual(all);
+    const all = ['promote', 'rollback', 'pause', 'continue', 'unstage'];
+    const canary = deployment('m', ['stable', 'canary']);
+    expect(offered(canary, all)).toEqual(['promote', 'rollback', 'unstage']);
+    expect(offered({ ...canary, rollout: { weights: [10_000], paused: false } }, all)).toContain('pause');
+    expect(offered({ ...canary, rollout: { weights: [10_000], paused: true } }, all)).toContain('continue');
     expect(offered(deployment('m'), all)).toEqual(['rollback', 'unstage']);
   });
 });

@@ -87,6 +87,11 @@ export function nameOf(artifact: IArtifact): string {
   return artifact.names.find(name => !name.includes('@')) ?? artifact.names[0] ?? artifact.digest.slice(0, 19);
 }
 
+/** What a row says: the name, else the kind and as much of the digest as people compare. */
+export function labelOf(artifact: IArtifact): string {
+  return artifact.names.length ? nameOf(artifact) : `${artifact.kind} ${artifact.digest.slice(7, 15)}`;
+}
+
 /** The figures a row shows, as people write them. */
 export function figuresOf(artifact: IArtifact): { score?: number; latency?: string; size: string } {
   const { score, latency_ms } = artifact.figures;

@@ -90,5 +90,10 @@ export function sparkline(values: readonly number[], width: number, height: numb
 /** Which operations make sense now. */
 export function offered(deployment: IDeployment, operations: readonly string[]): string[] {
   const canary = deployment.tracks.some(track => track.track === 'canary');
-  return operations.filter(one => (one === 'promote' || one === 'pause' ? canary : true));
+  const fits: { [operation: string]: boolean } = {
+    promote: canary,
+    pause: deployment.rollout?.paused === false,
+    continue: deployment.rollout?.paused === true
+  };
+  return operations.filter(one => fits[one] ?? true);
 }

@@ -3,7 +3,7 @@ import { addIcon, infoIcon, UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import { lines, next } from '../lines';
-import { figuresOf, INode, nameOf, short } from '../model/library';
+import { figuresOf, INode, labelOf, nameOf, short } from '../model/library';
 import { IArtifact } from '../tokens';
 import { Badge, Empty, IconButton, Line } from './bits';
 import { useBench } from './context';
@@ -65,7 +65,7 @@ function Row(props: { node: INode }): React.ReactElement {
         onClick={() => actions.insert(next(artifact))}
         title={`${artifact.kind} ${artifact.digest.slice(0, 19)}\n${trans.__('Click or drag to insert: %1', next(artifact))}`}
       >
-        {name}
+        {labelOf(artifact)}
       </button>
       <span className="mlops-Model-figures">
         {artifact.gate === 'passed' && (
@@ -124,7 +124,7 @@ function ComparedRow(props: { artifact: IArtifact }): React.ReactElement {
   const figures = figuresOf(props.artifact);
   return (
     <tr>
-      <th scope="row">{nameOf(props.artifact)}</th>
+      <th scope="row">{labelOf(props.artifact)}</th>
       <td>{figures.score === undefined ? '–' : short(figures.score)}</td>
       <td>{figures.latency ?? '–'}</td>
       <td>{figures.size}</td>

@@ -47,12 +47,21 @@ function Deployment(props: { deployment: IDeployment }): React.ReactElement {
         </div>
       )}
       <Split tracks={deployment.tracks} />
+      {deployment.rollout && (
+        <div className="mlops-Dim">
+          {deployment.rollout.paused ? trans.__('rollout paused; to come: %1', toCome(deployment)) : trans.__('rollout goes on; to come: %1', toCome(deployment))}
+        </div>
+      )}
       <Tracks tracks={deployment.tracks} />
       <Readings deployment={deployment} />
       <Operations deployment={deployment} />
       <History deployment={deployment} />
     </li>
   );
+}
+
+function toCome(deployment: IDeployment): string {
+  return (deployment.rollout?.weights ?? []).map(weight => share(weight / 10_000)).join(', ');
 }
 
 /** The shares of the traffic as one bar. */
@@ -149,7 +158,8 @@ function Operations(props: { deployment: IDeployment }): React.ReactElement {
       kind: 'warn',
       body: trans.__('The canary gets no more requests; without a canary, the stable version before this one comes back.')
     },
-    pause: { label: trans.__('Pause'), kind: 'plain', body: trans.__('The canary keeps its replicas and gets no new requests.') },
+    pause: { label: trans.__('Pause'), kind: 'plain', body: trans.__('The rollout stays at its present share of the traffic.') },
+    continue: { label: trans.__('Continue'), kind: 'plain', body: trans.__('The rollout goes on to its next share of the traffic.') },
     unstage: {
       label: trans.__('Unstage'),
       kind: 'plain',
