@@ -30,6 +30,7 @@ _HOMES = {
             "attach",
             "cancel",
             "capture",
+            "collector",
             "compare",
             "compile",
             "diff",

@@ -284,6 +284,17 @@ def test_too_many_sessions_are_refused(service):
         sock.close()
 
 
+def test_endless_requests_are_cut_off(service):
+    path, _ = service
+    said = []
+    for _ in range(130):
+        with _dial(path) as sock:
+            sock.send(b"[]")
+            said.append(_answer(sock)["error"]["what"])
+    assert all("exactly the fields" in text for text in said[:120])
+    assert all("more than 120 sessions in 30 s" in text for text in said[120:])
+
+
 def test_endless_connects_are_cut_off(service):
     path, collector = service
     socks = []

@@ -16,6 +16,7 @@ with every event of the run) and ``dry_run`` (return the recipe as JSON and run 
 
 from .artifacts import gc, lineage, show, verify
 from .assembly import asm
+from .collectors import collector
 from .compare import compare
 from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
@@ -30,6 +31,7 @@ __all__ = [
     "attach",
     "cancel",
     "capture",
+    "collector",
     "compare",
     "compile",
     "diff",

@@ -175,7 +175,7 @@ def _connect(*, enforce: bool) -> tuple[socket.socket, _Private | None]:
     able = privileges.can_trace(enforce=enforce)
     if not (enforce and able):  # the service seldom may refuse connects; one of our own does
         try:
-            return _dial(str(running)), None
+            return dial(str(running)), None
         except OSError as error:
             absent = error.strerror
     if not able:
@@ -191,12 +191,13 @@ def _connect(*, enforce: bool) -> tuple[socket.socket, _Private | None]:
             private = _private[enforce] = _Private(enforce=enforce)
             atexit.register(stop_private)
     try:
-        return _dial(private.address), private
+        return dial(private.address), private
     except OSError as error:
         raise private.failure() from error
 
 
-def _dial(address: str | bytes) -> socket.socket:
+def dial(address: str | bytes) -> socket.socket:
+    """Return a connection to a collector's socket, or raise OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # A time limit of Python's own would turn a full backlog into an error at once; the kernel's waits.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _DIAL_SECONDS, 0))

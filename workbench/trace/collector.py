@@ -17,6 +17,8 @@ import os
 import selectors
 import socket
 import sys
+import time
+from collections import deque
 from pathlib import Path
 
 from ..bpf.libbpf import Library
@@ -33,6 +35,8 @@ _MAX_CLIENTS = 64
 _MAX_CLIENTS_PER_USER = 16
 _MAX_SESSIONS = 8
 _MAX_SESSIONS_PER_USER = 4
+# Loading programs costs a tenth of a second of a CPU: a client that starts and stops all day must not have one.
+_MAX_STARTS, _START_WINDOW_SECONDS = 120, 30.0
 
 
 class Collector:
@@ -59,6 +63,7 @@ class Collector:
         if enforce:
             self._objects[ENFORCE.name] = load_object(ENFORCE.name)
         self._clients: list[Connection] = []
+        self._starts: dict[int, deque[float]] = {}
         self._selector = selectors.DefaultSelector()
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ)
@@ -112,7 +117,8 @@ class Collector:
             self._forget(client)
             client.close()
             return
-        client.read(self._library, self._objects, allowed=self._refusal(client))
+        refusal = self._refusal(client) if client.state == "waiting" else ""
+        client.read(self._library, self._objects, allowed=refusal)
         if client.state == "closed":
             self._unregister(client, before)
 
@@ -134,6 +140,13 @@ class Collector:
         sessions = [other.uid for other in self._clients if other.tracing]
         if len(sessions) >= _MAX_SESSIONS or sessions.count(client.uid) >= _MAX_SESSIONS_PER_USER:
             return f"too many tracing sessions ({len(sessions)}); end one first"
+        now = time.monotonic()
+        starts = self._starts.setdefault(client.uid, deque())
+        while starts and now - starts[0] > _START_WINDOW_SECONDS:
+            starts.popleft()
+        if len(starts) >= _MAX_STARTS:
+            return f"more than {_MAX_STARTS} sessions in {_START_WINDOW_SECONDS:.0f} s; wait a moment"
+        starts.append(now)
         return ""
 
     def _forget(self, client: Connection) -> None:

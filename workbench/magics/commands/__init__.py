@@ -32,6 +32,7 @@ ORDER = (
     "gc",
     "verify",
     "key",
+    "collector",
     "doctor",
 )
 """The order of the help page: the way of a model, then upkeep."""

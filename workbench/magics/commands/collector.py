@@ -1,0 +1,38 @@
+"""``collector``: the process that traces for every user of a machine."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..command import Command, Context
+from ..parser import Parser
+
+
+def add(parser: Parser) -> None:
+    """Declare the arguments."""
+    parser.argument("action", choices=("install", "start", "status", "remove"), help="what to do")
+    parser.argument(
+        "--socket",
+        metavar="PATH",
+        default="",
+        help="where it listens (default: /run/workbench/collector.sock)",
+    )
+    parser.argument("--enforce", action="store_true", help="it may also refuse connects (CAP_NET_ADMIN)")
+
+
+def call(args: argparse.Namespace, context: Context) -> Any:
+    """Ask :func:`workbench.api.collector`."""
+    from ... import api
+
+    return api.collector(args.action, socket=args.socket, enforce=args.enforce)
+
+
+COMMAND = Command(
+    "collector",
+    "start, show or remove the machine's tracing process",
+    add,
+    call,
+    examples=("status", "start", "install --enforce"),
+    subject="action",
+)
