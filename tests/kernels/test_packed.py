@@ -27,8 +27,8 @@ def test_a_file_round_trips(packed):
 
 def test_a_convolution_keeps_its_kernel():
     geometry = kernels.ConvGeometry((3, 5), (1, 1), (0, 0), (1, 1), 2)
-    codes = reference.codes_of(np.ones((40, 60), np.int8))
-    packed = kernels.PackedTernary.from_bytes(kernels.pack_conv(codes, 8, geometry).to_bytes())
+    codes = reference.codes_of(np.ones((40, 480), np.int8))
+    packed = kernels.PackedTernary.from_bytes(kernels.pack_conv(codes, 64, geometry).to_bytes())
     assert (packed.kernel, packed.count, packed.n, packed.layout) == ((3, 5), 2, 20, "t2")
 
 
