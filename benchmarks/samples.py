@@ -45,6 +45,13 @@ class Samples:
         """Return a key's numbers so far."""
         return list(self._values.get(key, ()))
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def median(self, key: str) -> float:
+        """Return the median of a key's samples."""
+        return statistics.median(self._values[key])
+
     def ratio(self, key: str, over: str, under: str) -> None:
         """Add a key whose samples are the ratios, round by round, of two keys.
 

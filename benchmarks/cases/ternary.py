@@ -1,0 +1,148 @@
+"""Ternary kernels against torch and onnxruntime, and against what the processor can do at most."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+from ..harness import fresh, progress
+from ..samples import Samples
+from ..ternary.timing import call_us
+
+SIZES = ((2560, 2560), (2560, 6912), (6912, 2560), (4096, 11008))
+_OTHERS = ("torch_bf16", "torch_dynamic_int8", "torch_int_mm", "ort_2bit", "ort_4bit", "ort_8bit")
+_AVX2 = """
+import json, torch
+torch.set_num_threads(1)
+from benchmarks.ternary import engines
+from benchmarks.ternary.timing import call_us
+shape = engines.Shape({k}, {n}, {m}, False)
+with torch.inference_mode():
+    calls = {{"torch_fp32": engines.torch_float(shape, torch.float32), "torch_int_mm": engines.torch_int_mm(shape),
+              "torch_dynamic_int8": engines.torch_dynamic_int8(shape), "t2": engines.ours(shape, "t2", "x86-64-avx2")}}
+    print(json.dumps([{{name: call_us(call) for name, call in calls.items()}} for _ in range({rounds})]))
+"""
+
+
+def run(samples: Samples, *, quick: bool) -> None:
+    """Measure; one shape and one round when quick, else all shapes and 3 rounds."""
+    import torch
+
+    from ..ternary.figure import draw
+
+    rounds = 1 if quick else 3
+    with torch.inference_mode():
+        for k, n, m, cold, threads in _shapes(quick):
+            _products(samples, k, n, m, cold, threads, rounds)
+            gc.collect()
+        torch.set_num_threads(1)
+        _convolutions(samples, rounds)
+    for k, n, m in ((2560, 6912, 1), (2560, 6912, 8), (2560, 2560, 128))[: 1 if quick else 3]:
+        _avx2(samples, k, n, m, rounds)
+    _body(samples, rounds)
+    _oversubscribed(samples, rounds)
+    if not quick:
+        draw(samples)
+
+
+def _shapes(quick: bool) -> Iterator[tuple[int, int, int, bool, int]]:
+    if quick:
+        yield 2560, 2560, 1, False, 1
+        return
+    for k, n in SIZES:
+        for m in (1, 8, 128):
+            yield k, n, m, False, 1
+        yield k, n, 1, True, 1
+    for k, n, m in ((2560, 6912, 1), (4096, 11008, 1), (4096, 11008, 8), (2560, 6912, 128)):
+        yield k, n, m, False, 2
+    yield 4096, 11008, 1, True, 2
+
+
+def _products(samples: Samples, k: int, n: int, m: int, cold: bool, threads: int, rounds: int) -> None:
+    import torch
+
+    from ..ternary.engines import Shape, engines
+    from ..ternary.limits import peak_products
+
+    torch.set_num_threads(threads)
+    shape = Shape(k, n, m, cold, threads)
+    at = f"{k}x{n}.m{m}.{'cold' if cold else 'hot'}.{'one' if threads == 1 else 'two'}"
+    calls = engines(shape)
+    names = list(calls)
+    for call in calls.values():
+        call()
+    for number in progress(rounds, at):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            samples.add(f"{at}.{name}.us", call_us(calls[name], threads))
+        peak = peak_products()
+        if peak:
+            samples.add(f"{at}.peak.us", m * k * n / peak / threads * 1e6)
+    _ratios(samples, at, names)
+
+
+def _ratios(samples: Samples, at: str, names: list[str]) -> None:
+    us = {name: f"{at}.{name}.us" for name in [*names, "peak"] if f"{at}.{name}.us" in samples}
+    best = min(("t2", "t5"), key=lambda name: samples.median(us[name]))
+    samples.ratio(f"{at}.times_torch_fp32", us["torch_fp32"], us[best])
+    other = min(_OTHERS, key=lambda name: samples.median(us[name]))
+    samples.ratio(f"{at}.times_best_other", us[other], us[best])
+    samples.ratio(f"{at}.times_int_mm", us["torch_int_mm"], us[best])
+    if "peak" in us:
+        samples.ratio(f"{at}.share_of_peak", us["peak"], us[best])
+    if f"read_{best}" in us:
+        samples.ratio(f"{at}.share_of_reading", us[f"read_{best}"], us[best])
+
+
+def _convolutions(samples: Samples, rounds: int) -> None:
+    from ..ternary.convolutions import LAYERS, pair
+
+    for name, layer in LAYERS.items():
+        theirs, ours = pair(layer)
+        theirs(), ours()
+        for _ in progress(rounds, f"convolution {name}"):
+            samples.add(f"conv.{name}.torch_fp32.us", call_us(theirs))
+            samples.add(f"conv.{name}.ours.us", call_us(ours))
+        samples.ratio(f"conv.{name}.times_torch_fp32", f"conv.{name}.torch_fp32.us", f"conv.{name}.ours.us")
+
+
+def _avx2(samples: Samples, k: int, n: int, m: int, rounds: int) -> None:
+    at = f"{k}x{n}.m{m}.avx2"
+    code = _AVX2.format(k=k, n=n, m=m, rounds=rounds)
+    for figures in fresh(
+        code, ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_ENABLE_INSTRUCTIONS="AVX2"
+    ):
+        for name, us in figures.items():
+            samples.add(f"{at}.{name}.us", us)
+    others = ("torch_fp32", "torch_int_mm", "torch_dynamic_int8")
+    best = min(others, key=lambda name: samples.median(f"{at}.{name}.us"))
+    samples.ratio(f"{at}.times_best_other", f"{at}.{best}.us", f"{at}.t2.us")
+
+
+def _body(samples: Samples, rounds: int) -> None:
+    """Tokens a second of the linear layers of BitNet b1.58 2B4T (30 blocks), random weights."""
+    from ..ternary.engines import Shape, ours
+
+    sizes = [(2560, 2560), (2560, 640), (2560, 640), (2560, 2560), (2560, 6912), (2560, 6912), (6912, 2560)]
+    for layout in ("t2", "t5"):
+        calls = [ours(Shape(k, n, 1, False), layout) for k, n in sizes for _ in range(30)]
+
+        def token(calls: list = calls) -> None:  # type: ignore[type-arg]
+            for call in calls:
+                call()
+
+        for _ in progress(rounds, f"30 blocks, {layout}"):
+            samples.add(f"bitnet_2b_body.{layout}.tokens_per_s", 1e6 / call_us(token, least=3))
+
+
+def _oversubscribed(samples: Samples, rounds: int) -> None:
+    """Median wall time of one call with one and two threads while five busy processes a core run."""
+    from ..ternary.engines import Shape, ours
+    from ..ternary.load import burners, median_us
+
+    one, two = (ours(Shape(2560, 6912, 1, False, threads), "t2") for threads in (1, 2))
+    with burners(5):
+        for _ in progress(rounds, "oversubscribed"):
+            samples.add("oversubscribed.one.us", median_us(one))
+            samples.add("oversubscribed.two.us", median_us(two))
+    samples.ratio("oversubscribed.two_over_one", "oversubscribed.two.us", "oversubscribed.one.us")

@@ -1,0 +1,1 @@
+"""Parts of the benchmark ``ternary``: engines, physical limits, timing, convolutions, the figure."""

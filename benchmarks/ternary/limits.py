@@ -1,0 +1,41 @@
+"""Physical limits: reading a packed weight, and the processor's peak of int8 products."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import tempfile
+import time
+from pathlib import Path
+
+from workbench.kernels import compile_command
+from workbench.kernels.build import run_compiler
+
+_ROUNDS = 20_000
+
+
+@functools.cache
+def _calls() -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "limits.so"
+        source = Path(__file__).with_suffix(".c")
+        run_compiler([*compile_command("host"), "-shared", "-fPIC", str(source), "-o", str(library)])
+        calls = ctypes.CDLL(str(library))
+    calls.read_bytes.argtypes, calls.read_bytes.restype = [ctypes.c_void_p, ctypes.c_int64], None
+    calls.multiply_adds.argtypes, calls.multiply_adds.restype = [ctypes.c_int64], ctypes.c_int64
+    return calls
+
+
+def read(address: int, size: int) -> None:
+    """Load `size` bytes, doing nothing with them."""
+    _calls().read_bytes(address, size)
+
+
+def peak_products() -> float:
+    """Return the int8 products a second of one thread, from registers; 0 where there is no instruction for them."""
+    best = 0.0
+    for _ in range(9):
+        start = time.thread_time()
+        done = _calls().multiply_adds(_ROUNDS)
+        best = max(best, done / (time.thread_time() - start))
+    return best
