@@ -110,7 +110,7 @@ def _avx2(samples: Samples, k: int, n: int, m: int, rounds: int) -> None:
     at = f"{k}x{n}.m{m}.avx2"
     code = _AVX2.format(k=k, n=n, m=m, rounds=rounds)
     for figures in fresh(
-        code, ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_ENABLE_INSTRUCTIONS="AVX2"
+        code, ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", FBGEMM_ENABLE_INSTRUCTIONS="AVX2"
     ):
         for name, us in figures.items():
             samples.add(f"{at}.{name}.us", us)

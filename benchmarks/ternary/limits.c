@@ -18,15 +18,15 @@ __attribute__((visibility("default"))) void read_bytes(const char *p, int64_t n)
 }
 __attribute__((visibility("default"))) int64_t multiply_adds(int64_t rounds) /* returns how many it did */
 {
-	__m512i s[12], u = _mm512_set1_epi32(7), v = _mm512_set1_epi32(9);
-	for (int i = 0; i < 12; i++)
-		s[i] = _mm512_set1_epi32(i);
+	/* Registers by name: an array of sums would travel through memory, which takes as long again. */
+#define STEP(n) "vpdpbusd %%zmm13, %%zmm12, %%zmm" #n "\n\t"
 	for (int64_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
-		for (int i = 0; i < 12; i++)
-			__asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(s[i]) : "v"(u), "v"(v));
-	for (int i = 0; i < 12; i++)
-		__asm__ volatile("" : : "v"(s[i]));
+		__asm__ volatile(STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10)
+					 STEP(11)
+				 :
+				 :
+				 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+				   "xmm11");
 	return rounds * 12 * 64;
 }
 #else
