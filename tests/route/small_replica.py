@@ -7,6 +7,7 @@ for something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (b
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import socket
@@ -14,17 +15,23 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     version = "0"
+    kept: ClassVar[list[bytes]] = []
 
     def do_GET(self) -> None:
         path, _, argument = self.path.partition("?")
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         if path == "/slow":
             time.sleep(float(argument))
+        if path == "/grow":  # MiB that stay
+            self.kept.append(b"x" * (int(argument) << 20))
+        if path == "/unshare":  # a system call that changes nothing and no replica makes
+            ctypes.CDLL(None).unshare(0)
         if path == "/early":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-le")
             self.wfile.flush()

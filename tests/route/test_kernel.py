@@ -184,13 +184,19 @@ def test_the_split_and_the_rollback_need_no_process_of_ours(rig: Rig, kernel: Ke
     assert record.flip_ns >= record.breach_ns > 0
 
 
-@pytest.mark.parametrize("how", ["errors", "crash", "hang", "latency"])
+@pytest.mark.parametrize("how", ["errors", "crash", "hang", "latency", "memory", "syscall"])
 def test_each_trigger_takes_the_canary_out(rig: Rig, kernel: KernelRoute, how: str) -> None:
     url = begin(kernel, rig, track(rig, 1))
     canary = track(rig, 2)
-    budget = Budget(breaches=4, latency_ms=20.0 if how == "latency" else None, hang_ms=100.0)
+    budget = Budget(
+        breaches=4,
+        latency_ms=20.0 if how == "latency" else None,
+        memory_bytes=64 << 20,
+        hang_ms=100.0 if how == "hang" else None,
+    )
     kernel.update(lambda now: replace(start_canary(now, canary, 5_000), budget=budget))
-    path = {"errors": "/fail", "latency": "/slow?0.05"}.get(how, "/")
+    paths = {"errors": "/fail", "latency": "/slow?0.05", "memory": "/grow?20", "syscall": "/unshare"}
+    path = paths.get(how, "/")
     guilty = canary.endpoints[0].pid
     with traffic(url, ask_get("/"), clients=2, pause_s=0.05) as load:
         load.wait_for(20)
@@ -205,6 +211,7 @@ def test_each_trigger_takes_the_canary_out(rig: Rig, kernel: KernelRoute, how: s
         assert versions(url, 20) == {"1": 20}
         assert kernel._reading(kernel.state())["late"] == 0
     assert record.reason == how
+    assert record.reason in record.evidence()
     assert record.pid == guilty
     assert record.command.startswith("python")
     assert record.flip_ns - record.breach_ns < 1_000_000
