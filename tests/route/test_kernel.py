@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,11 +23,12 @@ from tests.route.test_policy import VECTORS
 from tests.route.traffic import ask_get, traffic
 from workbench.bpf.build import load_object
 from workbench.bpf.libbpf import BpfObject, Library
-from workbench.errors import PortInUse, StagingError
-from workbench.route.kernel import layout, listeners
+from workbench.errors import BadRequest, PortInUse, StagingError
+from workbench.route.kernel import client, layout, listeners
 from workbench.route.kernel.pinned import OBJECTS, SHARED
 from workbench.route.kernel.route import KernelRoute, remove_pins
 from workbench.route.kernel.router import PINS
+from workbench.route.kernel.sweep import sweep
 from workbench.route.policy import Budget
 from workbench.route.state import Endpoint, RouteState, Track, promote, roll_back, settle, start_canary, swap
 
@@ -296,6 +298,31 @@ def test_a_listener_that_is_not_there(rig: Rig) -> None:
         pass
 
 
+def test_the_router_watches_no_stranger(rig: Rig, kernel: KernelRoute) -> None:
+    begin(kernel, rig, track(rig, 1))
+    with subprocess.Popen(["sleep", "60"], user=65534, group=65534, extra_groups=[]) as stranger:
+        try:
+            other = Track(2, (Endpoint("2-0", "127.0.0.1", 1, stranger.pid),))
+            with pytest.raises(BadRequest, match="is not user 0's"):
+                kernel.update(lambda now: start_canary(now, other, 5_000))
+            assert kernel.state().phase == "stable"  # as it was before
+        finally:
+            stranger.kill()
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b"[]", b"x", b'{"key": "../..", "do": "open"}', b'{"key": "a", "do": "read"}']
+)
+def test_the_router_answers_nonsense_and_lives(rig: Rig, kernel: KernelRoute, text: bytes) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+        client._connect(line, kernel.folder)
+        line.send(text)
+        assert b"error" in line.recv(4096)
+    assert kernel.alive()
+    assert versions(url, 1) == {"1": 1}
+
+
 def test_a_state_for_people(rig: Rig, kernel: KernelRoute) -> None:
     begin(kernel, rig, track(rig, 1))
     canary = track(rig, 2)
@@ -304,3 +331,17 @@ def test_a_state_for_people(rig: Rig, kernel: KernelRoute) -> None:
     assert after.phase == "rolled-back"
     assert kernel.state() == after
     assert isinstance(after, RouteState)
+
+
+def test_a_sweep_takes_the_dead_and_leaves_the_living(rig: Rig, kernel: KernelRoute) -> None:
+    url = begin(kernel, rig, track(rig, 1))
+    pins = PINS / str(os.geteuid()) / kernel.key
+    sweep(grace_s=0)
+    assert versions(url, 2) == {"1": 2}
+    for process in rig.processes:
+        process.kill()
+        process.wait(10)
+    sweep()
+    assert pins.exists()  # it is young
+    assert sweep(grace_s=0) >= 1
+    assert not pins.exists()

@@ -52,17 +52,20 @@ def lineage(artifact: str, *, store: Store | None = None) -> Result:
 
 
 def gc(*, grace_s: float | None = None, store: Store | None = None) -> Result:
-    """Remove artifacts and scratch files that nothing refers to.
+    """Remove artifacts and scratch files that nothing refers to, and routes in the kernel whose replicas are dead.
 
     Parameters
     ----------
     grace_s
         Unreferenced artifacts younger than this many seconds are spared; by default ten minutes.
     """
+    from ..route.kernel.sweep import sweep
+
     store = store or Store()
     report = store.gc() if grace_s is None else store.gc(grace_s)
-    rows = tuple(vars(report).items())
-    return Result("collected", (Table(("what", "removed"), rows),), details=vars(report), store=store)
+    removed = {**vars(report), "routes": sweep()}
+    rows = tuple(removed.items())
+    return Result("collected", (Table(("what", "removed"), rows),), details=removed, store=store)
 
 
 def verify(artifact: str = "", *, store: Store | None = None) -> Result:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ...bpf.build import load_object
 from ...bpf.libbpf import BpfMap, BpfObject, Library, open_pinned
 from ...errors import NoPrivilege
-from .layout import REASONS, Control, Drains, Latencies, Replicas
+from .layout import REASONS, REPLICAS, Control, Drains, Latencies, Replica, Replicas
 
 BPFFS = Path("/sys/fs/bpf")
 OBJECTS = Path(__file__).parents[1] / "bpf" / "build"
@@ -71,6 +71,16 @@ def port_of(library: Library, folder: Path) -> int:
     table = open_pinned(library, folder / "control", 4, c.sizeof(Control))
     try:
         return int(Control.from_buffer_copy(table.get(key_bytes(0)) or bytes(c.sizeof(Control))).port)
+    finally:
+        os.close(table.fd)
+
+
+def replica_pids(library: Library, folder: Path) -> list[int]:
+    """Return the processes that a pinned deployment gives, or gave, connections to."""
+    table = open_pinned(library, folder / "replicas", 4, c.sizeof(Replica))
+    try:
+        values = (table.get(key_bytes(index)) for index in range(REPLICAS))
+        return [pid for value in values if value and (pid := Replica.from_buffer_copy(value).pid)]
     finally:
         os.close(table.fd)
 

@@ -126,11 +126,27 @@ class KernelRoute:
         return state if after == state else self.update(lambda now: now)
 
     def update(self, change: Callable[[RouteState], RouteState]) -> RouteState:
-        """Apply one transition; in force for every connection that comes later."""
+        """Apply one transition; in force for every connection that comes later.
+
+        Raises
+        ------
+        WorkbenchError
+            If the kernel could not be told; the state is then what it was.
+        """
         if "port" not in self._known():  # the first push, before the programs are loaded
             return self._file.update(change)
-        after = self._file.update(lambda state: change(self._reconciled(state)))
-        self._apply(after)
+        seen: list[RouteState] = []
+
+        def reconciled(state: RouteState) -> RouteState:
+            seen[:] = [self._reconciled(state)]
+            return change(seen[0])
+
+        after = self._file.update(reconciled)
+        try:
+            self._apply(after)
+        except WorkbenchError:
+            self._file.update(lambda now: seen[0] if now == after else now)
+            raise
         return after
 
     def refresh(self) -> None:

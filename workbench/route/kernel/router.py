@@ -106,6 +106,7 @@ class Router:
         if not isinstance(state, RouteState):
             raise BadRequest("no route state", where="router")
         if ask["do"] == "apply" and state.generation >= route.control.generation:
+            _check_processes(uid, state)
             given = dict(zip(ask["listeners"], handed, strict=True))
             kernel.apply(route, state, given)
             self._hold(folder, given, kernel.held(route, state))
@@ -175,6 +176,21 @@ class Router:
         if folder not in self._open:
             self._open[folder] = pinned.Pinned(self._library, folder)
         return self._open[folder]
+
+
+def _check_processes(uid: int, state: RouteState) -> None:
+    """Refuse to watch another user's process.
+
+    Raises
+    ------
+    BadRequest
+        If a replica is one.
+    """
+    for track in (state.stable, state.canary):
+        for one in track.endpoints if track else ():
+            with contextlib.suppress(OSError):  # it is gone
+                if Path(f"/proc/{one.pid}").stat().st_uid != uid:
+                    raise BadRequest(f"process {one.pid} is not user {uid}'s", where="router")
 
 
 def listen(folder: Path) -> socket.socket:
