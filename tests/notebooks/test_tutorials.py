@@ -52,6 +52,11 @@ def test_it_runs_and_tells_its_story(path: Path, home: Path) -> None:
     if path.stem == "06-staging":
         assert "by the sentinel because of latency" in text
         assert "version 3 gets all requests" in text
+    if path.stem == "03-ternary":
+        assert "the gate refused ternary" in text
+        assert text.count("fp32, trained as long") == 2  # the control, for both models
+        assert "all int4" in text
+        assert "hot loop" in text
     if path.stem == "02-real-model":
         recall = re.search(r"100 queries: recall@1 (0\.\d+)", text)
         assert recall, text

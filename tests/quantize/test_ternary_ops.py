@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from workbench.quantize.ops.int4 import quantize_int4
 from workbench.quantize.ops.ternary import pack_codes, unpack_codes
 
 wb = torch.ops.workbench
@@ -202,3 +203,20 @@ def test_float_weight_in_onnxruntime(bench):
     x = torch.randn(3, 24)
     program, signature = bench.export(module, x)
     torch.testing.assert_close(bench.onnx(program, x)[0], bench.run(program, signature, x))
+
+
+@given(rows=sizes, columns=sizes, seed=st.integers(0, 99))
+def test_four_bits_round_to_the_nearest_of_fifteen_steps(rows, columns, seed):
+    w = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    codes, scale = quantize_int4(w)
+    assert codes.shape == (rows, -(-columns // 32) * 16)
+    back = wb.unpack_int4(codes, scale, [rows, columns])
+    steps = scale.repeat_interleave(32, 1)[:, :columns]
+    assert ((back - w).abs() <= steps / 2 * 1.0001).all()
+    x = torch.ones(2, columns)
+    torch.testing.assert_close(wb.linear_int4(x, codes, scale, None, columns), x @ back.t())
+
+
+def test_four_bits_of_zeros():
+    codes, scale = quantize_int4(torch.zeros(2, 40))
+    assert not wb.unpack_int4(codes, scale, [2, 40]).any()

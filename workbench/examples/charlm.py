@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CONTEXT = 64
-BATCH = 32
+BATCH = 16
 _WIDTH, _HEADS, _BLOCKS = 128, 4, 2
 _HELD_OUT = 0.1
 

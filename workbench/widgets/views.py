@@ -54,7 +54,7 @@ def pictures(result: Result) -> list[Picture]:
     if result.details.get("pareto"):
         found.append(pareto(result))
     layers = [table for table in result.tables if {"layer", "output dB"} <= set(table.columns)]
-    return found + [worst_layers(table) for table in layers if table.rows]
+    return found + [worst_layers(table) for table in layers if _measured(table)]
 
 
 def traffic(deployment: DeploymentStatus) -> Picture:
@@ -70,7 +70,7 @@ def curves(result: Result, title: str, place: int) -> Picture:
     """Return held-out loss or score over CPU seconds: healed beside the control."""
     series = {
         name: [(float(point[0]), float(point[place])) for point in points if point[place] is not None]
-        for name, points in result.details["curves"].items()
+        for name, points in sorted(result.details["curves"].items(), reverse=True)  # healed, then control
     }
     return lines(series, Axes("CPU s", title), title)
 
@@ -93,6 +93,11 @@ def family(result: Result) -> Picture:
         for digest in result.details["nodes"]
     }
     return graph(nodes, [(parent, child) for child, parent in result.details["edges"]], result.title)
+
+
+def _measured(table: Table) -> bool:
+    place = table.columns.index("output dB")
+    return any(row[place] is not None for row in table.rows)
 
 
 def worst_layers(table: Table) -> Picture:
