@@ -45,7 +45,8 @@ def advise(step: QuantizeStep, context: StepContext, program: Path, refusal: Gat
 def _worded(refusal: GateRefused, step: QuantizeStep, tried: list[dict[str, object]]) -> GateRefused:
     words = [f"{t['scheme']} scores {t['score']:.4f} at {t['size_ratio']:.2f}x the size" for t in tried]
     passing = next((t["scheme"] for t in tried if t["passes"]), None)
-    options = [f"--scheme {passing}" if passing else "keep the float program"]
+    instead = "keep the float program" if step.config.scheme == "mixed" else "--scheme mixed"
+    options = [f"--scheme {passing}" if passing else instead]
     if step.config.scheme in ("ternary", "int4") and step.heal is None:
         options.append(f"--scheme {step.config.scheme} --heal 60s --train LOADER")
     return GateRefused(
