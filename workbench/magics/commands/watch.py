@@ -24,8 +24,10 @@ def add(parser: Parser) -> None:
 def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.watch`."""
     from ... import api
+    from ...widgets.staging import StagingWatch
 
-    return api.watch(args.deployment, seconds=args.time, every=args.every, show=screen.live())
+    show = StagingWatch(screen.live())
+    return api.watch(args.deployment, seconds=args.time, every=args.every, show=show)
 
 
 COMMAND = Command(
