@@ -66,7 +66,8 @@ def test_every_weight_adds_up() -> None:
 
 def test_many_stacks_stay_small() -> None:
     count = 30_000
-    frames = tuple(replace(full().frames[1], line=n, text="") for n in range(count))
+    line = full().frames[1]
+    frames = tuple(replace(line, line=n, text="") for n in range(count))
     samples = tuple(Sample("cpu", n * 10_000, 7, 7, 0.001, n) for n in range(count))
     trace = full(frames=frames, stacks=tuple((n,) for n in range(count)), samples=samples, offcpu=None,
                  allocations=None, events=None, audit=None)  # fmt: skip
