@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from ..workloads import WORKLOADS, Step
 
 IDLE_THREADS = 128
 PLAIN = "plain"
+_LIMIT_S = 45.0
 
 _CHILD = """
 import pathlib, time
@@ -42,20 +45,21 @@ pathlib.Path("@result").write_text(str((time.thread_time() - start) / count * 1e
 
 
 def run(samples: Samples, *, quick: bool) -> None:
-    """Measure; 1 round of two contenders when quick, else 9 of all."""
+    """Measure; 1 round of two contenders when quick, else 5 of all."""
     for package in profilers.missing():
         print(f"not installed, so not measured: {package} (pip install {package})", file=sys.stderr)
     contenders: dict[str, Profiler] = {PLAIN: lambda: contextlib.nullcontext()}
     chosen = profilers.ours() | profilers.others()
     contenders |= {name: chosen[name] for name in ("cpu_99hz", "cprofile")} if quick else chosen
-    rounds, seconds = (1, 0.05) if quick else (9, 0.25)
+    rounds, seconds = (1, 0.05) if quick else (5, 0.25)
     for workload, make in WORKLOADS.items():
         _measure(samples, workload, _steps(make(), contenders, seconds), rounds)
     _measure(samples, "idle_threads", _idle(contenders, 0.3 if not quick else 0.05), rounds)
     if not quick and importlib.util.find_spec("scalene"):
-        for _ in progress(3, "scalene"):
-            for workload in WORKLOADS:
-                _scalene(samples, workload)
+        for workload in WORKLOADS:
+            for _ in progress(3, f"scalene, {workload}"):
+                if not _scalene(samples, workload):
+                    break
 
 
 def _measure(samples: Samples, group: str, contenders: dict[str, Contender], rounds: int) -> None:
@@ -128,22 +132,35 @@ def _wall_us(seconds: float) -> float:
     return (time.perf_counter() - start) / count * 1e6
 
 
-def _scalene(samples: Samples, workload: str) -> None:
-    """Add one pair: a plain process, and one that scalene started; the program leaves its figure in a file."""
+def _scalene(samples: Samples, workload: str) -> bool:
+    """Add one pair, a plain process and one that scalene started; return whether both ended in time.
+
+    The program leaves its figure in a file. No pipes: scalene leaves processes behind that keep them open.
+    """
+    figures = []
     with tempfile.TemporaryDirectory() as folder:
         program, result = Path(folder) / "program.py", Path(folder) / "result"
         program.write_text(_CHILD.replace("@workload", workload).replace("@result", str(result)))
-        commands = (
-            [sys.executable, str(program)],
-            [
-                *(sys.executable, "-m", "scalene", "run", "--outfile", f"{folder}/profile.json"),
-                str(program),
-            ],
-        )
-        figures = []
-        for words in commands:
-            subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=120)
+        scalene = ["-m", "scalene", "run", "--outfile", f"{folder}/profile.json"]
+        for options in ([], scalene):
+            if not _ends([sys.executable, *options, str(program)]):
+                print(f"scalene did not finish {workload} in {_LIMIT_S:.0f} s", file=sys.stderr)
+                return False
             figures.append(float(result.read_text()))
     plain, profiled = figures
     samples.add(f"{workload}.scalene.us", profiled)
     samples.add(f"{workload}.scalene.over_plain", profiled / plain)
+    return True
+
+
+def _ends(command: list[str]) -> bool:
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    try:
+        return process.wait(_LIMIT_S) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

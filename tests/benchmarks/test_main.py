@@ -21,10 +21,12 @@ def test_an_unknown_name_is_refused_with_the_list(capsys):
 
 
 def test_the_first_benchmarks_are_there():
-    assert {"start", "executor", "capture_to_endpoint"} <= set(names())
+    assert {"start", "executor", "capture_to_endpoint", "profile"} <= set(names())
 
 
-@pytest.mark.parametrize(("name", "rounds"), [("start", 3), ("executor", 2)])
+@pytest.mark.parametrize(
+    ("name", "rounds"), [("start", 3), ("executor", 2), pytest.param("profile", 1, marks=pytest.mark.bpf)]
+)
 def test_a_quick_run_prints_one_object_and_writes_it(tmp_path, name, rounds):
     file = tmp_path / "result.json"
     command = [sys.executable, "-m", "benchmarks", name, "--quick", "--json", str(file)]
