@@ -61,6 +61,12 @@ def test_it_runs_and_tells_its_story(path: Path, home: Path) -> None:
         assert text.count("fp32, trained as long") == 2  # the control, for both models
         assert "all int4" in text
         assert "hot loop" in text
+    if path.stem == "05-profile":
+        assert re.search(r"In\[4\] line \d+ +words = \[word\.strip|words = \[re\.sub", text), text
+        if text.count("with tier bpf") == 6:
+            assert re.search(r"history\.append\(.* 10 +40 +10 +40 c10", text), text
+            assert re.search(r"with lock: .* python at In\[7\] line \d+", text), text
+            assert re.search(r"connect +127\.0\.0\.1:\d+ +1 .* In\[9\] line 6", text), text
     if path.stem == "02-real-model":
         recall = re.search(r"100 queries: recall@1 (0\.\d+)", text)
         assert recall, text

@@ -14,7 +14,7 @@ from ..attribution import label, place
 from ..costs import WEIGHTS, LineCost, costs, weighted_stacks
 from ..latency import merge
 from ..model import Trace
-from ..rows import Operator, SystemCall
+from ..rows import Frame, Operator, SystemCall
 from ..tree import same_key
 from .flame import difference_svg
 from .lines import clipped
@@ -85,12 +85,12 @@ class DifferenceReport:
 def lines_difference(before: Trace, after: Trace, limit: int = 15) -> Table:
     """Return the change by line, largest first.
 
-    A line is the same in both when its text and function are: cells are run again under other numbers.
+    A line is the same in both when its text is: cells are run again under other numbers.
     """
     pairs: dict[str, list[LineCost | None]] = defaultdict(lambda: [None, None])
     for side, trace in enumerate((before, after)):
         for cost in costs(trace):
-            key = f"{same_key(cost.frame)}\0{cost.frame.text or cost.frame.line}"
+            key = _line_key(cost.frame)
             pairs[key][side] = _sum(pairs[key][side], cost)
     blocked = before.offcpu is not None and after.offcpu is not None
     memory = before.allocations is not None and after.allocations is not None
@@ -110,6 +110,13 @@ def lines_difference(before: Trace, after: Trace, limit: int = 15) -> Table:
     )
     rest = f"{len(rows) - limit} more lines" if len(rows) > limit else ""
     return Table(columns, rows[:limit], "Change by line", rest)
+
+
+def _line_key(frame: Frame) -> str:
+    """Return what makes two lines the same: in cells the text alone, whichever part of it was running."""
+    if frame.cell and frame.text:
+        return frame.text
+    return f"{same_key(frame)}\0{frame.text or frame.line}"
 
 
 def functions_difference(before: Trace, after: Trace, limit: int = 12) -> Table:

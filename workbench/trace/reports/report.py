@@ -65,7 +65,8 @@ class TraceReport:
             calls_table(trace),
             waits_table(trace),
         )
-        return [table for table in found if table is not None]
+        first, *rest = found
+        return [first, *(table for table in rest if table is not None and table.rows)]
 
     def flame(self, weight: str = "cpu") -> Picture:
         """Return the flame graph by ``cpu``, ``offcpu``, ``faults``, ``allocated`` or ``held``."""
