@@ -31,6 +31,7 @@ def push(
     to: str = "staging",
     canary: float | Sequence[float] | None = None,
     every: float = 30.0,
+    shadow: float | None = None,
     slo: str = "",
     route: str = "auto",
     replicas: int = 1,
@@ -64,6 +65,9 @@ def push(
         rising shares are a rollout that goes on by itself; a last one of 1 promotes.
     every
         Seconds at each share of a rollout.
+    shadow
+        Instead of a canary: share of the requests that the new version gets copies of, answering nobody; its
+        outputs are compared with the stable ones. Needs ``route="proxy"``.
     slo
         What the canary may spend before it loses its traffic: ``service_p<5ms, rss<+64MiB, hang<50ms`` or the
         path of a TOML file. What it leaves out is learnt from the stable version or has a default.
@@ -126,6 +130,7 @@ def push(
         env=to,
         canary=tuple(canary) if isinstance(canary, Sequence) else canary,
         every_s=every,
+        shadow=shadow,
         slo=_policy(slo),
         route=route,
         replicas=replicas,

@@ -7,14 +7,19 @@ lives.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 
 from .http1 import Head
 from .meters import TrackMeter
 from .policy import Sentinel, TrackName, Verdict, pick
+from .shadow import Audit
 from .state import Endpoint, RouteState
 from .upstream import Answer, ConnectionDied, Upstream, request_bytes, rest_of
+
+MOST_COPIES = 16
+"""Copies under way at once; a shadow that is slower gets fewer, and the stable track never waits."""
 
 OnVerdict = Callable[[Verdict], None]
 
@@ -40,6 +45,8 @@ class Forwarder:
         self.state = state
         self.meters: dict[TrackName, TrackMeter] = {"stable": TrackMeter(), "canary": TrackMeter()}
         self.unanswered = 0
+        self.audit = Audit()
+        self._copies: set[asyncio.Task[None]] = set()
         self.answer_timeout_s = answer_timeout_s
         self._on_verdict = on_verdict
         self._upstreams: dict[Endpoint, Upstream] = {}
@@ -55,6 +62,7 @@ class Forwarder:
             self._sentinel = Sentinel(state.budget)
         if state.canary and (before.canary is None or before.canary.version != state.canary.version):
             self.meters["canary"] = TrackMeter()
+            self.audit = Audit()
         named = {e for t in (state.stable, state.canary, state.draining) if t for e in t.endpoints}
         for endpoint in named - self._upstreams.keys():
             self._upstreams[endpoint] = Upstream(endpoint)
@@ -67,15 +75,51 @@ class Forwarder:
         return {e.address: u.in_flight for e, u in self._upstreams.items() if u.in_flight}
 
     async def answer(self, head: Head, body: bytes) -> tuple[TrackName, Upstream, Answer]:
-        """Return which track and replica answered a request, and the answer.
+        """Return which track and replica answered a request, and the answer; give a shadow its copy.
 
         Raises
         ------
         NoReplica
             If nobody could.
         TimeoutError
-            If the replica was silent for too long.
+            If a replica was silent for too long.
         """
+        ticket = self._ticket
+        track, upstream, answer = await self._answer(head, body)
+        if self.state.canary and pick(ticket, self.state.shadow) == "canary":
+            self._copy(head, body, answer)
+        return track, upstream, answer
+
+    def _copy(self, head: Head, body: bytes, answer: Answer) -> None:
+        if answer.rest is not None or len(self._copies) >= MOST_COPIES:
+            self.audit.skipped += 1
+            return
+        task = asyncio.create_task(self._shadow(head, body, answer))
+        self._copies.add(task)
+        task.add_done_callback(self._copies.discard)
+
+    async def _shadow(self, head: Head, body: bytes, stable: Answer) -> None:
+        track, audit = self.state.canary, self.audit
+        ends = [self._upstreams[e] for e in track.endpoints] if track else []
+        if not ends:
+            return
+        audit.copied += 1
+        message, started_ns = request_bytes(head, body), time.perf_counter_ns()
+        try:
+            upstream = min(ends, key=lambda u: (u.rests, u.in_flight))
+            answer = await self._ask("canary", upstream, head, message, started_ns)
+        except (ConnectionDied, TimeoutError):
+            audit.count_failed()
+            return
+        if answer.rest is not None:  # larger than the stable answer: nothing to compare
+            answer.rest.writer.transport.abort()
+            upstream.in_flight -= 1
+            audit.count_unlike()
+            return
+        # Numbers of a large answer take a moment, and requests must not wait for it.
+        await asyncio.to_thread(audit.compare, (stable.head, stable.body), (answer.head, answer.body))
+
+    async def _answer(self, head: Head, body: bytes) -> tuple[TrackName, Upstream, Answer]:
         first = pick(self._ticket, self.state.weight) if self.state.canary else "stable"
         self._ticket = (self._ticket + 1) & 0xFFFF_FFFF
         message, started_ns = request_bytes(head, body), time.perf_counter_ns()
@@ -135,7 +179,7 @@ class Forwarder:
     def _next(self, first: TrackName, tried: set[Endpoint]) -> tuple[TrackName, Upstream] | None:
         """Return the least busy replica not yet tried: of the chosen track, else of the other one."""
         other: TrackName = "canary" if first == "stable" else "stable"
-        for name in (first, other):
+        for name in (first,) if self.state.shadow else (first, other):  # a shadow answers nobody
             track = self.state.track(name)
             left = [self._upstreams[e] for e in track.endpoints if e not in tried] if track else []
             if left:

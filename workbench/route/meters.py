@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..codec import register
+from .shadow import ShadowStats
 
 _SUB = 4  # buckets an octave: a percentile read from the histogram is at most 25 % too high
 _BUCKETS = 26 * _SUB  # 1 us to 67 s
@@ -57,6 +58,8 @@ class RouteStats:
         Requests that a replica is answering now, by address; absent at zero.
     unanswered
         Requests refused with 503 because no replica lived.
+    shadow
+        How a shadow's answers compare; ``None`` while there is none.
     """
 
     implementation: str
@@ -66,6 +69,7 @@ class RouteStats:
     tracks: dict[str, TrackStats]
     in_flight: dict[str, int]
     unanswered: int
+    shadow: ShadowStats | None = None
 
 
 class Histogram:

@@ -101,6 +101,7 @@ class Proxy:
             tracks={name: meter.read() for name, meter in meters.items()},
             in_flight=self.forwarder.in_flight(),
             unanswered=self.forwarder.unanswered,
+            shadow=self.forwarder.audit.read() if self.forwarder.state.shadow else None,
         )
 
     async def admin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -111,6 +111,8 @@ class RouteState:
         Goes up by one with every change.
     weight
         The canary's share in ten-thousandths; 0 unless the phase is `canary`.
+    shadow
+        Share of the requests that the canary gets copies of, answering nobody; its weight is 0 then.
     """
 
     phase: Phase = "stable"
@@ -121,6 +123,7 @@ class RouteState:
     budget: Budget = field(default_factory=Budget)
     rollbacks: tuple[Rollback, ...] = ()
     generation: int = 0
+    shadow: int = 0
 
     def track(self, name: TrackName) -> Track | None:
         """Return the track of this name."""
@@ -148,6 +151,11 @@ def start_canary(state: RouteState, track: Track, weight: int, budget: Budget | 
     )
 
 
+def start_shadow(state: RouteState, track: Track, share: int, budget: Budget | None = None) -> RouteState:
+    """Give `track` copies of this share (of 10,000) of the requests, and no answer to give."""
+    return replace(start_canary(state, track, 0, budget), shadow=min(max(share, 0), WHOLE))
+
+
 def set_weight(state: RouteState, version: int, weight: int) -> RouteState:
     """Change the canary's share, if `version` is still the canary."""
     if state.canary is None or state.canary.version != version:
@@ -165,7 +173,9 @@ def promote(state: RouteState) -> RouteState:
     """
     if state.canary is None:
         raise no_canary(state)
-    return replace(state, phase="draining", stable=state.canary, canary=None, draining=state.stable, weight=0)
+    return replace(
+        state, phase="draining", stable=state.canary, canary=None, draining=state.stable, weight=0, shadow=0
+    )
 
 
 def roll_back(
@@ -208,6 +218,7 @@ def roll_back(
         canary=None,
         draining=state.canary,
         weight=0,
+        shadow=0,
         rollbacks=(*state.rollbacks, record)[-_KEPT_ROLLBACKS:],
     )
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..errors import InputError, ReplicaFailed, StagingError, UnknownDeployment
 from ..route.policy import WHOLE, Budget, weight_of
-from ..route.state import start_canary, swap
+from ..route.state import start_canary, start_shadow, swap
 from ..store import Store
 from . import replica
 from .choice import start_first_route
@@ -33,6 +33,7 @@ def push(
     env: str = "staging",
     canary: float | Sequence[float] | None = None,
     every_s: float = 30.0,
+    shadow: float | None = None,
     budget: Budget | None = None,
     route: str = "auto",
     replicas: int = 1,
@@ -56,6 +57,9 @@ def push(
         are a rollout that goes on by itself; a last one of 1 promotes it.
     every_s
         Seconds at each share of a rollout.
+    shadow
+        Share of the requests that the new version gets copies of, answering nobody, instead of a share of the
+        traffic. Needs the user-space proxy: the kernel gives out connections.
     budget
         What the canary may spend; :func:`workbench.route.slo.parse` reads one from a line.
     route
@@ -89,12 +93,23 @@ def push(
         If another version is still a canary.
     """
     weights, budget = _weights(canary, every_s), budget or Budget()
+    share = None if shadow is None else weight_of(shadow)
+    if share is not None and (weights or route == "kernel"):
+        raise InputError(
+            "a shadow answers nobody and needs the proxy", where="shadow", fix="--shadow 10% --route proxy"
+        )
     if not 1 <= replicas <= MAX_REPLICAS:
         raise InputError(f"{replicas} replicas asked for", where="replicas", fix=f"1 to {MAX_REPLICAS}")
     store.artifacts.path(package_digest)
     deployment = Deployment(store, name, env, on_event=on_event)
     with deployment.operation("push"):
-        _prepare(deployment, port or 0, route)
+        _prepare(deployment, port or 0, "proxy" if share is not None and route == "auto" else route)
+        if share is not None and deployment.records.read().route == "kernel":
+            raise StagingError(
+                "the kernel's route gives out connections and cannot copy requests",
+                where=deployment.where,
+                fix=f"%mlops unstage {name}, then push with --route proxy",
+            )
         version = _allot(deployment, package_digest, replicas, threads, loader, serving or Serving())
         first = deployment.route().state().stable is None
         try:
@@ -103,8 +118,10 @@ def push(
         except BaseException:
             _take_back(deployment, version.version, first=first)
             raise
-        if first or not weights:
+        if first or (not weights and share is None):
             _take_over(deployment, version)
+        elif share is not None:
+            _start_shadow(deployment, version, share, budget)
         else:
             _start_canary(deployment, version, weights, every_s, budget)
         if first and weights:
@@ -225,6 +242,12 @@ def _start_canary(
     deployment.records.update(lambda record: replace(record, rollout=rollout))
     deployment.route().update(lambda state: start_canary(state, version.track(), weights[0], budget))
     deployment.note("canary", f"version {version.version} gets {weights[0] / WHOLE:.4g} of the requests")
+
+
+def _start_shadow(deployment: Deployment, version: VersionRecord, share: int, budget: Budget) -> None:
+    """Give the new version copies of requests."""
+    deployment.route().update(lambda now: start_shadow(now, version.track(), share, budget))
+    deployment.note("shadow", f"version {version.version} gets copies of {share / WHOLE:.4g} of the requests")
 
 
 def _take_over(deployment: Deployment, version: VersionRecord) -> None:

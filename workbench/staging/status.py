@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..render.table import Cell, Table
 from ..route.meters import RouteStats
 from ..route.policy import WHOLE, TrackName
+from ..route.shadow import ShadowStats
 from ..route.state import Phase, Rollback, RouteState
 from ..store import Store, owner
 from . import processes
@@ -73,6 +74,8 @@ class DeploymentStatus:
         The last things that happened, oldest first.
     rollbacks
         The audit list, oldest first.
+    shadow
+        How the canary's answers compare, if it is a shadow.
     """
 
     name: str
@@ -85,6 +88,7 @@ class DeploymentStatus:
     tracks: tuple[TrackStatus, ...]
     events: tuple[StagingEvent, ...]
     rollbacks: tuple[Rollback, ...]
+    shadow: ShadowStats | None = None
 
     def track(self, name: str) -> TrackStatus | None:
         """Return the track of this name."""
@@ -100,7 +104,7 @@ class DeploymentStatus:
                 rows.append((track.track, track.version, f"{track.weight:.4g}", one.id, *shown, *figures))
         columns = ("track", "version", "weight", "replica", "pid", "state", "restarts", "MiB")
         title = f"{self.name}@{self.env}  {self.url}  {self.phase}  (route: {self.route})"
-        last = self.events[-1].text if self.events else ""
+        last = str(self.shadow) if self.shadow else self.events[-1].text if self.events else ""
         return Table((*columns, "requests", "errors", "p50 ms", "p99 ms"), rows, title, last)
 
     def __str__(self) -> str:
@@ -152,6 +156,7 @@ def status_of(deployment: Deployment) -> DeploymentStatus:
         tracks=tracks,
         events=record.events,
         rollbacks=state.rollbacks,
+        shadow=stats.shadow if stats else None,
     )
 
 

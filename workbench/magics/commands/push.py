@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..command import Command, Context
-from ..parser import Parser, number, percents, seconds, size, whole
+from ..parser import Parser, number, percent, percents, seconds, size, whole
 from . import _running
 
 
@@ -22,6 +22,12 @@ def add(parser: Parser) -> None:
     )
     parser.argument(
         "--every", metavar="TIME", type=seconds, default=30.0, help="time at each share (default: 30s)"
+    )
+    parser.argument(
+        "--shadow",
+        metavar="SHARE",
+        type=percent,
+        help="instead: copies of this share of the requests, compared with the stable answers (needs the proxy)",
     )
     parser.argument(
         "--slo",
@@ -66,6 +72,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         to=args.to,
         canary=args.canary,
         every=args.every,
+        shadow=args.shadow,
         slo=args.slo,
         route=args.route,
         port=args.port,

@@ -27,8 +27,8 @@ class PushStep:
         What to call it and where.
     canary
         Share of the traffic (0 to 1), or rising shares; None to take over from the stable version.
-    every_s, slo, route
-        Seconds at each share; what the canary may spend; which route a first push makes.
+    every_s, shadow, slo, route
+        Seconds at each share; share of copied requests; what the canary may spend; which route a first push makes.
     replicas, port, threads
         Processes that serve it, port of the route (0 for a free one), threads of one inference.
     serving
@@ -46,6 +46,7 @@ class PushStep:
     env: str = "staging"
     canary: float | tuple[float, ...] | None = None
     every_s: float = 30.0
+    shadow: float | None = None
     slo: Budget | None = None
     route: str = "auto"
     replicas: int = 1
@@ -67,6 +68,7 @@ def push(step: PushStep, context: StepContext) -> StepResult:
         env=step.env,
         canary=step.canary,
         every_s=step.every_s,
+        shadow=step.shadow,
         budget=step.slo,
         route=step.route,
         replicas=step.replicas,
