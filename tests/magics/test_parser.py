@@ -69,6 +69,9 @@ LINES = [
     ("key list", {"action": "list", "file": ""}),
     ("status   # runs and deployments", {"deployment": ""}),
     ("status minilm", {"deployment": "minilm"}),
+    ("watch minilm --for 10s --every 2s", {"deployment": "minilm", "time": 10.0, "every": 2.0}),
+    ("pause minilm", {"deployment": "minilm", "off": False}),
+    ("asm minilm --layer encoder.0", {"artifact": "minilm", "layer": "encoder.0", "full": False}),
     ("promote minilm", {"deployment": "minilm"}),
     ("rollback minilm", {"deployment": "minilm"}),
     ("unstage minilm", {"deployment": "minilm"}),
@@ -177,7 +180,6 @@ def test_choices_are_what_the_package_holds() -> None:
 
 
 def test_the_probes_are_those_of_the_tracer() -> None:
-    from workbench.magics.commands.profile import PROBES
     from workbench.trace.recorder import DEFAULT_PROBES
 
-    assert PROBES == DEFAULT_PROBES
+    assert parse_line("profile minilm").probes == DEFAULT_PROBES
