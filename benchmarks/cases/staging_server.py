@@ -5,6 +5,7 @@ Every answer is compared with the others' once before the clock starts.
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import threading
@@ -14,18 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from workbench.serve.client import InferenceClient
 
 from .. import hops
 from ..harness import progress
 from ..hops import Hop
+from ..other_servers import MLSERVER, mlserver
 from ..samples import Samples
 from ..served_models import WIDTH, Served, served
 
 SIZES = {"4kb": 1024, "150kb": 38_400, "5mb": 1_310_720}
 _CALLS = {"4kb": 60, "150kb": 40, "5mb": 8}
 _JSON_CALLS = {"4kb": 30, "150kb": 4, "5mb": 1}
+_BATCH_RATIOS = (
+    ("1_client", "p50_ms"),
+    ("16_clients", "p50_ms"),
+    ("16_clients", "per_s"),
+    ("16_clients", "server_cpu_ms"),
+)
 _CHAIN = ("http_json", "http_binary", "local")
 
 
@@ -37,6 +46,8 @@ def run(samples: Samples, *, quick: bool) -> None:
         _hops(samples, folder, rounds, quick=quick)
         _chain(samples, folder, rounds, 20 if quick else 100)
         _batches(samples, folder, rounds, 0.5 if quick else 2.0)
+        if MLSERVER in os.environ:
+            _servers(samples, folder, rounds, 40 if quick else 200)
 
 
 def _hops(samples: Samples, folder: Path, rounds: int, *, quick: bool) -> None:
@@ -101,12 +112,10 @@ def _chain(samples: Samples, folder: Path, rounds: int, calls: int) -> None:
 
 def _batches(samples: Samples, folder: Path, rounds: int, seconds: float) -> None:
     with ExitStack() as stack:
-        one = stack.enter_context(served("layers", folder)).url
-        many = stack.enter_context(served("layers", folder, "--max-batch", "16")).url
+        one = stack.enter_context(served("layers", folder))
+        many = stack.enter_context(served("layers", folder, "--max-batch", "16"))
         servers = [("batch_1", one), ("max_batch_16", many)]
-        singles = {
-            name: stack.enter_context(hops.http_binary(Served(url, {}), "layers")) for name, url in servers
-        }
+        singles = {name: stack.enter_context(hops.http_binary(server, "layers")) for name, server in servers}
         for number in progress(rounds, "batches"):
             times: dict[str, list[float]] = {name: [] for name in singles}
             for _ in range(10 * rounds):  # call by call, so that a disturbance hits both
@@ -114,21 +123,45 @@ def _batches(samples: Samples, folder: Path, rounds: int, seconds: float) -> Non
                     times[name] += _times(hop, _row(), 1)
             for name, taken in times.items():
                 samples.add(f"batches.1_client.{name}.p50_ms", statistics.median(taken))
-            for name, url in servers[:: 1 if number % 2 else -1]:
-                rate, p50 = _load(url, 16, seconds)
+            for name, server in servers[:: 1 if number % 2 else -1]:
+                process = psutil.Process(server.ready["pid"])
+                before = sum(process.cpu_times()[:2])
+                rate, p50, answers = _load(server.url, 16, seconds)
+                spent = sum(process.cpu_times()[:2]) - before
+                samples.add(f"batches.16_clients.{name}.server_cpu_ms", spent * 1e3 / answers)
                 samples.add(f"batches.16_clients.{name}.per_s", rate)
                 samples.add(f"batches.16_clients.{name}.p50_ms", p50)
-    for base, unit in (("1_client", "p50_ms"), ("16_clients", "p50_ms"), ("16_clients", "per_s")):
+    for base, unit in _BATCH_RATIOS:
         key = f"batches.{base}"
         samples.ratio(f"{key}.{unit}.over_batch_1", f"{key}.max_batch_16.{unit}", f"{key}.batch_1.{unit}")
+
+
+def _servers(samples: Samples, folder: Path, rounds: int, calls: int) -> None:
+    """Ask another project's server for the same sums, in the JSON that both speak."""
+    x = np.random.default_rng(4).normal(size=(1, 16)).astype(np.float32)
+    with ExitStack() as stack:
+        ours = stack.enter_context(served("total", folder))
+        theirs = Served(stack.enter_context(mlserver(folder)), {})
+        ways = {
+            name: stack.enter_context(hops.http_json(server, "total"))
+            for name, server in (("workbench", ours), ("mlserver", theirs))
+        }
+        for _ in progress(rounds, "servers"):
+            times: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(calls):
+                for name, hop in ways.items():
+                    times[name] += _times(hop, x, 1)
+            for name, taken in times.items():
+                samples.add(f"servers.{name}.json_ms", statistics.median(taken))
+    samples.ratio("servers.workbench.over_mlserver", "servers.workbench.json_ms", "servers.mlserver.json_ms")
 
 
 def _row() -> Any:
     return np.random.default_rng(6).normal(size=(1, WIDTH)).astype(np.float32)
 
 
-def _load(url: str, clients: int, seconds: float) -> tuple[float, float]:
-    """Ask from several connections at once, each as fast as it is answered; return answers a second and p50."""
+def _load(url: str, clients: int, seconds: float) -> tuple[float, float, int]:
+    """Ask from several connections, each as fast as it is answered; return answers a second, p50, answers."""
     until, times = time.perf_counter() + seconds, []
 
     def ask() -> None:
@@ -145,7 +178,7 @@ def _load(url: str, clients: int, seconds: float) -> tuple[float, float]:
         thread.start()
     for thread in threads:
         thread.join()
-    return len(times) / (time.perf_counter() - start), statistics.median(times)
+    return len(times) / (time.perf_counter() - start), statistics.median(times), len(times)
 
 
 def _times(hop: Hop, x: Any, calls: int) -> list[float]:

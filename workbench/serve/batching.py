@@ -16,6 +16,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
     Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
-_REPEATS = 3
+_REPEATS, _LEAST_REPEATS, _MEASURE_S = 20, 3, 1.0
 _TOLERANCE = 1e-3
+_SCHEDULED = Path("/proc/thread-self/schedstat")  # ns on a processor, ns waiting for one, times it got one
 
 
 class CostCurve:
@@ -125,13 +127,16 @@ def measure(signature: Signature, run: Run, examples: Mapping[str, Array], most:
     batch_axis(signature)
     one = {name: np.ascontiguousarray(array[:1]) for name, array in examples.items()}
     _check_alone(run, one)
-    points, rows = {}, 1
-    while True:
-        feeds = {name: np.repeat(array, rows, axis=0) for name, array in one.items()}
-        points[rows] = min(_seconds(run, feeds) for _ in range(_REPEATS))
-        if rows == most:
-            return CostCurve(points)
-        rows = min(2 * rows, most)
+    sizes = [2**power for power in range(most.bit_length()) if 2**power < most] + [most]
+    feeds = {rows: {name: np.repeat(array, rows, axis=0) for name, array in one.items()} for rows in sizes}
+    points = dict.fromkeys(sizes, float("inf"))
+    until = time.perf_counter() + _MEASURE_S
+    for repeat in range(_REPEATS):  # taking turns, so that a disturbance does not hit one size alone
+        for rows in sizes:
+            points[rows] = min(points[rows], _seconds(run, feeds[rows]))
+        if repeat + 1 >= _LEAST_REPEATS and time.perf_counter() > until:
+            break
+    return CostCurve(points)
 
 
 def _check_alone(run: Run, one: Mapping[str, Array]) -> None:
@@ -154,6 +159,20 @@ def _check_alone(run: Run, one: Mapping[str, Array]) -> None:
 
 
 def _seconds(run: Run, feeds: Mapping[str, Any]) -> float:
-    start = time.perf_counter()
+    """Return how long one run takes, less the time its thread waited for a processor.
+
+    On a busy machine a long run is interrupted and a short one is not: the bare clock would say that batches do not
+    pay, for as long as this replica lives.
+    """
+    waited, start = _waited_s(), time.perf_counter()
     run(feeds)
-    return time.perf_counter() - start
+    taken = time.perf_counter() - start
+    return max(taken - (_waited_s() - waited), 1e-9)
+
+
+def _waited_s() -> float:
+    """Return the seconds that this thread has waited in the run queue; 0 where the kernel does not count them."""
+    try:
+        return int(_SCHEDULED.read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
