@@ -24,6 +24,7 @@ from .types import Signature
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
     from torch.export import ExportedProgram
@@ -150,6 +151,36 @@ def runner(
         return dict(zip(gives, [v for v in leaves if isinstance(v, torch.Tensor)], strict=True))
 
     return run
+
+
+def as_module(folder: Path) -> torch.nn.Module:
+    """Return the program of a folder as a torch module that is called, and answers, as the captured one.
+
+    Raises
+    ------
+    CorruptArtifact
+        If a file is missing or damaged.
+    """
+    import torch
+    from torch.utils import _pytree as pytree
+
+    signature = read_signature(folder)
+    names = [spec.name for spec in signature.outputs]
+
+    class Captured(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.program = read_program(folder).module(check_guards=False)
+
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            leaves = [
+                v for v in pytree.tree_leaves(self.program(*args, **kwargs)) if isinstance(v, torch.Tensor)
+            ]
+            if signature.output_structure == "dict":
+                return dict(zip(names, leaves, strict=True))
+            return tuple(leaves) if signature.output_structure == "tuple" else leaves[0]
+
+    return Captured()
 
 
 def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:

@@ -59,7 +59,13 @@ def test_the_report_has_all_four_and_their_curves(store, net):
     assert not list((store.home / "scratch").glob("*:????????????????")), (
         "a finished step leaves no checkpoint"
     )
+    module = result.module()  # a torch module like any other
+    x = items[0][0]
+    again = torch.export.export(nn.Sequential(module, nn.Softmax(-1)), (x,)).module()
+    torch.testing.assert_close(again(x), module(x).softmax(-1))
     compiled = api.compile("net:ternary", store=store)
+    with pytest.raises(InputError, match="no torch program"):
+        compiled.module()
     assert accuracy(compiled.session()) == pytest.approx(result.score)
 
 

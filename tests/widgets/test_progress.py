@@ -106,3 +106,14 @@ def test_a_pipe_gets_the_last_line_only() -> None:
     progress(make_event("run.failed"))
     progress.close()
     assert stream.getvalue() == "quantize minilm  failed in 0.0 s\n"
+
+
+def test_a_training_shows_its_curve_while_it_runs() -> None:
+    state = folded(
+        make_event("run.started"),
+        make_event("step.progress", message="healing", fraction=0.5, curve=[[0, 2.0], [1, 1.5], [2, 1.0]]),
+    )
+    assert "<polyline" in state.html()
+    assert "held-out loss" in state.html()
+    state.fold(make_event("run.done"))
+    assert "<polyline" not in state.html()  # the result draws it

@@ -58,3 +58,19 @@ def test_the_worst_layers_are_drawn_without_those_left_in_float() -> None:
 
 def test_a_table_without_layers_draws_nothing() -> None:
     assert pictures(Result("m:int8", (Table(("layer", "output dB"), ()),))) == []
+
+
+def test_a_search_draws_what_it_scored() -> None:
+    points = [
+        {"label": "all ternary", "size_bytes": 1000, "score": 0.5, "passes": False, "chosen": False},
+        {"label": "2 int4", "size_bytes": 3000, "score": 0.9, "passes": True, "chosen": True},
+    ]
+    (picture,) = pictures(Result("m:mixed", details={"pareto": points}))
+    assert ElementTree.fromstring(picture.html()).findall(".//{*}circle")
+    assert [line.split()[0] for line in picture.text().splitlines()[1:]] == ["taken", "does"]
+
+
+def test_healing_draws_loss_and_score_beside_the_control() -> None:
+    curves = {"control": [[0.0, 2.0, None], [1.0, 1.0, None]], "healed": [[0.0, 3.0, None], [1.0, 1.5, None]]}
+    (picture,) = pictures(Result("m:ternary", details={"curves": curves}))
+    assert [line.split()[0] for line in picture.text().splitlines()[1:]] == ["healed", "control"]

@@ -109,6 +109,27 @@ class Result:
         """Return the folder of the artifact."""
         return self._store().artifacts.path(self.digest)
 
+    def module(self) -> Any:
+        """Return a program or variant as a torch module, with the calling convention of the captured one.
+
+        Call it, put it into another, export it again.
+
+        Raises
+        ------
+        InputError
+            If the artifact is neither, or came as an ONNX file.
+        """
+        from ..program import PROGRAM_FILE, as_module
+
+        folder = self.path()
+        if not (folder / PROGRAM_FILE).is_file():
+            raise InputError(
+                f"{self.title} holds no torch program",
+                where=self.digest,
+                fix="the result of capture or quantize of a torch module",
+            )
+        return as_module(folder)
+
     def session(self, threads: int = 1) -> Session:
         """Return the compiled artifact ready to run.
 
