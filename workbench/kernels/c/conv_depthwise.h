@@ -1,4 +1,4 @@
-/* Depthwise convolution of narrow images, or with a stride: lanes are channels, which lie side by side, a vector of 16-bit sums a pixel. */
+/* Depthwise convolution of narrow images: lanes are channels, which lie side by side, a vector of 16-bit sums a pixel. */
 
 typedef int8_t bytes32 __attribute__((vector_size(32), aligned(1), may_alias));
 typedef int16_t words32 __attribute__((vector_size(64), aligned(2), may_alias));
@@ -56,7 +56,7 @@ static void channels_chunk(const void *job, int64_t chunk)
 static inline int narrow(const convolution *p)
 {
 	const tern_conv_shape *c = p->c;
-	return p->w->n == 1 && c->channels == c->groups && (p->out_w < NARROW || c->stride[1] > 1);
+	return p->w->n == 1 && c->channels == c->groups && p->out_w < NARROW;
 }
 
 static int run_depthwise(convolution *p, int threads)

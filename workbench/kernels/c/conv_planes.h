@@ -8,22 +8,11 @@
 typedef int16_t pixels __attribute__((vector_size(64), aligned(2), may_alias));
 enum { RUN = 64 /* pixels added up at a time, two vectors */, BAND_PIXELS = 8192 };
 
-/* Rows and columns of one phase, and elements of the phases of one channel. */
-static inline int64_t phase_rows(const tern_conv_shape *c)
+/* Where padded position (h, v) lies among the phases of its channel. Divisions: not for inner loops. */
+static inline int64_t phase_place(const convolution *p, int64_t h, int64_t v)
 {
-	return ceil_div(high(c), c->stride[0]);
-}
-static inline int64_t phase_pitch(const tern_conv_shape *c) { return ceil_div(wide(c), c->stride[1]); }
-static inline int64_t channel_elements(const tern_conv_shape *c)
-{
-	return c->stride[0] * c->stride[1] * phase_rows(c) * phase_pitch(c);
-}
-
-/* Where padded position (h, v) lies among the phases of its channel. */
-static inline int64_t phase_place(const tern_conv_shape *c, int64_t h, int64_t v)
-{
-	const int64_t phase = h % c->stride[0] * c->stride[1] + v % c->stride[1];
-	return (phase * phase_rows(c) + h / c->stride[0]) * phase_pitch(c) + v / c->stride[1];
+	const int64_t *stride = p->c->stride, phase = h % stride[0] * stride[1] + v % stride[1];
+	return phase * p->phase + h / stride[0] * p->pitch + v / stride[1];
 }
 
 /* to[i] = from[i * step], with the usual step known to the compiler. */
@@ -37,16 +26,27 @@ static void take_every(const int16_t *from, int64_t step, int64_t count, int16_t
 			to[i] = from[step * i];
 }
 
-/* One row of a channel to the phases of its columns. */
-static void spread_row(const tern_conv_shape *c, const int16_t *row, int64_t h, int16_t *planes)
+/* Rows of a channel, the first at padded height h, to the phases of their rows and columns. */
+static void spread_rows(const convolution *p, const int16_t *from, int64_t rows, int64_t h, int16_t *planes)
 {
-	const int64_t step = c->stride[1], left = c->padding[1];
-	if (step == 1)
-		memcpy(planes + phase_place(c, h, left), row, (size_t)c->width * sizeof *row);
-	else
-		for (int64_t first = 0; first < step && first < c->width; first++)
-			take_every(row + first, step, ceil_div(c->width - first, step),
-				   planes + phase_place(c, h, first + left));
+	const tern_conv_shape *c = p->c;
+	const int64_t down = c->stride[0], step = c->stride[1], left = c->padding[1];
+	int64_t vertical = h % down, row = h / down;
+	for (int64_t r = 0; r < rows; r++, from += c->width) {
+		int16_t *to = planes + vertical * step * p->phase + row * p->pitch;
+		int64_t phase = left % step, column = left / step;
+		if (step == 1)
+			memcpy(to + left, from, (size_t)c->width * sizeof *from);
+		else
+			for (int64_t first = 0; first < step && first < c->width; first++) {
+				const int64_t count = step == 2 ? (c->width - first + 1) / 2 : ceil_div(c->width - first, step);
+				take_every(from + first, step, count, to + phase * p->phase + column);
+				if (++phase == step)
+					phase = 0, column++;
+			}
+		if (++vertical == down)
+			vertical = 0, row++;
+	}
 }
 
 static void split_planes(const void *job, int64_t n)
@@ -60,13 +60,12 @@ static void split_planes(const void *job, int64_t n)
 	const float s = p->scale[n] = scale_of(x, c->channels * plane);
 	if (!flat)
 		atomic_store(p->failed, 1);
-	for (int64_t i = 0; i < c->channels; i++, out += channel_elements(c)) {
-		memset(out, 0, (size_t)channel_elements(c) * sizeof *out);
+	for (int64_t i = 0; i < c->channels; i++, out += p->channel) {
+		memset(out, 0, (size_t)p->channel * sizeof *out);
 		for (int64_t top = 0; top < c->height && flat && s > 0; top += band) {
 			const int64_t rows = c->height - top < band ? c->height - top : band;
 			quantize_run16(x + i * plane + top * c->width, rows * c->width, s, flat);
-			for (int64_t h = 0; h < rows; h++)
-				spread_row(c, flat + h * c->width, top + h + c->padding[0], out);
+			spread_rows(p, flat, rows, top + c->padding[0], out);
 		}
 	}
 }
@@ -85,18 +84,19 @@ static void list_taps(const convolution *p, int64_t output, tap_list *list)
 	for (int sign = 1; sign >= -1; sign -= 2) {
 		for (int64_t k = 0; k < p->w->k; k++)
 			if (t[k * outputs] == sign)
-				list->at[list->all++] = group * channel_elements(p->c) + p->offsets[k];
+				list->at[list->all++] = group * p->channel + p->offsets[k];
 		if (sign > 0)
 			list->plus = list->all;
 	}
 }
 
-static void tap_offsets(const tern_conv_shape *c, int64_t *offsets)
+static void tap_offsets(const convolution *p, int64_t *offsets)
 {
+	const tern_conv_shape *c = p->c;
 	for (int64_t i = 0; i < c->channels / c->groups; i++)
 		for (int64_t ky = 0; ky < c->kernel[0]; ky++)
 			for (int64_t kx = 0; kx < c->kernel[1]; kx++)
-				*offsets++ = i * channel_elements(c) + phase_place(c, ky * c->dilation[0], kx * c->dilation[1]);
+				*offsets++ = i * p->channel + phase_place(p, ky * c->dilation[0], kx * c->dilation[1]);
 }
 
 static void add_planes(const int16_t *planes, const tap_list *list, int64_t count, int16_t *sums)
@@ -118,7 +118,7 @@ static void add_planes(const int16_t *planes, const tap_list *list, int64_t coun
 static void one_output(const convolution *p, int64_t n, int64_t output, int16_t *sums, float *scaled)
 {
 	const tern_conv_shape *c = p->c;
-	const int64_t pitch = phase_pitch(c), band = pitch > BAND_PIXELS ? 1 : BAND_PIXELS / pitch;
+	const int64_t pitch = p->pitch, band = pitch > BAND_PIXELS ? 1 : BAND_PIXELS / pitch;
 	const int16_t *planes = (const int16_t *)p->input + n * p->sample;
 	const float s = p->scale[n] * p->w_scale[output], b = p->bias ? p->bias[output] : 0.0f;
 	float *y = p->y + (n * c->outputs + output) * p->out_h * p->out_w;
@@ -138,7 +138,7 @@ static void one_output(const convolution *p, int64_t n, int64_t output, int16_t 
 static void outputs_chunk(const void *job, int64_t chunk)
 {
 	const convolution *p = job;
-	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, pitch = phase_pitch(p->c);
+	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, pitch = p->pitch;
 	const size_t kept = (size_t)(pitch > BAND_PIXELS ? pitch : BAND_PIXELS) + RUN;
 	float *scaled = scratch_take(SCRATCH_CHUNK, kept * (sizeof(float) + sizeof(int16_t)));
 	if (!scaled) {
@@ -153,14 +153,17 @@ static int run_planes(convolution *p, int threads)
 {
 	const tern_conv_shape *c = p->c;
 	int64_t offsets[DIRECT_WEIGHTS];
-	p->sample = c->channels * channel_elements(c);
+	p->pitch = ceil_div(wide(c), c->stride[1]);
+	p->phase = ceil_div(high(c), c->stride[0]) * p->pitch;
+	p->channel = c->stride[0] * c->stride[1] * p->phase;
+	p->sample = c->channels * p->channel;
 	const size_t bytes = (size_t)(c->batch * p->sample + RUN) * sizeof(int16_t); /* the last run reads beyond */
 	p->input = scratch_take(SCRATCH_CALL, bytes + (size_t)c->batch * sizeof(float) + 64);
 	if (!p->input)
 		return TERN_EMEMORY;
 	p->scale = (float *)((char *)p->input + (bytes + 63) / 64 * 64);
 	p->offsets = offsets;
-	tap_offsets(c, offsets);
+	tap_offsets(p, offsets);
 	p->block = ceil_div(c->outputs, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
 	p->blocks = ceil_div(c->outputs, p->block);
 	run_chunks(split_planes, p, c->batch, threads);

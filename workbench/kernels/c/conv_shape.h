@@ -95,6 +95,7 @@ typedef struct convolution {
 	void *input;	  /* int8 with channels last, or int16 in planes */
 	int16_t *weights; /* depthwise */
 	int64_t *offsets; /* planes: of each tap */
+	int64_t pitch, phase, channel; /* planes: elements of a row and of a phase, and of all phases of a channel */
 	int64_t out_h, out_w, sample; /* elements of one sample of `input` */
 	int64_t block, blocks;	      /* pixels, channels or outputs of a chunk; chunks of a line or sample */
 	int activation;

@@ -116,14 +116,15 @@ INLINE void half_tile(const int layout, const uint8_t *w, int64_t stride, const 
 EACH(TERN_T2, MANY)
 EACH(TERN_T5, MANY)
 typedef void half_kernel(const uint8_t *, int64_t, const int8_t *, int64_t, int64_t, int32_t *);
-static half_kernel *const half_t2[] = { EACH(TERN_T2, NAME) }, *const half_t5[] = { EACH(TERN_T5, NAME) };
+static half_kernel *const half_t2[] = { NULL, EACH(TERN_T2, NAME) }; /* by rows */
+static half_kernel *const half_t5[] = { NULL, EACH(TERN_T5, NAME) };
 
 static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t lda, int rows, int64_t blocks,
 		  int32_t *out, int add)
 {
 	const int64_t stride = tiles * TILE_BYTES;
 	const int alone = rows == 1 && layout == TERN_T2, at_once = alone ? 8 : layout == TERN_T5 ? 12 : 16;
-	half_kernel *kernel = (layout == TERN_T5 ? half_t5 : half_t2)[rows - 1];
+	half_kernel *kernel = (layout == TERN_T5 ? half_t5 : half_t2)[rows];
 	if (!add)
 		memset(out, 0, (size_t)rows * PANEL * sizeof *out);
 	for (int64_t b = 0; b < blocks; b += at_once, w += at_once * stride, a += at_once * block_weights(layout)) {

@@ -179,7 +179,8 @@ EACH(TERN_T2, MANY)
 EACH(TERN_T5, MANY)
 typedef void many_kernel(const uint8_t *, int64_t, int, const int8_t *, int64_t, int64_t, int32_t *, int);
 #define NAME(layout, n) rows_##layout##_##n,
-static many_kernel *const many_t2[] = { EACH(TERN_T2, NAME) }, *const many_t5[] = { EACH(TERN_T5, NAME) };
+static many_kernel *const many_t2[] = { NULL, NULL, EACH(TERN_T2, NAME) }; /* by rows */
+static many_kernel *const many_t5[] = { NULL, NULL, EACH(TERN_T5, NAME) };
 
 static void one_row(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add)
 {
@@ -200,7 +201,7 @@ static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int6
 		one_row(layout, w, tiles, a, blocks, out, add);
 		return;
 	}
-	many_kernel *kernel = (layout == TERN_T5 ? many_t5 : many_t2)[rows - 2];
+	many_kernel *kernel = (layout == TERN_T5 ? many_t5 : many_t2)[rows];
 	for (int t = 0; t < tiles; t += 2)
 		kernel(w + t * TILE_BYTES, tiles * TILE_BYTES, tiles - t, a, lda, blocks, out + t * LANES, add);
 }
