@@ -41,6 +41,7 @@ _HOMES = {
             "logs",
             "new_key",
             "pause",
+            "probe",
             "profile",
             "promote",
             "pull",

@@ -29,6 +29,7 @@ class ShellContext:
     """What a shell lends a command: importable names and a line for progress."""
 
     cell: CellBody | None = None
+    text: str | None = None
 
     def __init__(self, progress: TerminalProgress) -> None:
         self.on_event = progress

@@ -12,7 +12,7 @@ import pytest
     [
         ("%mlops qu", ["%mlops quantize"]),
         ("x = %mlops qu", ["x = %mlops quantize"]),
-        ("%%mlops pro", ["%%mlops profile", "%%mlops promote"]),
+        ("%%mlops pro", ["%%mlops probe", "%%mlops profile", "%%mlops promote"]),
         ("a = 1\n%mlops com", ["a = 1\n%mlops compile"]),
         ("%mlops quantize m --max", ["%mlops quantize m --max-drop"]),
         ("%mlops quantize m --scheme in", ["%mlops quantize m --scheme int8"]),

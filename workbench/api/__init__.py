@@ -21,6 +21,7 @@ from .compare import compare
 from .history import cancel, logs, resume, runs
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
+from .probing import probe
 from .profiling import attach, profile
 from .staged import pause, promote, push, rollback, status, unstage, watch
 from .traces import diff, export
@@ -42,6 +43,7 @@ __all__ = [
     "logs",
     "new_key",
     "pause",
+    "probe",
     "profile",
     "promote",
     "pull",

@@ -17,10 +17,11 @@ CellBody = Callable[[Mapping[str, Any]], None]
 class Context(Protocol):
     """What the notebook or the shell lends a command.
 
-    ``cell`` is the body of a ``%%mlops`` cell, ``None`` on a line and in a shell.
+    ``cell`` runs the body of a ``%%mlops`` cell, ``text`` is the body; ``None`` on a line and in a shell.
     """
 
     cell: CellBody | None
+    text: str | None
 
     def value(self, name: str, what: str) -> Any:
         """Return the object a name stands for; `what` names its role in an error."""

@@ -30,6 +30,7 @@ class NotebookContext:
         self._shell = shell
         self._body = body
         self.cell: CellBody | None = None if body is None else self._run
+        self.text = body
         self.on_event = progress
 
     def value(self, name: str, what: str) -> Any:

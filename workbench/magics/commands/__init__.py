@@ -12,6 +12,7 @@ ORDER = (
     "compile",
     "asm",
     "profile",
+    "probe",
     "diff",
     "export",
     "push",
