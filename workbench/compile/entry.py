@@ -42,6 +42,8 @@ class CompileReport:
         Size of the compiled folder's files.
     seconds
         Time by stage: ``reference``, ``compile``, ``check``. Not stored: it differs from run to run.
+    target
+        The machine it was compiled for, where the backend names one.
     """
 
     backend: str
@@ -51,6 +53,7 @@ class CompileReport:
     checked: tuple[Mapping[str, int], ...]
     bytes: int
     seconds: Mapping[str, float]
+    target: str = ""
 
 
 def compile_program(
@@ -110,7 +113,14 @@ def compile_program(
     tell(1.0, "done")
     size = sum(file.stat().st_size for file in out.iterdir())
     return CompileReport(
-        chosen.name, error, tolerance.absolute, tolerance.relative, checked, size, clock.seconds
+        chosen.name,
+        error,
+        tolerance.absolute,
+        tolerance.relative,
+        checked,
+        size,
+        clock.seconds,
+        versions.get("target", ""),
     )
 
 

@@ -135,4 +135,5 @@ def has_onnx_form(operator: Any) -> bool:
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     custom = onnx_translations({getattr(operator, "namespace", "")})
-    return operator in custom or ONNXRegistry.from_torchlib().is_registered(operator)
+    with _quiet():
+        return operator in custom or ONNXRegistry.from_torchlib().is_registered(operator)

@@ -118,8 +118,8 @@ def build(target: str | Target = "host") -> Path:
     return path
 
 
-def run_compiler(command: Sequence[str]) -> None:
-    """Run a compiler.
+def run_compiler(command: Sequence[str], folder: Path | None = None) -> None:
+    """Run a compiler, in a folder if one is given.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def run_compiler(command: Sequence[str]) -> None:
         If it fails or does not end; carries the end of what it said.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise CompileError(
             f"the compiler did not end within {_TIMEOUT_S} s", where=" ".join(command)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.compile.emit.models import MODELS, ternary_variant
 from workbench.capture import capture_module
 from workbench.compile import CompileConfig, compile_program, load
 
@@ -26,3 +27,16 @@ def build_c(tmp_path):
 def session(build_c):
     """Return a function: module and inputs to a session of the compiled model."""
     return lambda *args, **options: load(build_c(*args, **options))
+
+
+@pytest.fixture(scope="session")
+def ternary_models(tmp_path_factory):
+    """Return by name: the folder of a ternary variant, of what it compiled to for this machine, and the report."""
+
+    def make(name):
+        folder = tmp_path_factory.mktemp(name)
+        variant, out = ternary_variant(folder, name), folder / "host"
+        out.mkdir()
+        return variant, out, compile_program(variant, out, CompileConfig("ternary"))
+
+    return {name: make(name) for name in MODELS}

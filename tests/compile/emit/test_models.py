@@ -9,19 +9,16 @@ import numpy
 import pytest
 import torch
 
-from tests.compile.emit.models import MODELS, ternary_variant
+from tests.compile.emit.models import MODELS
 from tests.networks import ZOO, build
-from workbench.compile import CompileConfig, compile_program, load
+from workbench.compile import load
 from workbench.program import read_examples, read_program, read_signature, runner
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def ternary(request, tmp_path_factory):
+@pytest.fixture(params=MODELS)
+def ternary(request, ternary_models):
     """Return the folders of a ternary variant and of what it compiled to, and the report."""
-    folder = tmp_path_factory.mktemp(request.param)
-    variant, out = ternary_variant(folder, request.param), folder / "out"
-    out.mkdir()
-    return variant, out, compile_program(variant, out, CompileConfig("ternary"))
+    return ternary_models[request.param]
 
 
 def test_a_ternary_model_equals_eager(ternary):

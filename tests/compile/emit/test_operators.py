@@ -136,6 +136,23 @@ def test_convolutions(build_c):
     build_c(Convolutions(), random(3, 4, 11, 13), dynamic="x:0=batch", tolerance_abs=5e-6, tolerance_rel=5e-6)
 
 
+class Norms(nn.Module):
+    """Norms over groups, images and the root mean square; a learned slope."""
+
+    def __init__(self):
+        super().__init__()
+        self.group, self.image = nn.GroupNorm(2, 6), nn.InstanceNorm2d(6, affine=True)
+        self.slope, self.root = nn.PReLU(6), nn.RMSNorm(7)
+        nn.init.uniform_(self.group.weight), nn.init.uniform_(self.group.bias)
+
+    def forward(self, x):
+        return self.group(x), self.image(x), self.slope(x), self.root(x), self.slope(self.group(x)) + x
+
+
+def test_norms(build_c):
+    build_c(Norms(), random(3, 6, 5, 7), dynamic="x:0=batch", **CLOSE)
+
+
 class Attention(nn.Module):
     """Attention plain, causal, with a float mask, a bool mask, a scale, and shared keys."""
 

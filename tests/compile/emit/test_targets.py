@@ -1,15 +1,17 @@
 """Bundles for other machines: they run under an emulator and give the bits that the host gives."""
 
 import shutil
+import subprocess
 
 import numpy
 import pytest
 import torch
 from torch import nn
 
-from tests.compile.emit.models import ternary_variant
+from tests.compile.emit.models import MODELS
 from workbench.compile import CompileConfig, compile_program, load
-from workbench.compile.emit.emulated import EmulatedRunner
+from workbench.compile.emit.build import build_driver
+from workbench.compile.emit.emulated import EmulatedRunner, root_of
 from workbench.errors import CompileError, MissingDependency
 from workbench.kernels import compile_command, target_named
 from workbench.kernels.targets import TARGETS, runs_here
@@ -29,13 +31,10 @@ def needs(name):
         pytest.skip(f"{target.emulator[0]} is not installed: apt-get install qemu-user")
 
 
-@pytest.fixture(scope="module", params=["digits", "characters"])
-def on_host(request, tmp_path_factory):
+@pytest.fixture(params=MODELS)
+def on_host(request, ternary_models):
     """Return a ternary variant, examples, and what the host's bundle gives for them."""
-    folder = tmp_path_factory.mktemp(request.param)
-    variant, out = ternary_variant(folder, request.param), folder / "host"
-    out.mkdir()
-    compile_program(variant, out, CompileConfig("ternary", target="host"))
+    variant, out, _ = ternary_models[request.param]
     feeds = read_examples(out).inputs
     return variant, feeds, load(out).run(feeds)
 
@@ -105,3 +104,30 @@ def test_a_processor_that_lacks_a_feature_is_told_so(build_c, monkeypatch):
     monkeypatch.setattr("workbench.kernels.targets.cpu_features", frozenset)
     with pytest.raises(CompileError, match="this processor has no"):
         load(out)
+
+
+BAD_CPU = 3
+
+
+@pytest.mark.parametrize(
+    ("name", "emulator"),
+    [
+        ("x86-64-avx2", ["qemu-x86_64", "-cpu", "Nehalem"]),
+        ("aarch64-neon", ["qemu-aarch64", "-cpu", "cortex-a53"]),
+        ("riscv64-rvv", ["qemu-riscv64", "-cpu", "rv64,v=false"]),
+    ],
+)
+def test_a_processor_without_the_instructions_gets_an_answer_not_a_signal(name, emulator, build_c, tmp_path):
+    """The same driver runs on a processor that has them, and is told so on one that has not."""
+    needs(name)
+    if shutil.which(emulator[0]) is None:
+        pytest.skip(f"{emulator[0]} is not installed: apt-get install qemu-user")
+    out, target = build_c(nn.Linear(4, 2), torch.randn(3, 4), name), target_named(name)
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    driver = build_driver(out, folder, target)
+    (folder / "in").write_bytes(numpy.array([3]).tobytes() + numpy.ones((3, 4), "float32").tobytes())
+    able = [*target.emulator, *root_of(target)] if not runs_here(target) else []
+    for command, status in ((able, 0), ([*emulator, *root_of(target)], BAD_CPU)):
+        line = [*command, str(driver), str(folder / "in"), str(folder / "out")]
+        assert subprocess.run(line, timeout=60).returncode == status

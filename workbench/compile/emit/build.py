@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import CompileError
 from ...kernels import SOURCES, Target, compile_command
+from ...kernels.build import run_compiler
 from .emitter import Emitter
 from .plan import Plan
 from .record import LIBRARY_FILE
 from .text import HEADER_FILE, SOURCE_FILE, header, source
 
 RUNTIME = Path(__file__).parent / "runtime"
-_TIMEOUT_S = 600
-_MACHINE_FLAGS = ("-m", "-DTERN", "-fcf-protection")
 
 
 def write_sources(emitter: Emitter, plan: Plan, folder: Path) -> None:
@@ -42,12 +39,12 @@ def build_library(folder: Path, target: Target) -> None:
     command = compile_command(target)
     for name in ("run.c", "weights.S"):
         flags = [_needed(target)] if name == "run.c" else []
-        run([*_for_any_cpu(command, target), *flags, "-fPIC", "-c", name], folder)
+        run_compiler([*_for_any_cpu(command, target), *flags, "-fPIC", "-c", name], folder)
     objects = ["run.o", "weights.o", SOURCE_FILE]
     if "tern_" in (folder / SOURCE_FILE).read_text():
         objects.append(str(SOURCES / "ternary.c"))
     link = ["-shared", "-fPIC", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--hash-style=gnu"]
-    run([*command, *_QUIET, *link, *objects, "-o", LIBRARY_FILE, "-lm"], folder)
+    run_compiler([*command, *_QUIET, *link, *objects, "-o", LIBRARY_FILE, "-lm"], folder)
 
 
 _QUIET = ("-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-parameter")
@@ -71,25 +68,5 @@ def build_driver(compiled: Path, folder: Path, target: Target) -> Path:
         shutil.copyfile(compiled / name, folder / name)
     shutil.copyfile(RUNTIME / "driver.c", folder / "driver.c")
     command = _for_any_cpu(compile_command(target), target)
-    run([*command, "driver.c", LIBRARY_FILE, "-Wl,-rpath,$ORIGIN", "-o", "driver"], folder)
+    run_compiler([*command, "driver.c", LIBRARY_FILE, "-Wl,-rpath,$ORIGIN", "-o", "driver"], folder)
     return folder / "driver"
-
-
-def run(command: Sequence[str], folder: Path) -> None:
-    """Run a compiler in a folder.
-
-    Raises
-    ------
-    CompileError
-        If it fails or does not end; carries the end of what it said.
-    """
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise CompileError(f"{command[0]} did not end within {_TIMEOUT_S} s", where=command[0]) from error
-    if done.returncode:
-        raise CompileError(
-            f"{command[0]} failed: {done.stderr.strip()[-2000:]}",
-            where=" ".join(command),
-            fix=f"check that the compiler works: {command[0]} --version",
-        )

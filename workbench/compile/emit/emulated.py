@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _TIMEOUT_S = 300
-_ROOTS = {"aarch64": "/usr/aarch64-linux-gnu", "riscv64": "/usr/riscv64-linux-gnu"}
 
 
 class EmulatedRunner:
@@ -108,5 +108,11 @@ def emulator(target: Target) -> list[str]:
             where=target.name,
             fix="apt-get install qemu-user",
         )
-    root = _ROOTS.get(target.machine)
-    return [*target.emulator, *(["-L", root] if root else [])]
+    return [*target.emulator, *root_of(target)]
+
+
+def root_of(target: Target) -> list[str]:
+    """Return how an emulator is told where the target's libraries lie."""
+    if target.machine in ("", platform.machine()):
+        return []
+    return ["-L", f"/usr/{target.machine}-linux-gnu"]

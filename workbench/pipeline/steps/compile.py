@@ -73,6 +73,7 @@ def _table(report: CompileReport) -> Table:
     sizes = "; ".join(", ".join(f"{k}={v}" for k, v in case.items()) or "fixed" for case in report.checked)
     rows: tuple[tuple[str, Any], ...] = (
         ("backend", report.backend),
+        *((("target", report.target),) if report.target else ()),
         ("MB", report.bytes / 1e6),
         ("max abs error", report.max_abs_error),
         ("tolerance", f"{report.tolerance_abs:.3g} + {report.tolerance_rel:.3g} x peak"),

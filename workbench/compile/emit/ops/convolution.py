@@ -16,7 +16,7 @@ from ..registry import Operation, operator
 from ..sizes import Shape, product
 from ..tensors import Tensor
 from .matmul import suffix
-from .reduce import folded_norm
+from .norm import folded_norm
 
 NORMS = ("aten._native_batch_norm_legit_no_training.default", "aten.batch_norm.default")
 

@@ -11,7 +11,7 @@ from torch.fx import Node
 from ..emitter import Emitter, Value, dtype_of
 from ..lazy import Lazy, cast, combine, leaf, literal, size_literal
 from ..registry import Emit, Operation, operator
-from ..tensors import Tensor
+from ..tensors import ONE, Tensor
 
 # {0}, {1}, ...: arguments; {s}: f32 or f64; {f}: suffix of libm's functions; {k}: suffix of a constant.
 _UNARY = {
@@ -235,6 +235,20 @@ def shaped(emitter: Emitter, node: Operation) -> Value:
     return write(
         emitter, node, dtype_of(node.meta["val"]), f"{_name(node)}_{{s}}({places})", node.args[0], *given
     )
+
+
+@elementwise("aten.prelu.default", "aten._prelu_kernel.default")
+def prelu(emitter: Emitter, node: Operation) -> Value:
+    """Write a leaky ReLU whose slope is learned, one for all or one a channel."""
+    x, slope = node.args
+    dtype = dtype_of(node.meta["val"])
+    value = emitter.contiguous(slope)
+    rank = len(emitter.shape(x))
+    if len(value.shape) == 1 and rank > 1:
+        ones = [ONE] * (rank - 2)
+        value = value.reshape((ONE, value.shape[0], *ones)) or value
+    parts = [part(emitter, x, dtype), cast(leaf(value), dtype)]
+    return finish(emitter, node, dtype, "leaky_relu_{s}({0}, {1})", parts)
 
 
 @elementwise("aten._to_copy.default", "aten.to.dtype", "aten.to.dtype_layout", "aten.type_as.default")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
-import torch
-from torch.fx import Node
 
 from ....errors import CompileError
 from ..emitter import Emitter, Value, axes, dtype_of
@@ -14,7 +12,6 @@ from ..lazy import cast, leaf, literal
 from ..registry import Operation, operator
 from ..sizes import product
 from ..tensors import C_TYPES, Tensor
-from .elementwise import finish
 from .matmul import suffix
 
 # start, how one element (v) joins the result so far (r)
@@ -161,74 +158,6 @@ def _along(emitter: Emitter, node: Operation, source: Any, axis: int, kernel: st
                 function.line(f"{y}[{at}] = r += {x}[{at}];")
     emitter.add(function)
     return result.permute([order.index(a) for a in range(len(order))])
-
-
-@operator("aten.layer_norm.default", "aten.native_layer_norm.default")
-def layer_norm(emitter: Emitter, node: Operation) -> Any:
-    """Write a layer norm over the last axes."""
-    source, shape, *rest = node.args
-    weight, bias, epsilon = [*rest, *(None, None, 1e-5)[len(rest) :]][:3]
-    weight, bias = node.kwargs.get("weight", weight), node.kwargs.get("bias", bias)
-    epsilon = node.kwargs.get("eps", epsilon)
-    value = emitter.contiguous(source)
-    native = "native" in str(node.target)
-    result = emitter.new(node, 0 if native else None)
-    columns = product(value.shape[-len(shape) :])
-    function = emitter.function(node)
-    x = function.read(value, "x")
-    scale = "0" if weight is None else function.read(emitter.contiguous(weight), "weight")
-    shift = "0" if bias is None else function.read(emitter.contiguous(bias), "bias")
-    y = function.write(result)
-    rows = product(value.shape[: -len(shape)])
-    function.call(f"layer_norm_{suffix(value)}", x, scale, shift, y, rows, columns, repr(float(epsilon)))
-    emitter.add(function)
-    return (result, None, None) if native else result
-
-
-@operator("aten._native_batch_norm_legit_no_training.default", "aten.batch_norm.default")
-def batch_norm(emitter: Emitter, node: Operation) -> Any:
-    """Write a batch norm with known statistics: one scale and one shift a channel."""
-    native = "native" in str(node.target)
-    source = node.args[0]
-    assert isinstance(source, Node)
-    scale, shift = folded_norm(emitter, node)
-    rank = len(emitter.shape(source))
-    around = [1, -1] + [1] * (rank - 2)
-    parts = [
-        leaf(value) if isinstance(value := emitter.value(source), Tensor) else value,
-        *(leaf(emitter.stored(each.reshape(around))) for each in (scale, shift)),
-    ]
-    dtype = dtype_of(source.meta["val"])
-    template = "FMA_{s}({0}, {1}, {2})"
-    if not native:
-        return finish(emitter, node, dtype, template, parts)
-    reader = next((user for user in node.users if user.args[1] == 0), node)
-    return (finish(emitter, reader, dtype, template, parts), None, None)
-
-
-batch_norm.elementwise = True  # type: ignore[attr-defined]
-
-
-def folded_norm(emitter: Emitter, node: Operation) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scale and the shift of a batch norm.
-
-    Raises
-    ------
-    CompileError
-        If it uses the statistics of the batch: the module was captured in training mode.
-    """
-    weight, bias, mean, variance_ = (emitter.constant(a) for a in node.args[1:5])
-    training = "native" not in str(node.target) and node.args[5]
-    if mean is None or variance_ is None or training:
-        raise CompileError(
-            "a batch norm in training mode is not written", fix="capture the module after module.eval()"
-        )
-    epsilon = float(node.args[6 if "native" in str(node.target) else 7])
-    scale = (variance_.double() + epsilon).rsqrt()
-    scale = scale if weight is None else scale * weight.double()
-    shift = -mean.double() * scale
-    shift = shift if bias is None else shift + bias.double()
-    return scale.to(mean.dtype), shift.to(mean.dtype)
 
 
 def _dims(node: Operation) -> Any:

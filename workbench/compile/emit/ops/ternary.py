@@ -17,7 +17,7 @@ from ..tensors import Tensor, whole
 from ..weights import to_array
 from .convolution import NORMS, plane, two, words_of
 from .integer import float_rows, known, lookup
-from .reduce import folded_norm
+from .norm import folded_norm
 
 _SECOND_LEVEL = 1 << 20
 """Bytes of a weight beyond which memory, not arithmetic, is the limit: there 1.6 bits a weight win over 2."""
