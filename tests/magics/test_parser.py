@@ -183,3 +183,8 @@ def test_the_probes_are_those_of_the_tracer() -> None:
     from workbench.trace.recorder import DEFAULT_PROBES
 
     assert parse_line("profile minilm").probes == DEFAULT_PROBES
+
+
+def test_no_argument_takes_the_place_of_the_command() -> None:
+    _, subparsers = build("%mlops", load_all())
+    assert [name for name, sub in subparsers.items() if "run" in sub.kinds] == []

@@ -51,7 +51,12 @@ def add(parser: Parser) -> None:
         help="trace a process that runs already, instead of a cell",
     )
     parser.argument(
-        "--run", metavar="RUN", default="", takes=("run",), help="trace the running step of a run"
+        "--run",
+        dest="run_id",  # the parser itself keeps the command in `run`
+        metavar="RUN",
+        default="",
+        takes=("run",),
+        help="trace the running step of a run",
     )
     parser.argument(
         "--replica",
@@ -77,7 +82,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.profile`."""
     from ... import api
 
-    if args.pid or args.run or args.replica:
+    if args.pid or args.run_id or args.replica:
         return _attach(args, context)
     return api.profile(
         args.artifact,
@@ -102,7 +107,7 @@ def _attach(args: argparse.Namespace, context: Context) -> Any:
         )
     return api.attach(
         args.pid,
-        run=args.run,
+        run=args.run_id,
         replica=args.replica,
         seconds=args.seconds,
         name=args.name,
