@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from ..bpf.libbpf import BpfMap, BpfObject, Library, Ring
 from ..errors import TraceError
@@ -19,6 +20,7 @@ from .sites import Site, check_sites
 from .wire import MESSAGE_BYTES, PYTHON_BYTES, Request, pack_table
 
 _FIRST = struct.pack("<I", 0)
+_TYPES = Path("/sys/kernel/btf/vmlinux")
 _TARGET_REST = 16  # struct target behind the layout: pid, skip_tid, level, padding
 
 
@@ -62,6 +64,12 @@ class KernelSession:
         self._loaded: dict[str, BpfObject] = {}
         self._ring: Ring | None = None
         self._probes = (*choose(request.probes), *((ENFORCE,) if request.enforce else ()))
+        if not _TYPES.is_file():
+            raise TraceError(
+                "this kernel carries no type information (BTF), which the probes are fitted to it with",
+                where=str(_TYPES),
+                fix="use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+            )
         try:
             self._load(objects)
             self._ring = Ring(library, self._loaded[FOLLOW.name].map("ring"), sink)

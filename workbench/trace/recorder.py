@@ -103,6 +103,8 @@ class Recorder:
 
     def _finish(self, tier: Tier, wall_s: float) -> None:
         builder = tier.stop()
+        if self._wanted.policy is not None and self._name != "bpf":
+            builder.notes.append("the policy was not judged: only tier bpf sees files, peers and programs")
         self._trace = builder.finish(
             TraceMeta(
                 tier=self._name,
