@@ -37,8 +37,11 @@ def quantized(
     return quantize_program(program, variant, QuantizeConfig(**config)), program, variant
 
 
-@pytest.mark.parametrize("scheme", ["ternary", "int4"])
-@pytest.mark.parametrize("kind", KINDS | MORE)
+CASES = [(kind, "ternary") for kind in KINDS | MORE]
+CASES += [(kind, "int4") for kind in ("linear", "conv2d", "conv_transpose", "lstm", "attention")]
+
+
+@pytest.mark.parametrize(("kind", "scheme"), CASES)
 def test_every_kind_of_layer(kind: str, scheme: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     make, shape = (KINDS | MORE)[kind]
