@@ -5,7 +5,8 @@
  * input is split into stride x stride phases; a tap is then an offset into one of them, for all pixels at once.
  */
 
-typedef int16_t pixels __attribute__((vector_size(64), aligned(2), may_alias));
+/* Unsigned, for what lies behind the last pixel is added up too, and may wrap. */
+typedef uint16_t pixels __attribute__((vector_size(64), aligned(2), may_alias));
 enum { RUN = 64 /* pixels added up at a time, two vectors */, BAND_PIXELS = 8192 };
 
 /* Where padded position (h, v) lies among the phases of its channel. Divisions: not for inner loops. */
