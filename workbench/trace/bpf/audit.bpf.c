@@ -196,14 +196,11 @@ static __always_inline u64 sum_messages(u64 messages, u32 count)
 	return total;
 }
 
-static __always_inline void handle_send(void *ctx, struct target *target, struct pt_regs *regs, u64 number, long result)
+static __always_inline void handle_send(struct target *target, u64 stack, struct pt_regs *regs, u64 number, long result)
 {
-	struct file *file = file_of(CALL_ARGUMENT_1(regs));
 	struct user_message message = {};
 	u64 bytes = result > 0 ? result : 0;
 
-	if (!is_socket(file))
-		return;
 	if (number == CALL_SENDTO) {
 		message.name = CALL_ARGUMENT_5(regs);
 		message.name_length = CALL_ARGUMENT_6(regs);
@@ -212,19 +209,36 @@ static __always_inline void handle_send(void *ctx, struct target *target, struct
 	}
 	if (number == CALL_SENDMMSG)
 		bytes = sum_messages(CALL_ARGUMENT_2(regs), bytes);
-	audit_send(target, current_stack(ctx, target), file, message.name, message.name_length, bytes, result);
+	audit_send(target, stack, file_of(CALL_ARGUMENT_1(regs)), message.name, message.name_length, bytes, result);
 }
 
-static __always_inline void audit_watched(void *ctx, struct target *target, u64 number, long result)
+static __always_inline void handle_open(struct target *target, u64 stack, struct pt_regs *regs, u64 number, long result)
+{
+	u64 path = CALL_ARGUMENT_2(regs), flags = CALL_ARGUMENT_3(regs);
+	s32 directory = CALL_ARGUMENT_1(regs);
+
+	if (number == CALL_OPENAT2) {
+		flags = 0;
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)CALL_ARGUMENT_3(regs));
+	} else if (number == CALL_OPEN || number == CALL_CREAT) {
+		directory = HERE;
+		path = CALL_ARGUMENT_1(regs);
+		flags = number == CALL_OPEN ? CALL_ARGUMENT_2(regs) : 01101;
+	}
+	audit_open(target, stack, directory, path, flags, result);
+}
+
+static __always_inline bool is_watched(u64 number)
 {
 	u32 key = number, *wanted = bpf_map_lookup_elem(&watched, &key);
-	struct audit_record *record;
-	u64 stack;
 
-	if (!wanted || !*wanted)
-		return;
-	stack = current_stack(ctx, target);
-	record = reserve(target, AUDIT_SYSCALL);
+	return wanted && *wanted;
+}
+
+static __always_inline void audit_watched(struct target *target, u64 stack, u64 number, long result)
+{
+	struct audit_record *record = reserve(target, AUDIT_SYSCALL);
+
 	if (!record)
 		return;
 	record->stack = stack;
@@ -232,48 +246,51 @@ static __always_inline void audit_watched(void *ctx, struct target *target, u64 
 	end_record(record, result);
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(handle_return, struct pt_regs *regs, long result)
+static __always_inline u32 action_of(struct pt_regs *regs, u64 number)
 {
-	struct target *target = current_target(bpf_get_current_pid_tgid());
-	u64 number;
-
-	if (!target)
-		return 0;
-	number = CALL_NUMBER(regs);
-	audit_watched(ctx, target, number, result);
 	switch (number) {
 	case CALL_OPENAT:
-		audit_open(target, current_stack(ctx, target), CALL_ARGUMENT_1(regs), CALL_ARGUMENT_2(regs),
-			   CALL_ARGUMENT_3(regs), result);
-		break;
-	case CALL_OPENAT2: {
-		u64 flags = 0;
-
-		bpf_probe_read_user(&flags, sizeof(flags), (void *)CALL_ARGUMENT_3(regs));
-		audit_open(target, current_stack(ctx, target), CALL_ARGUMENT_1(regs), CALL_ARGUMENT_2(regs), flags,
-			   result);
-		break;
-	}
+	case CALL_OPENAT2:
 	case CALL_OPEN:
-		audit_open(target, current_stack(ctx, target), HERE, CALL_ARGUMENT_1(regs), CALL_ARGUMENT_2(regs),
-			   result);
-		break;
 	case CALL_CREAT:
-		audit_open(target, current_stack(ctx, target), HERE, CALL_ARGUMENT_1(regs), 01101, result);
-		break;
+		return AUDIT_OPEN;
 	case CALL_CONNECT:
-		audit_connect(target, current_stack(ctx, target), CALL_ARGUMENT_2(regs), CALL_ARGUMENT_3(regs),
-			      result);
-		break;
+		return AUDIT_CONNECT;
 	case CALL_SENDTO:
 	case CALL_SENDMSG:
 	case CALL_SENDMMSG:
 	case CALL_WRITE:
 	case CALL_WRITEV:
-		handle_send(ctx, target, regs, number, result);
-		break;
+		return is_socket(file_of(CALL_ARGUMENT_1(regs))) ? AUDIT_SEND : 0;
 	}
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(handle_return, struct pt_regs *regs, long result)
+{
+	struct target *target = current_target(bpf_get_current_pid_tgid());
+	u64 number, stack;
+	u32 action;
+	bool watch;
+
+	if (!target)
+		return 0;
+	number = CALL_NUMBER(regs);
+	action = action_of(regs, number);
+	watch = is_watched(number);
+	if (!action && !watch)
+		return 0;
+	/* In one place: the verifier follows each call of it from the start. */
+	stack = current_stack(ctx, target);
+	if (watch)
+		audit_watched(target, stack, number, result);
+	if (action == AUDIT_OPEN)
+		handle_open(target, stack, regs, number, result);
+	else if (action == AUDIT_CONNECT)
+		audit_connect(target, stack, CALL_ARGUMENT_2(regs), CALL_ARGUMENT_3(regs), result);
+	else if (action == AUDIT_SEND)
+		handle_send(target, stack, regs, number, result);
 	return 0;
 }
 
