@@ -86,6 +86,8 @@ LINES = [
     ("resume r1 --bg", {"run_id": "r1", "bg": True}),
     ("gc", {}),
     ("compare a b", {"artifacts": ["a", "b"]}),
+    ("probe latency.bpf.c --seconds 2", {"file": "latency.bpf.c", "seconds": 2.0, "hz": 99}),
+    ("collector status", {"action": "status", "enforce": False}),
     ("doctor", {}),
 ]
 
@@ -146,8 +148,8 @@ def test_the_help_of_a_command_shows_examples_that_parse(name: str) -> None:
         assert parse_line(f"{name} {example}").run is command
 
 
-def test_only_profile_takes_a_cell() -> None:
-    assert [c.name for c in load_all() if c.takes_cell] == ["profile"]
+def test_only_profile_and_probe_take_a_cell() -> None:
+    assert [c.name for c in load_all() if c.takes_cell] == ["profile", "probe"]
 
 
 @given(st.integers(0, 100))
