@@ -32,6 +32,18 @@ LINES = [
     ),
     ("quantize minilm --skip 'head.*' emb --skip x", {"skip": ["head.*", "emb", "x"], "bg": False}),
     ("quantize minilm --mode static --calibrator entropy --bg --dry-run", {"bg": True, "dry_run": True}),
+    (
+        "quantize net --scheme ternary --ends float --heal 2m --train loader --loss f --distill",
+        {
+            "ends": "float",
+            "heal": 120.0,
+            "train": "loader",
+            "loss": "f",
+            "distill": True,
+            "method": "optimal",
+        },
+    ),
+    ("export lm:ternary out --format bitnet --config c.json", {"format": "bitnet", "config": "c.json"}),
     ("compile minilm:int8 --backend eager --threads 2", {"backend": "eager", "threads": 2, "target": ""}),
     ("compile m:ternary --backend ternary --target aarch64-neon", {"target": "aarch64-neon"}),
     ("profile minilm:int8 --probes cpu,sched --hz 499", {"probes": ("cpu", "sched"), "hz": 499}),
