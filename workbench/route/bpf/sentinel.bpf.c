@@ -306,6 +306,21 @@ static __always_inline void woken(struct task_struct *task)
 		one->queued_since_ns = now;
 }
 
+/* A thread that goes to sleep was running just now: a wakeup that came while it ran left it in no queue. */
+static __always_inline void went_to_sleep(struct task_struct *task)
+{
+	u32 tgid = task->tgid, thread = task->pid, *index;
+	struct replica *one;
+
+	index = bpf_map_lookup_elem(&processes, &tgid);
+	if (!index)
+		return;
+	bpf_map_delete_elem(&waiting, &thread);
+	one = replica_at(*index);
+	if (one)
+		one->queued_since_ns = 0;
+}
+
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(on_wakeup, struct task_struct *task)
 {
@@ -323,6 +338,8 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *before, struct task_st
 
 	if (before->__state == 0) /* it was taken off the processor and wants it back */
 		woken(before);
+	else
+		went_to_sleep(before);
 	index = bpf_map_lookup_elem(&processes, &tgid);
 	if (!index)
 		return 0;
