@@ -21,7 +21,7 @@ from workbench.staging import processes
 from workbench.store import owner
 
 ROOT = Path(__file__).parents[2]
-DELAYS = (0.0, 0.05, 0.2, 0.6)
+DELAYS = (0.0, 0.1, 0.5)
 
 OPERATION = """
 import sys
