@@ -6,6 +6,7 @@ import ctypes as c
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.route.conftest import Rig
+from tests.route.conftest import ROOT, Rig
 from tests.route.test_policy import VECTORS
 from tests.route.traffic import ask_get, traffic
 from workbench.bpf.build import load_object
@@ -126,6 +127,19 @@ def eventually(found: Any, timeout_s: float = 10) -> Any:
         assert time.monotonic() < until
         time.sleep(0.01)
     return value
+
+
+def test_an_installation_in_a_closed_home_folder(rig: Rig, kernel: KernelRoute, tmp_path: Path) -> None:
+    """The router becomes a user who may read nothing there, so whatever it needs it reads before that."""
+    home = tmp_path / "home"
+    shutil.copytree(ROOT / "workbench", home / "workbench", ignore=shutil.ignore_patterns("__pycache__"))
+    home.chmod(0o700)
+
+    there = ["env", "-C", str(home), f"PYTHONPATH={home}"]
+    kernel.start(lambda command, log: rig.launch([*there, *command], log))
+    one = track(rig, 1)
+    kernel.update(lambda now: swap(now, one))
+    assert versions(kernel.wait_ready(30), 5) == {"1": 5}
 
 
 def test_connections_are_split_exactly_and_promoted(rig: Rig, kernel: KernelRoute) -> None:

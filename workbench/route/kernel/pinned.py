@@ -85,7 +85,18 @@ def replica_pids(library: Library, folder: Path) -> list[int]:
         os.close(table.fd)
 
 
-def load(library: Library, folder: Path) -> None:
+def read_objects() -> dict[str, bytes]:
+    """Return the compiled programs.
+
+    Raises
+    ------
+    TraceError
+        If they were not built.
+    """
+    return {name: load_object(name, OBJECTS) for name in ("split", "sentinel")}
+
+
+def load(library: Library, folder: Path, programs: dict[str, bytes]) -> None:
     """Load the programs, attach and pin them, unless that was done. The split does nothing before it has a port.
 
     Raises
@@ -99,10 +110,10 @@ def load(library: Library, folder: Path) -> None:
     folder.mkdir(parents=True)
     objects: list[BpfObject] = []
     try:
-        split = BpfObject(library, "split", load_object("split", OBJECTS), {})
+        split = BpfObject(library, "split", programs["split"], {})
         objects.append(split)
         shared = {name: split.map(name) for name in SHARED}
-        sentinel = BpfObject(library, "sentinel", load_object("sentinel", OBJECTS), shared)
+        sentinel = BpfObject(library, "sentinel", programs["sentinel"], shared)
         objects.append(sentinel)
         for program in SENTINEL:
             sentinel.attach(program)

@@ -52,6 +52,8 @@ class Router:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._library = Library()
+        # Read while we still may: a home folder is often closed to the user this process becomes.
+        self._programs = pinned.read_objects()
         self._open: dict[Path, pinned.Pinned] = {}
         self._reserved: dict[Path, Reservation] = {}
         # A dead replica's listener, kept open, queues its clients until the next process takes it over.
@@ -132,7 +134,7 @@ class Router:
             self._reserved[folder] = Reservation(
                 known or port, again=bool(known), taken=frozenset(self._ports(folder))
             )
-        pinned.load(self._library, folder)
+        pinned.load(self._library, folder, self._programs)
         control = self._pinned(folder).control
         control.address4[:] = socket.inet_pton(socket.AF_INET, "127.0.0.1")
         control.address6[:] = socket.inet_pton(socket.AF_INET6, "::1")
