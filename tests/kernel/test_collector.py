@@ -406,6 +406,7 @@ def as_nobody(script, environment):
     drop = (
         "import sys, os, numpy\nfrom workbench import trace\n"
         "import workbench.trace.tiers.bpf, workbench.trace.tiers.perf, workbench.trace.tiers.sampler\n"
+        "import workbench.trace.bcc.probe, workbench.trace.service\n"
         "from workbench.trace.client import private_pid\n"
         "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
         # A new user id makes the process undumpable, which closes /proc/self/mem; exec would undo it.

@@ -197,6 +197,7 @@ def test_torch_operators_are_found_and_none_is_slow():
         names = {name for family, name in found.functions if family == "torch"}
         assert {"relu", "mm", "addmm", "conv2d", "layer_norm"} <= names
         assert len(names) > 2000
-        assert found.notes == []
+        # Other tests of this process loaded libraries whose files they have removed since.
+        assert [note for note in found.notes if "(deleted)" not in note] == []
     finally:
         found.close()

@@ -78,4 +78,4 @@ def test_work_is_not_blocked_time():
         end = time.thread_time() + 0.3
         while time.thread_time() < end:
             sum(range(500))
-    assert sum(row.duration_ns for row in recorder.trace.offcpu) < 0.1e9
+    assert sum(row.duration_ns for row in recorder.trace.offcpu) < 0.2e9

@@ -166,6 +166,7 @@ def convolution(m, x):
     return wb.conv_ternary(x, m.codes, m.scale, m.bias, [3, 3], [2, 1], [1, 0], [1, 1], 2)
 
 
+torch.manual_seed(0)  # the tolerance of the activation grids is a share of the outputs' spread
 ONNX = {
     "rows": (Holder(linear, 10, 300), torch.randn(5, 300), "MatMulNBits"),
     "tokens": (Holder(linear, 10, 33), torch.randn(2, 3, 33), "MatMulNBits"),

@@ -173,8 +173,8 @@ class Sentinel:
     --------
     >>> sentinel = Sentinel(Budget(breaches=2))
     >>> sentinel.observe("canary", error=True)
-    >>> sentinel.observe("canary", error=True)
-    Verdict(reason='errors', observed=2, stable=0, budget=2)
+    >>> sentinel.observe("canary", error=True).reason
+    'errors'
     """
 
     budget: Budget = field(default_factory=Budget)
