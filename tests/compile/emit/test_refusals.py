@@ -70,6 +70,8 @@ def test_a_changed_shared_object_is_refused(linear):
     path = linear / "model.so"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
+    # A new file in its place: this process has the old one mapped, and writing there would change its code.
+    path.unlink()
     path.write_bytes(data)
     with pytest.raises(CorruptArtifact, match=r"model.so is not the file that was compiled"):
         load(linear)
