@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -39,6 +40,14 @@ _LOADED = (
     "onnxruntime",
     "onnxscript.function_libs.torch_lib.ops",
     "torch.onnx._internal.exporter._core",
+    "torch.onnx._internal.exporter._fx_passes",
+    "torch._functorch.partitioners",
+    "onnxscript.rewriter",
+    "onnxscript._framework_apis.torch_2_5",
+    "workbench.quantize.schemes.int8",
+    "workbench.compile.onnx_direct",
+    "workbench.compile.onnx_model",
+    "workbench.pipeline.steps.quantize",
 )
 # torch.export leaves it behind in the caller's environment; the spare process sets its own.
 _SET_BY_TORCH = {"TORCHINDUCTOR_CACHE_DIR"}
@@ -150,6 +159,7 @@ def load(names: tuple[str, ...] = _LOADED) -> None:
     for name in names:
         with contextlib.suppress(Exception):  # the step that needs it will say what is wrong with it
             importlib.import_module(name)
+    gc.freeze()  # what was loaded stays: the collector need not walk it again and again while a step works
 
 
 def _wait() -> dict[str, str] | None:
