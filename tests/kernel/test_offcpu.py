@@ -78,4 +78,6 @@ def test_work_is_not_blocked_time():
         end = time.thread_time() + 0.3
         while time.thread_time() < end:
             sum(range(500))
-    assert sum(row.duration_ns for row in recorder.trace.offcpu) < 0.2e9
+    # This thread only: what other tests left behind in this process may well be blocked.
+    mine = [row for row in recorder.trace.offcpu if row.tid == threading.get_native_id()]
+    assert sum(row.duration_ns for row in mine) < 0.1e9

@@ -173,8 +173,9 @@ class Sentinel:
     --------
     >>> sentinel = Sentinel(Budget(breaches=2))
     >>> sentinel.observe("canary", error=True)
-    >>> sentinel.observe("canary", error=True).reason
-    'errors'
+    >>> verdict = sentinel.observe("canary", error=True)
+    >>> verdict.reason, verdict.observed, verdict.stable, verdict.budget
+    ('errors', 2, 0, 2)
     """
 
     budget: Budget = field(default_factory=Budget)
