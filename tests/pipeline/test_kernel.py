@@ -1,6 +1,8 @@
 """A real notebook kernel: its runs survive its restart, and its interrupt ends the step."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -56,7 +58,21 @@ def test_a_background_run_survives_a_kernel_restart(defined, store, tmp_path, wa
     assert (tmp_path / "mark.started").read_text() == "x"
 
 
+def test_a_foreground_run_is_resumed_after_its_kernel_is_killed(defined, store, executor, tmp_path, wait):
+    manager, client = defined
+    client.execute("LocalExecutor(store).submit(recipe)")
+    wait(lambda: (tmp_path / "mark.started").exists(), "the step's start")
+    run = store.runs.list(1)[0].id
+    os.kill(manager.provisioner.pid, signal.SIGKILL)
+    wait(lambda: not owner.alive(store.runs.get(run).driver), "the kernel's end")
+    (tmp_path / "mark.go").touch()
+    assert executor.resume(run).state == "done"
+    assert (tmp_path / "mark.started").read_text() == "x", "the step was redone"
+    assert Store(store.home).names.resolve("value")
+
+
 def test_a_foreground_run_is_resumed_after_a_kernel_restart(defined, store, executor, tmp_path, wait):
+    """A restart interrupts the cell before it kills: the step may have been cancelled, and is then done anew."""
     manager, client = defined
     client.execute("LocalExecutor(store).submit(recipe)")
     wait(lambda: (tmp_path / "mark.started").exists(), "the step's start")
@@ -65,7 +81,6 @@ def test_a_foreground_run_is_resumed_after_a_kernel_restart(defined, store, exec
     assert not owner.alive(store.runs.get(run).driver)
     (tmp_path / "mark.go").touch()
     assert executor.resume(run).state == "done"
-    assert (tmp_path / "mark.started").read_text() == "x", "the step was redone"
     assert Store(store.home).names.resolve("value")
 
 
