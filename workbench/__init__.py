@@ -28,6 +28,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "asm",
+            "backends",
             "attach",
             "cancel",
             "capture",

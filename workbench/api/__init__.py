@@ -16,6 +16,7 @@ with every event of the run) and ``dry_run`` (return the recipe as JSON and run 
 
 from .artifacts import gc, lineage, show, verify
 from .assembly import asm
+from .backends import backends
 from .collectors import collector
 from .compare import compare
 from .history import cancel, logs, resume, runs
@@ -30,6 +31,7 @@ from .verbs import capture, compile, quantize
 __all__ = [
     "asm",
     "attach",
+    "backends",
     "cancel",
     "capture",
     "collector",

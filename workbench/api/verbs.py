@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -189,6 +189,7 @@ def compile(
     tolerance_abs: float | None = None,
     tolerance_rel: float | None = None,
     target: str = "",
+    options: Mapping[str, bool | int | float | str] | None = None,
     name: str = "",
     store: Store | None = None,
     background: bool = False,
@@ -202,13 +203,15 @@ def compile(
     artifact
         The program or variant.
     backend
-        ``onnxruntime``, ``ternary`` (C for the whole model) or ``eager`` (the reference).
+        One of :func:`workbench.backends`, such as ``onnxruntime``, ``openvino`` or ``eager`` (the reference).
     threads
         Threads of the session that is checked.
     tolerance_abs, tolerance_rel
         As in :class:`~workbench.compile.CompileConfig`; None for defaults by dtype and scheme.
     target
-        The machine to compile for, such as ``aarch64-neon``; empty for this one. Only ``ternary`` has targets.
+        The machine to compile for, such as ``aarch64-neon``; empty for this one. Only some backends have targets.
+    options
+        The backend's own options by name; :func:`workbench.backends` lists them.
     name
         By default ``artifact/backend``, or ``artifact/backend-target`` for another machine.
 
@@ -219,17 +222,19 @@ def compile(
     UnknownBackend
         If there is no such backend.
     InputError
-        If the backend cannot compile for the target.
+        If the backend cannot compile for the target, or has no such option.
     NumericalMismatch
         If outputs differ from eager by more than the stated tolerance.
     """
-    from ..compile import CompileConfig
+    from ..compile import CompileConfig, check_config
     from ..pipeline.steps.compile import CompileStep
 
     store = store or Store()
+    config = CompileConfig(backend, tolerance_abs, tolerance_rel, threads, target, dict(options or {}))
+    check_config(config)
     step = CompileStep(
         program=store.names.resolve(artifact),
-        config=CompileConfig(backend, tolerance_abs, tolerance_rel, threads, target),
+        config=config,
         name=name
         or compiled_name(store, artifact, backend if target in ("", "host") else f"{backend}-{target}"),
     )

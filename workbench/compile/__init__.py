@@ -10,14 +10,17 @@ onnxruntime.
 
 from .base import Backend, backend_names
 from .config import CompileConfig
-from .entry import CompileReport, compile_program, load, reference
+from .entry import CompileReport, check_config, compile_program, load, reference
+from .options import parse_pairs
 
 __all__ = [
     "Backend",
     "CompileConfig",
     "CompileReport",
     "backend_names",
+    "check_config",
     "compile_program",
     "load",
+    "parse_pairs",
     "reference",
 ]

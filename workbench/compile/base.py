@@ -6,11 +6,12 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..errors import UnknownBackend
+from ..errors import UnknownBackend, WorkbenchError
 from ..session import Runner
 from .config import CompileConfig
+from .options import NoOptions
 from .source import Source
 
 Progress = Callable[[float, str], None]
@@ -21,15 +22,24 @@ class Backend(Protocol):
     """What one file of ``backends/`` provides as ``BACKEND``."""
 
     name: str
+    about: str
+    """What it is, in a few words."""
     reference: bool
     """True if it runs the program itself, so that there is nothing to compare it with."""
+    options: type[Any]
+    """Its own options: a frozen dataclass, see :mod:`workbench.compile.options`."""
+    schemes: tuple[str, ...]
+    """Number formats worth measuring in it, for ``--backend auto``; names of :mod:`workbench.quantize.candidates`."""
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The machines it can compile for by name; none if it compiles for the one it runs on."""
 
-    def available(self) -> str | None:
-        """Return None if it can run here, else the command that installs what is missing."""
+    def available(self) -> WorkbenchError | None:
+        """Return None if it can run here, else what is missing and the command that installs it."""
+
+    def refuses(self, target: str) -> WorkbenchError | None:
+        """Return None if it can compile for a target here, else what is missing (a compiler, a GPU)."""
 
     def compile(
         self, source: Source, out: Path, config: CompileConfig, progress: Progress
@@ -47,6 +57,12 @@ class ForThisMachine:
     """What a backend has in common with others that compile for the machine they run on."""
 
     targets: tuple[str, ...] = ()
+    options: type[Any] = NoOptions
+    schemes: tuple[str, ...] = ()
+
+    def refuses(self, target: str) -> WorkbenchError | None:
+        """Return None: there is no other machine to lack a compiler for."""
+        return None
 
     def load(self, compiled: Path, threads: int) -> Runner:
         """Return the forward pass of a compiled folder."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ..codec import register
 from ..errors import InputError
+from .options import Scalar
 
 
 @register("compile_config")
@@ -16,8 +18,7 @@ class CompileConfig:
     Parameters
     ----------
     backend
-        A file of ``compile/backends``: ``onnxruntime``, ``ternary`` (C for a target), or ``eager`` (the
-        reference).
+        A file of ``compile/backends``, such as ``onnxruntime``; ``%mlops backends`` lists them.
     tolerance_abs, tolerance_rel
         An output passes when it differs from eager by at most ``tolerance_abs + tolerance_rel * peak``, where
         peak is the largest magnitude eager gave for it. None: a default by dtype and scheme
@@ -27,6 +28,8 @@ class CompileConfig:
     target
         The machine to compile for, such as ``aarch64-neon``; empty for this one. Only some backends have
         targets.
+    options
+        The backend's own options by name; the backend checks them when it compiles.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class CompileConfig:
     tolerance_rel: float | None = None
     threads: int = 1
     target: str = ""
+    options: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in (("tolerance_abs", self.tolerance_abs), ("tolerance_rel", self.tolerance_rel)):

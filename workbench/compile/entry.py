@@ -11,12 +11,13 @@ from pathlib import Path
 from .. import codec
 from ..atomic import disk_guard, write_bytes
 from ..codec import register
-from ..errors import CorruptArtifact, InputError, MissingDependency
+from ..errors import CorruptArtifact, InputError
 from ..program import read_signature, write_examples, write_signature
 from ..session import Session
 from .base import Backend, Progress, backend
 from .check import compare, make_cases
 from .config import CompileConfig
+from .options import read_options
 from .source import Source
 from .tolerance import Tolerance, tolerance_for
 
@@ -79,7 +80,7 @@ def compile_program(
     UnknownBackend
         If there is no such backend.
     InputError
-        If the backend cannot compile for the target.
+        If the backend cannot compile for the target, or has no such option.
     MissingDependency
         If the backend's runtime is not installed; carries the command.
     CompileError
@@ -91,7 +92,7 @@ def compile_program(
     """
     tell = progress or (lambda share, text: None)
     chosen = _available(config.backend)
-    _check_target(chosen, config.target)
+    check_config(config)
     clock = _Clock()
     tell(0.0, "running the reference")
     source = Source(variant)
@@ -173,19 +174,37 @@ def reference(program: Path, threads: int = 1) -> Session:
 
 def _available(name: str) -> Backend:
     found = backend(name)
-    if command := found.available():
-        raise MissingDependency(f"the backend {name!r} cannot run here", where=name, fix=command)
+    if missing := found.available():
+        raise type(missing)(
+            f"the backend {name!r} cannot run here: {missing.what}", where=name, fix=missing.fix
+        )
     return found
 
 
-def _check_target(chosen: Backend, target: str) -> None:
+def check_config(config: CompileConfig) -> None:
+    """Check target and options of a configuration against its backend, before any work begins.
+
+    Raises
+    ------
+    UnknownBackend
+        If there is no such backend.
+    InputError
+        If the backend has no such target, no such option, or a value does not fit.
+    WorkbenchError
+        If the target's compiler or device is not here; as :meth:`Backend.refuses` says.
+    """
+    chosen = backend(config.backend)
+    read_options(chosen.options, config.options, chosen.name)
+    target = config.target
     if target and target not in chosen.targets:
         known = ", ".join(chosen.targets)
         raise InputError(
             f"the backend {chosen.name!r} has no target {target!r}",
             where="target",
-            fix=f"one of: {known}" if known else "leave it out, or use the backend ternary",
+            fix=f"one of: {known}" if known else "leave it out; %mlops backends shows which have targets",
         )
+    if target and (refusal := chosen.refuses(target)):
+        raise refusal
 
 
 def _write_record(

@@ -60,4 +60,4 @@ def _backends() -> Iterator[Finding]:
         if missing is None:
             yield Finding("backends", name, "can run here", "ok")
         else:
-            yield Finding("backends", name, "cannot run here", "missing", missing)
+            yield Finding("backends", name, missing.what, "missing", missing.fix)

@@ -58,7 +58,7 @@ def test_a_target_there_is_not(tmp_path):
 def test_a_backend_without_targets_refuses_one(backend, tmp_path):
     with pytest.raises(InputError, match=f"the backend '{backend}' has no target 'aarch64-neon'") as caught:
         compile_program(tmp_path, tmp_path, CompileConfig(backend, target="aarch64-neon"))
-    assert "use the backend ternary" in caught.value.fix
+    assert "%mlops backends" in caught.value.fix
 
 
 @pytest.fixture

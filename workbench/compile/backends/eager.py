@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import missing_dependency
+from ...errors import WorkbenchError, missing_dependency
 from ...program import ONNX_FILE, read_program, read_signature, runner, to_arrays
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
@@ -27,11 +27,13 @@ class Eager(ForThisMachine):
     """Copies the program; runs it operator by operator."""
 
     name = "eager"
+    about = "the reference: torch, operator by operator"
     reference = True
+    schemes = ("none",)
 
-    def available(self) -> str | None:
+    def available(self) -> WorkbenchError | None:
         """Need torch."""
-        return None if importlib.util.find_spec("torch") else missing_dependency("torch", "torch").fix
+        return None if importlib.util.find_spec("torch") else missing_dependency("torch", "torch")
 
     def compile(
         self, source: Source, out: Path, config: CompileConfig, progress: Progress

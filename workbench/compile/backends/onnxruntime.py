@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import CorruptArtifact, missing_dependency
+from ...errors import CorruptArtifact, WorkbenchError, missing_dependency
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
 from ..source import Source
@@ -27,12 +27,14 @@ class OnnxRuntime(ForThisMachine):
     """Lowers the program to ONNX; onnxruntime fuses when it loads."""
 
     name = "onnxruntime"
+    about = "ONNX in onnxruntime; small to deploy"
     reference = False
+    schemes = ("none", "int8-static", "int8-smooth", "int8-dynamic", "int4-32", "int4-128")
 
-    def available(self) -> str | None:
+    def available(self) -> WorkbenchError | None:
         """Need onnxruntime."""
         found = importlib.util.find_spec("onnxruntime")
-        return None if found else missing_dependency("onnxruntime", "onnx").fix
+        return None if found else missing_dependency("onnxruntime", "onnx")
 
     def compile(
         self, source: Source, out: Path, config: CompileConfig, progress: Progress

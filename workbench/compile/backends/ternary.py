@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import CompileError
+from ...errors import CompileError, MissingDependency, WorkbenchError
 from ..base import Progress
 from ..config import CompileConfig
+from ..options import NoOptions
 from ..source import Source
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ class Ternary:
     """Writes C and calls the target's compiler."""
 
     name = "ternary"
+    about = "C for the whole model, for a target; needs no runtime"
     reference = False
+    options = NoOptions
+    schemes = ("none", "int8-dynamic")
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -34,8 +38,18 @@ class Ternary:
 
         return ("host", *TARGETS)
 
-    def available(self) -> str | None:
-        """Need nothing to load; compiling says itself which compiler it lacks."""
+    def available(self) -> WorkbenchError | None:
+        """Need nothing to load; :meth:`refuses` says which compiler is lacking."""
+        return None
+
+    def refuses(self, target: str) -> WorkbenchError | None:
+        """Need a compiler for the target."""
+        from ...kernels import compile_command, target_named
+
+        try:
+            compile_command(target_named(target))
+        except MissingDependency as missing:
+            return missing
         return None
 
     def compile(

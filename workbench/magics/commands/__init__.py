@@ -10,6 +10,7 @@ ORDER = (
     "capture",
     "quantize",
     "compile",
+    "backends",
     "asm",
     "profile",
     "probe",

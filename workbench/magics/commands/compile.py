@@ -24,6 +24,14 @@ def add(parser: Parser) -> None:
         help="machine to compile for, for a backend that has targets: "
         "host, x86-64-avx512-vnni, x86-64-avx2, aarch64-neon, aarch64-i8mm, aarch64-sve, riscv64-rvv, generic",
     )
+    parser.argument(
+        "--option",
+        metavar="NAME=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="the backend's own options; %%mlops backends lists them",
+    )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one session")
     parser.argument("--name", default="", help="name of the result (default: artifact/backend)")
     _running.add(parser)
@@ -32,12 +40,14 @@ def add(parser: Parser) -> None:
 def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.compile`."""
     from ... import api
+    from ...compile import parse_pairs
 
     return api.compile(
         args.artifact,
         backend=args.backend,
         threads=args.threads,
         target=args.target,
+        options=parse_pairs(args.option),
         name=args.name,
         **_running.options(args, context),
     )
