@@ -13,11 +13,16 @@ the archive holds nothing but raw tensors and a program text that :mod:`workbenc
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
+import types
+import typing
+import unittest.mock
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -77,9 +82,28 @@ def load(path: Path) -> ExportedProgram:
         warnings.simplefilter("ignore")
         try:
             _check_sums(path)  # torch does not: a flipped bit in a weight would pass unseen
-            return torch.export.load(path)
+            with _remembered_annotations():
+                return torch.export.load(path)
         except Exception as error:
             raise _damaged(path, str(error)) from error
+
+
+@contextlib.contextmanager
+def _remembered_annotations() -> Iterator[None]:
+    """Let torch's reader resolve the annotations of a class once, not once a record: a third of its time."""
+    from torch._export.serde import serialize
+
+    resolver = types.SimpleNamespace(**vars(typing))
+    known: dict[type, dict[str, Any]] = {}
+
+    def get_type_hints(cls: type, **names: Any) -> dict[str, Any]:
+        if cls not in known:
+            known[cls] = typing.get_type_hints(cls, **names)
+        return known[cls]
+
+    resolver.get_type_hints = get_type_hints
+    with unittest.mock.patch.object(serialize, "typing", resolver):
+        yield
 
 
 def namespaces(path: Path) -> set[str]:

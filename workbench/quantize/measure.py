@@ -7,10 +7,13 @@ what it inherits: it ranks layers and decides between static and dynamic.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 
@@ -32,23 +35,51 @@ def measure(
     grids: Grids,
     batches: Iterable[list[Tensor]],
 ) -> dict[tuple[str, How], float]:
-    """Return the output SQNR in dB by (layer name, how)."""
+    """Return the output SQNR in dB by (layer name, how); the batches run side by side on idle cores."""
+    weights = {(w.node, la.kind, w.axis): (la, w) for la in candidates for w in la.weights}
+    with ThreadPoolExecutor(_idle_cores()) as pool:
+        # Every batch needs every weight: packed first, so that no two threads pack the same one.
+        list(pool.map(lambda both: store.packed(*both), weights.values()))
+        found = list(pool.map(lambda batch: _of_batch(editor, candidates, store, grids, batch), batches))
+    signal = _added(found, 0)
+    return {key: decibel(signal[key[0]], value) for key, value in _added(found, 1).items()}
+
+
+def _idle_cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)) // torch.get_num_threads())
+
+
+def _added(found: Sequence[tuple[dict[Any, float], ...]], which: int) -> dict[Any, float]:
+    """Return the sums over all batches, added in the batches' order: the same on any number of cores."""
+    total: dict[Any, float] = defaultdict(float)
+    for batch in found:
+        for key, value in batch[which].items():
+            total[key] += value
+    return total
+
+
+def _of_batch(
+    editor: Editor,
+    candidates: Mapping[Layer, tuple[How, ...]],
+    store: WeightStore,
+    grids: Grids,
+    batch: list[Tensor],
+) -> tuple[dict[str, float], dict[tuple[str, How], float]]:
+    """Return the signal by layer and the noise by (layer, how), as sums of squares, of one batch."""
     by_node = {layer.node: layer for layer in candidates}
-    signal: dict[str, float] = defaultdict(float)
-    noise: dict[tuple[str, How], float] = defaultdict(float)
+    signal: dict[str, float] = {}
+    noise: dict[tuple[str, How], float] = {}
 
     def watch(node: Node, args: tuple[Any, ...], value: Any) -> None:
         layer = by_node[node]
         reference = _through_anchor(layer, value)
-        signal[layer.name] += float(reference.double().square().sum())
+        signal[layer.name] = float(reference.double().square().sum())
         for how in candidates[layer]:
             output = _candidate(editor, layer, how, args, store, grids)
-            noise[layer.name, how] += float((reference.double() - output.double()).square().sum())
+            noise[layer.name, how] = float((reference.double() - output.double()).square().sum())
 
-    watcher = Watcher(editor, list(by_node), watch)
-    for batch in batches:
-        watcher.feed(batch)
-    return {key: decibel(signal[key[0]], value) for key, value in noise.items()}
+    Watcher(editor, list(by_node), watch).feed(batch)
+    return signal, noise
 
 
 def _candidate(
