@@ -237,11 +237,11 @@ class BpfObject:
         finally:
             self._calls.bpf_link__destroy(link)
 
-    def detach(self) -> None:
-        """Detach all programs; maps stay readable."""
+    def detach(self, *, functions: bool = True) -> None:
+        """Detach all programs, or all but those of functions; maps stay readable."""
         while self._links:
             self._calls.bpf_link__destroy(self._links.pop())
-        while self._handles:
+        while functions and self._handles:
             os.close(self._handles.pop())
 
     def close(self) -> None:

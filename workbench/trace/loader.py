@@ -86,10 +86,17 @@ class KernelSession:
         if self._ring is not None:
             self._ring.consume()
 
-    def detach(self) -> None:
-        """Stop all programs; records and tables stay readable."""
+    def stop(self) -> None:
+        """Trace nothing any more; records and tables stay readable.
+
+        Tracepoints are let go. Probed functions are not yet (:meth:`close`): with no process left to trace,
+        what runs there returns at once.
+        """
         for loaded in self._loaded.values():
-            loaded.detach()
+            loaded.detach(functions=False)
+        targets = self._loaded[FOLLOW.name].map("targets")
+        for key, _ in list(targets.items()):
+            targets.remove(key)
 
     def set_python(self, pid: int, python: bytes) -> None:
         """Walk the Python frames of a traced process (by its own number) that had no known interpreter."""

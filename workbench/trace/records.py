@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 RECORD_CPU, RECORD_FAULT, RECORD_FORK, RECORD_EXEC = 1, 2, 3, 4
@@ -67,9 +66,8 @@ class MemoryBody(NamedTuple):
     old_length: int
 
 
-@dataclass(frozen=True)
-class Record:
-    """One ring buffer record; frames leaf first."""
+class Record(NamedTuple):
+    """One ring buffer record; frames leaf first. A tuple, because there are tens of thousands of them."""
 
     kind: int
     flags: int

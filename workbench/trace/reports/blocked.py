@@ -50,19 +50,23 @@ def _row(trace: Trace, waits: list[OffCpu]) -> list[Cell]:
 
 
 def _waker(trace: Trace, waits: list[OffCpu]) -> str:
-    weights: Counter[str] = Counter()
+    # By number first: there are many waits and few wakers, and a name takes time to make.
+    sums: dict[tuple[int, str, int], int] = defaultdict(int)
     for wait in waits:
-        weights[_who(trace, wait)] += wait.duration_ns
+        sums[wait.waker_tid, wait.waker, wait.waker_stack] += wait.duration_ns
+    weights: Counter[str] = Counter()
+    for waker, duration in sums.items():
+        weights[_who(trace, *waker)] += duration
     (name, weight), *_ = weights.most_common(1)
     share = weight / max(_total(waits), 1)
     return name if share > 0.995 else f"{name} ({share:.0%})"
 
 
-def _who(trace: Trace, wait: OffCpu) -> str:
-    if not wait.waker_tid and not wait.waker:
+def _who(trace: Trace, tid: int, name: str, stack: int) -> str:
+    if not tid and not name:
         return "timer or device"
-    line = line_of(trace.frames_of(wait.waker_stack))
-    thread = wait.waker or f"thread {wait.waker_tid}"
+    line = line_of(trace.frames_of(stack))
+    thread = name or f"thread {tid}"
     return f"{thread} at {place(line)}" if line.kind == "python" else thread
 
 

@@ -58,7 +58,8 @@ class Elf:
         return None
 
     def _at(self, address: int) -> str | None:
-        index = int(np.searchsorted(self._values, address, "right")) - 1
+        # As the same type: with any other, numpy first makes floats of all of libtorch's 440,000.
+        index = int(self._values.searchsorted(np.uint64(address), "right")) - 1
         # Labels without a size belong to hand-written assembly: they reach to the next symbol.
         if index < 0 or (self._sizes[index] and address >= self._values[index] + self._sizes[index]):
             return None

@@ -10,8 +10,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..layout import Layout
 from ..records import RECORD_AUDIT, RECORD_EXEC, RECORD_FORK, RECORD_STACK, Record
@@ -26,8 +26,7 @@ _EVAL_LOOP = "_PyEval_EvalFrameDefault"
 _LOOKS, _LOOK_SECONDS = 10, 0.1
 
 
-@dataclass(frozen=True)
-class ResolvedRecord:
+class ResolvedRecord(NamedTuple):
     """A record whose Python frames have names; innermost first."""
 
     record: Record
