@@ -7,7 +7,16 @@
 
 /* Unsigned, for what lies behind the last pixel is added up too, and may wrap. */
 typedef uint16_t pixels __attribute__((vector_size(64), aligned(2), may_alias));
-enum { RUN = 64 /* pixels added up at a time, two vectors */, BAND_PIXELS = 8192 };
+#if defined(__AVX512BW__) && !defined(TERN_GENERIC)
+enum { LONG_RUN = 8 };
+#else
+enum { LONG_RUN = 4 }; /* vectors: more would not stay in registers */
+#endif
+enum { VECTOR_PIXELS = 32, RUN = 2 * VECTOR_PIXELS, BAND_PIXELS = 8192 };
+
+static inline int64_t band_rows(int64_t pitch) { return pitch > BAND_PIXELS ? 1 : BAND_PIXELS / pitch; }
+/* Pixels of the longest band, and what the last run adds beyond them. */
+static inline int64_t band_room(int64_t pitch) { return (pitch > BAND_PIXELS ? pitch : BAND_PIXELS) + RUN; }
 
 /* Where padded position (h, v) lies among the phases of its channel. Divisions: not for inner loops. */
 static inline int64_t phase_place(const convolution *p, int64_t h, int64_t v)
@@ -16,59 +25,90 @@ static inline int64_t phase_place(const convolution *p, int64_t h, int64_t v)
 	return phase * p->phase + h / stride[0] * p->pitch + v / stride[1];
 }
 
-/* to[i] = from[i * step], with the usual step known to the compiler. */
-static void take_every(const int16_t *from, int64_t step, int64_t count, int16_t *to)
+#define EVEN4(i) (i), (i) + 2, (i) + 4, (i) + 6
+#define EVEN16(i) EVEN4(i), EVEN4((i) + 8), EVEN4((i) + 16), EVEN4((i) + 24)
+typedef uint32_t pair __attribute__((aligned(2), may_alias));
+
+/* Neighbours apart, a constant number at a time, the last time overlapping: no loop is left over for odd ends. */
+static inline __attribute__((always_inline)) void part_runs(const int16_t *from, int64_t count, const int run, int16_t *even,
+							    int16_t *odd)
 {
-	if (step == 2)
-		for (int64_t i = 0; i < count; i++)
-			to[i] = from[2 * i];
+	for (int64_t i = 0; i < count; i += run) {
+		const int64_t at = i + run <= count ? i : count - run;
+#ifdef __AVX512BW__
+		if (run == 32) {
+			const pixels *v = (const pixels *)(from + 2 * at);
+			*(pixels *)(even + at) = MIX(pixels, v[0], v[1], EVEN16(0), EVEN16(32));
+			*(pixels *)(odd + at) = MIX(pixels, v[0], v[1], EVEN16(1), EVEN16(33));
+			continue;
+		}
+#endif
+		for (int j = 0; j < run; j++) {
+			const uint32_t both = ((const pair *)(from + 2 * at))[j];
+			even[at + j] = (int16_t)both;
+			odd[at + j] = (int16_t)(both >> 16);
+		}
+	}
+}
+
+static void part_pairs(const int16_t *from, int64_t count, int16_t *even, int16_t *odd)
+{
+	if (count >= 32)
+		part_runs(from, count, 32, even, odd);
+	else if (count >= 8)
+		part_runs(from, count, 8, even, odd);
 	else
-		for (int64_t i = 0; i < count; i++)
-			to[i] = from[step * i];
+		part_runs(from, count, 1, even, odd);
+}
+
+/* One row of a channel to the phases of its columns; the first of them goes to `column` of `phase`. */
+static inline void spread_row(const convolution *p, const int16_t *from, int64_t phase, int64_t column, int16_t *to)
+{
+	const int64_t step = p->c->stride[1], count = p->c->width;
+	if (step == 1) {
+		memcpy(to + column, from, (size_t)count * sizeof *from);
+		return;
+	}
+	if (step == 2) {
+		int16_t *even = to + phase * p->phase + column, *odd = to + !phase * p->phase + column + phase;
+		part_pairs(from, count / 2, even, odd);
+		if (count % 2)
+			even[count / 2] = from[count - 1];
+		return;
+	}
+	for (int64_t first = 0; first < step && first < count; first++) {
+		int16_t *place = to + phase * p->phase + column;
+		for (int64_t i = first; i < count; i += step)
+			*place++ = from[i];
+		if (++phase == step)
+			phase = 0, column++;
+	}
 }
 
 /* Rows of a channel, the first at padded height h, to the phases of their rows and columns. */
 static void spread_rows(const convolution *p, const int16_t *from, int64_t rows, int64_t h, int16_t *planes)
 {
-	const tern_conv_shape *c = p->c;
-	const int64_t down = c->stride[0], step = c->stride[1], left = c->padding[1];
+	const int64_t down = p->c->stride[0], step = p->c->stride[1], left = p->c->padding[1];
+	const int64_t phase = left % step, column = left / step;
 	int64_t vertical = h % down, row = h / down;
-	for (int64_t r = 0; r < rows; r++, from += c->width) {
-		int16_t *to = planes + vertical * step * p->phase + row * p->pitch;
-		int64_t phase = left % step, column = left / step;
-		if (step == 1)
-			memcpy(to + left, from, (size_t)c->width * sizeof *from);
-		else
-			for (int64_t first = 0; first < step && first < c->width; first++) {
-				const int64_t count = step == 2 ? (c->width - first + 1) / 2 : ceil_div(c->width - first, step);
-				take_every(from + first, step, count, to + phase * p->phase + column);
-				if (++phase == step)
-					phase = 0, column++;
-			}
+	for (int64_t r = 0; r < rows; r++, from += p->c->width) {
+		spread_row(p, from, phase, column, planes + vertical * step * p->phase + row * p->pitch);
 		if (++vertical == down)
 			vertical = 0, row++;
 	}
 }
 
-static void split_planes(const void *job, int64_t n)
+/* Channels x to integers, split into phases, whose padding is zero already; `flat` holds a band of rows meanwhile. */
+static void split_channels(const convolution *p, const float *x, int64_t channels, float s, int16_t *flat, int16_t *out)
 {
-	const convolution *p = job;
 	const tern_conv_shape *c = p->c;
-	const int64_t plane = c->height * c->width, band = c->width > BAND_PIXELS ? 1 : BAND_PIXELS / c->width;
-	const float *x = p->x + n * c->channels * plane;
-	int16_t *out = (int16_t *)p->input + n * p->sample;
-	int16_t *flat = scratch_take(SCRATCH_CHUNK, (size_t)(band * c->width) * sizeof *flat);
-	const float s = p->scale[n] = scale_of(x, c->channels * plane);
-	if (!flat)
-		atomic_store(p->failed, 1);
-	for (int64_t i = 0; i < c->channels; i++, out += p->channel) {
-		memset(out, 0, (size_t)p->channel * sizeof *out);
-		for (int64_t top = 0; top < c->height && flat && s > 0; top += band) {
+	const int64_t plane = c->height * c->width, band = band_rows(c->width);
+	for (int64_t i = 0; i < channels; i++, x += plane, out += p->channel)
+		for (int64_t top = 0; top < c->height && s > 0; top += band) {
 			const int64_t rows = c->height - top < band ? c->height - top : band;
-			quantize_run16(x + i * plane + top * c->width, rows * c->width, s, flat);
+			quantize_run16(x + top * c->width, rows * c->width, s, flat);
 			spread_rows(p, flat, rows, top + c->padding[0], out);
 		}
-	}
 }
 
 /* The taps of one output that are not 0, as offsets: those to add, then those to subtract. */
@@ -79,13 +119,13 @@ typedef struct tap_list {
 
 static void list_taps(const convolution *p, int64_t output, tap_list *list)
 {
-	const int64_t outputs = p->c->outputs, group = output / p->w->n * (p->c->channels / p->c->groups);
+	const int64_t outputs = p->c->outputs;
 	const int8_t *t = (const int8_t *)p->w->data + output;
 	list->all = 0;
 	for (int sign = 1; sign >= -1; sign -= 2) {
 		for (int64_t k = 0; k < p->w->k; k++)
 			if (t[k * outputs] == sign)
-				list->at[list->all++] = group * p->channel + p->offsets[k];
+				list->at[list->all++] = p->offsets[k];
 		if (sign > 0)
 			list->plus = list->all;
 	}
@@ -100,74 +140,162 @@ static void tap_offsets(const convolution *p, int64_t *offsets)
 				*offsets++ = i * p->channel + phase_place(p, ky * c->dilation[0], kx * c->dilation[1]);
 }
 
+/* One run of `vectors`: each in a register while all taps pass. */
+static inline __attribute__((always_inline)) void add_run(const int16_t *planes, const tap_list *list, const int vectors,
+							  int16_t *sums)
+{
+	pixels s[LONG_RUN];
+#pragma GCC unroll 8
+	for (int v = 0; v < vectors; v++)
+		s[v] = (pixels){ 0 };
+	for (int t = 0; t < list->plus; t++) {
+		const pixels *from = (const pixels *)(planes + list->at[t]);
+#pragma GCC unroll 8
+		for (int v = 0; v < vectors; v++)
+			s[v] += from[v];
+	}
+	for (int t = list->plus; t < list->all; t++) {
+		const pixels *from = (const pixels *)(planes + list->at[t]);
+#pragma GCC unroll 8
+		for (int v = 0; v < vectors; v++)
+			s[v] -= from[v];
+	}
+#pragma GCC unroll 8
+	for (int v = 0; v < vectors; v++)
+		((pixels *)sums)[v] = s[v];
+}
+
 static void add_planes(const int16_t *planes, const tap_list *list, int64_t count, int16_t *sums)
 {
-	for (int64_t i = 0; i < count; i += RUN) {
-		pixels low = { 0 }, high = { 0 };
-		for (int t = 0; t < list->plus; t++) {
-			const pixels *from = (const pixels *)(planes + list->at[t] + i);
-			low += from[0], high += from[1];
-		}
-		for (int t = list->plus; t < list->all; t++) {
-			const pixels *from = (const pixels *)(planes + list->at[t] + i);
-			low -= from[0], high -= from[1];
-		}
-		((pixels *)(sums + i))[0] = low, ((pixels *)(sums + i))[1] = high;
+	int64_t i = 0;
+	for (; i + LONG_RUN * VECTOR_PIXELS < count + RUN; i += LONG_RUN * VECTOR_PIXELS)
+		add_run(planes + i, list, LONG_RUN, sums + i);
+	for (; i < count; i += RUN)
+		add_run(planes + i, list, 2, sums + i);
+}
+
+typedef int16_t words16 __attribute__((vector_size(32), aligned(2), may_alias));
+typedef float floats16 __attribute__((vector_size(64), aligned(4), may_alias));
+
+/* Sums of one row, scaled; the last vector overlaps the one before it. */
+static void scale_row(const int16_t *sums, int64_t count, float s, float b, float *y)
+{
+	if (count < 16) {
+		for (int64_t i = 0; i < count; i++)
+			y[i] = (float)sums[i] * s + b;
+		return;
+	}
+	for (int64_t i = 0; i < count; i += 16) {
+		const int64_t at = i + 16 <= count ? i : count - 16;
+		*(floats16 *)(y + at) = __builtin_convertvector(*(const words16 *)(sums + at), floats16) * s + b;
 	}
 }
 
-static void one_output(const convolution *p, int64_t n, int64_t output, int16_t *sums, float *scaled)
+/* Working memory of one chunk. */
+typedef struct plane_scratch {
+	int16_t *sums, *flat, *planes; /* planes: of one group, where a chunk splits its own */
+} plane_scratch;
+
+static int take_planes(const convolution *p, int64_t planes, plane_scratch *mine)
+{
+	const size_t out = (size_t)band_room(p->pitch), in = (size_t)band_room(p->c->width), all = (size_t)planes + RUN;
+	mine->sums = scratch_take(SCRATCH_CHUNK, (out + in + all) * sizeof(int16_t));
+	if (!mine->sums) {
+		atomic_store(p->failed, 1);
+		return 0;
+	}
+	mine->flat = mine->sums + out;
+	mine->planes = mine->flat + in;
+	return 1;
+}
+
+static void one_output(const convolution *p, int64_t n, int64_t output, const int16_t *planes, const plane_scratch *mine)
 {
 	const tern_conv_shape *c = p->c;
-	const int64_t pitch = p->pitch, band = pitch > BAND_PIXELS ? 1 : BAND_PIXELS / pitch;
-	const int16_t *planes = (const int16_t *)p->input + n * p->sample;
+	const int64_t pitch = p->pitch, band = band_rows(pitch);
 	const float s = p->scale[n] * p->w_scale[output], b = p->bias ? p->bias[output] : 0.0f;
 	float *y = p->y + (n * c->outputs + output) * p->out_h * p->out_w;
 	tap_list list;
 	list_taps(p, output, &list);
-	for (int64_t top = 0; top < p->out_h; top += band) {
-		const int64_t rows = p->out_h - top < band ? p->out_h - top : band, count = (rows - 1) * pitch + p->out_w;
-		add_planes(planes + top * pitch, &list, count, sums);
-		for (int64_t i = 0; i < count; i++) /* also what lies between rows: one long run is faster */
-			scaled[i] = (float)sums[i] * s + b;
-		activate(scaled, count, p->activation);
+	for (int64_t top = 0; top < p->out_h; top += band, y += band * p->out_w) {
+		const int64_t rows = p->out_h - top < band ? p->out_h - top : band;
+		add_planes(planes + top * pitch, &list, (rows - 1) * pitch + p->out_w, mine->sums);
 		for (int64_t r = 0; r < rows; r++)
-			memcpy(y + (top + r) * p->out_w, scaled + r * pitch, (size_t)p->out_w * sizeof *y);
+			scale_row(mine->sums + r * pitch, p->out_w, s, b, y + r * p->out_w);
+		activate(y, rows * p->out_w, p->activation);
 	}
+}
+
+static void find_scale(const void *job, int64_t n)
+{
+	const convolution *p = job;
+	const int64_t size = p->c->channels * p->c->height * p->c->width;
+	p->scale[n] = scale_of(p->x + n * size, size);
+}
+
+/* One group: its channels serve all outputs, so they are split once and kept for the whole call. */
+static void split_sample(const void *job, int64_t n)
+{
+	const convolution *p = job;
+	const int64_t size = p->c->channels * p->c->height * p->c->width;
+	int16_t *planes = (int16_t *)p->input + n * p->sample;
+	plane_scratch mine;
+	memset(planes, 0, (size_t)p->sample * sizeof *planes);
+	if (take_planes(p, 0, &mine))
+		split_channels(p, p->x + n * size, p->c->channels, p->scale[n], mine.flat, planes);
 }
 
 static void outputs_chunk(const void *job, int64_t chunk)
 {
 	const convolution *p = job;
-	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, pitch = p->pitch;
-	const size_t kept = (size_t)(pitch > BAND_PIXELS ? pitch : BAND_PIXELS) + RUN;
-	float *scaled = scratch_take(SCRATCH_CHUNK, kept * (sizeof(float) + sizeof(int16_t)));
-	if (!scaled) {
-		atomic_store(p->failed, 1);
+	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block;
+	plane_scratch mine;
+	if (!take_planes(p, 0, &mine))
 		return;
-	}
 	for (int64_t o = begin; o < begin + p->block && o < p->c->outputs; o++)
-		one_output(p, n, o, (int16_t *)(scaled + kept), scaled);
+		one_output(p, n, o, (const int16_t *)p->input + n * p->sample, &mine);
+}
+
+/* Many groups: each is split when its outputs are due, so that its planes never leave the nearest caches. */
+static void groups_chunk(const void *job, int64_t chunk)
+{
+	const convolution *p = job;
+	const tern_conv_shape *c = p->c;
+	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, channels = c->channels / c->groups;
+	plane_scratch mine;
+	if (!take_planes(p, p->sample, &mine))
+		return;
+	memset(mine.planes, 0, (size_t)p->sample * sizeof *mine.planes); /* each group overwrites all but the padding */
+	for (int64_t g = begin; g < begin + p->block && g < c->groups; g++) {
+		const float *x = p->x + (n * c->channels + g * channels) * c->height * c->width;
+		split_channels(p, x, channels, p->scale[n], mine.flat, mine.planes);
+		for (int64_t o = g * p->w->n; o < (g + 1) * p->w->n; o++)
+			one_output(p, n, o, mine.planes, &mine);
+	}
 }
 
 static int run_planes(convolution *p, int threads)
 {
 	const tern_conv_shape *c = p->c;
+	const int64_t parts = c->groups > 1 ? c->groups : c->outputs;
 	int64_t offsets[DIRECT_WEIGHTS];
 	p->pitch = ceil_div(wide(c), c->stride[1]);
 	p->phase = ceil_div(high(c), c->stride[0]) * p->pitch;
 	p->channel = c->stride[0] * c->stride[1] * p->phase;
-	p->sample = c->channels * p->channel;
-	const size_t bytes = (size_t)(c->batch * p->sample + RUN) * sizeof(int16_t); /* the last run reads beyond */
-	p->input = scratch_take(SCRATCH_CALL, bytes + (size_t)c->batch * sizeof(float) + 64);
-	if (!p->input)
+	p->sample = c->channels / c->groups * p->channel;
+	const size_t scales = (size_t)ceil_div(c->batch, 16) * 64; /* the last run reads beyond the planes */
+	const size_t planes = c->groups > 1 ? 0 : (size_t)(c->batch * p->sample + RUN) * sizeof(int16_t);
+	p->scale = scratch_take(SCRATCH_CALL, scales + planes);
+	if (!p->scale)
 		return TERN_EMEMORY;
-	p->scale = (float *)((char *)p->input + (bytes + 63) / 64 * 64);
+	p->input = (char *)p->scale + scales;
 	p->offsets = offsets;
 	tap_offsets(p, offsets);
-	p->block = ceil_div(c->outputs, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
-	p->blocks = ceil_div(c->outputs, p->block);
-	run_chunks(split_planes, p, c->batch, threads);
-	run_chunks(outputs_chunk, p, c->batch * p->blocks, threads);
+	p->block = ceil_div(parts, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
+	p->blocks = ceil_div(parts, p->block);
+	run_chunks(find_scale, p, c->batch, threads);
+	if (c->groups == 1)
+		run_chunks(split_sample, p, c->batch, threads);
+	run_chunks(c->groups > 1 ? groups_chunk : outputs_chunk, p, c->batch * p->blocks, threads);
 	return TERN_OK;
 }
