@@ -49,6 +49,7 @@ _HOMES = {
             "pull",
             "push",
             "quantize",
+            "reproduce",
             "resume",
             "rollback",
             "runs",

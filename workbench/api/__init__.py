@@ -14,12 +14,13 @@ also take ``background`` (return a handle at once; a detached process drives the
 with every event of the run) and ``dry_run`` (return the recipe as JSON and run nothing).
 """
 
-from .artifacts import gc, lineage, show, verify
+from .artifacts import gc, show, verify
 from .assembly import asm
 from .backends import backends
 from .collectors import collector
 from .compare import compare
 from .history import cancel, logs, resume, runs
+from .lineages import lineage, reproduce
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
 from .probing import probe
@@ -51,6 +52,7 @@ __all__ = [
     "pull",
     "push",
     "quantize",
+    "reproduce",
     "resume",
     "rollback",
     "runs",

@@ -35,22 +35,6 @@ def show(artifact: str = "", *, store: Store | None = None) -> Result:
     return Result(artifact, tables, digest, artifact, manifest.metrics, store=store)
 
 
-def lineage(artifact: str, *, store: Store | None = None) -> Result:
-    """Show what an artifact was made from, and by which steps.
-
-    Raises
-    ------
-    UnknownArtifact
-        If nothing has this name; suggests near ones.
-    """
-    store = store or Store()
-    digest = store.names.resolve(artifact)
-    graph = store.lineage(digest)
-    details = {"nodes": [node.digest for node in graph.nodes], "edges": [list(edge) for edge in graph.edges]}
-    table = views.lineage_table(store, digest)
-    return Result(f"lineage of {artifact}", (table,), digest, artifact, details=details, store=store)
-
-
 def gc(*, grace_s: float | None = None, store: Store | None = None) -> Result:
     """Remove artifacts and scratch files that nothing refers to, and routes in the kernel whose replicas are dead.
 

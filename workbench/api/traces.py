@@ -9,6 +9,7 @@ from ..atomic import write_bytes
 from ..errors import InputError
 from ..pipeline.result import Result
 from ..store import Store
+from .lineages import explain
 from .models import export_model
 
 if TYPE_CHECKING:
@@ -16,28 +17,32 @@ if TYPE_CHECKING:
 
 
 def diff(before: str, after: str, *, store: Store | None = None) -> Result:
-    """Compare two profiles: what got slower or faster, by line, function, operator and system call.
+    """Compare two profiles (what got slower or faster), or two models (what changed, and what caused it).
 
     Parameters
     ----------
     before, after
-        Names or digests of traces; changes are `after` minus `before`.
+        Names or digests, both of traces or neither; changes are `after` minus `before`.
 
     Returns
     -------
     Result
-        Tables and a differential flame graph; ``.report`` is the :class:`~workbench.trace.DifferenceReport`.
+        Of traces: tables and a differential flame graph, ``.report`` is the
+        :class:`~workbench.trace.DifferenceReport`. Of anything else: ``.differences``, causes first.
 
     Raises
     ------
     UnknownArtifact
         If one is not there.
     InputError
-        If one is not a trace.
+        If only one is a trace.
     """
+    store = store or Store()
+    kinds = {store.artifacts.manifest(store.names.resolve(name)).kind for name in (before, after)}
+    if "trace" not in kinds:
+        return explain(store, before, after)
     from ..trace import DifferenceReport
 
-    store = store or Store()
     first, second = read(store, before), read(store, after)
     report = DifferenceReport(first, second, (before, after))
     return Result(f"{before} → {after}", pictures=(report,), details={"report": report}, store=store)

@@ -26,6 +26,7 @@ from .keys import PublicKey, SigningKey
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
+BUILDER = f"urn:mlops-workbench:{__version__}"
 
 
 def envelope(digest: str, name: str, lineage: Mapping[str, Any], key: SigningKey) -> bytes:
@@ -38,20 +39,30 @@ def envelope(digest: str, name: str, lineage: Mapping[str, Any], key: SigningKey
     lineage
         As in the package's config; its nodes become the provenance's dependencies.
     """
-    statement = {
+    predicate = {
+        "buildDefinition": {
+            "buildType": "urn:mlops-workbench:package:v1",
+            "externalParameters": {"name": name},
+            "resolvedDependencies": [_dependency(node) for node in lineage.get("nodes", ())],
+        },
+        "runDetails": {"builder": {"id": BUILDER}},
+    }
+    return seal(statement(digest, name, predicate), key)
+
+
+def statement(digest: str, name: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an in-toto statement: this digest has this SLSA provenance."""
+    return {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}],
         "predicateType": PROVENANCE,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": "urn:mlops-workbench:package:v1",
-                "externalParameters": {"name": name},
-                "resolvedDependencies": [_dependency(node) for node in lineage.get("nodes", ())],
-            },
-            "runDetails": {"builder": {"id": f"urn:mlops-workbench:{__version__}"}},
-        },
+        "predicate": dict(provenance),
     }
-    payload = oci.canonical(statement)
+
+
+def seal(document: Mapping[str, Any], key: SigningKey) -> bytes:
+    """Return a statement in a DSSE envelope, signed."""
+    payload = oci.canonical(document)
     signature = key.sign(pre_authentication(PAYLOAD_TYPE, payload))
     return oci.canonical(
         {
@@ -136,7 +147,10 @@ def _open(data: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def _dependency(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": node["kind"], "digest": {"sha256": str(node["digest"]).removeprefix("sha256:")}}
+    """Return an ancestor as a resource: what it is, its digest, and how it was made where that is known."""
+    resource = {"name": node["kind"], "digest": {"sha256": str(node["digest"]).removeprefix("sha256:")}}
+    notes = {key: node[key] for key in ("made_by", "code", "environment") if node.get(key)}
+    return {**resource, "annotations": notes} if notes else resource
 
 
 def _untrusted(digest: str, why: str, fix: str) -> UntrustedPackage:

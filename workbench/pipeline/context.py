@@ -11,7 +11,7 @@ from .. import codec
 from ..store import ArtifactDraft, Store
 from ..store.blobs import remove_tree
 from ..types import Manifest, Signature
-from . import callables, data, environment
+from . import callables, data, environment, provenance
 from .recipe import Step, canonical
 
 _PROGRESS_EVERY_S = 0.2
@@ -121,4 +121,6 @@ class StepContext:
             data=data or {},
             metrics=metrics or {},
         )
-        return self.store.artifacts.put(draft)
+        digest = self.store.artifacts.put(draft)
+        provenance.note(self.store, digest, self.run_id, self.position)
+        return digest

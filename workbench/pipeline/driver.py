@@ -19,6 +19,7 @@ from ..errors import RunCancelled, RunError, StepFailed, WorkbenchError
 from ..store import Event, RunRow, StepRow, Store, owner
 from . import cache, record, spare
 from .process import StepProcess, end_group
+from .provenance import TreeNote
 from .recipe import Recipe, Step, loads, pin
 from .result import StepResult
 from .step import run as run_here
@@ -52,6 +53,7 @@ class Driver:
         self._on_event = on_event
         self._live = live or {}
         self._seen = store.events.last() if on_event else 0
+        self._tree = TreeNote(store, run_id)
 
     def drive(self) -> list[StepResult]:
         """Run what is left and return every step's result.
@@ -69,7 +71,8 @@ class Driver:
         state = "failed"
         try:
             self._tell("run.started")
-            results = self._steps()
+            with self._tree.finished():
+                results = self._steps()
             state = "done"
             return results
         except (RunCancelled, KeyboardInterrupt):
@@ -98,6 +101,7 @@ class Driver:
         pinned = self._pin(position, step, before)
         if position in self._live:
             spare.prepare()
+            self._tree.begin(position)
             return run_here(self.store, self.run_id, position, pinned, live=self._live[position])
         key = cache.key_of(pinned)
         known = cache.lookup(self.store, key)
@@ -109,6 +113,7 @@ class Driver:
     def _spawn(self, position: int, step: Step, key: str, retries: int) -> StepResult:
         while True:
             process = StepProcess(self.store, self.run_id, position, step, key)
+            self._tree.begin(position)
             row = process.wait(self._forward)
             if row.state == "done":
                 return result_of(row)

@@ -135,6 +135,22 @@ def _untagged(form: Any) -> Any:
     return form
 
 
+def tagged(form: Any) -> Any:
+    """Return the JSON form that a plain one of :func:`canonical` was made from: readable by the codec again.
+
+    Examples
+    --------
+    >>> tagged({"type": "call_step", "version": 1, "argument": ""})
+    {'_type': 'call_step', '_version': 1, 'argument': ''}
+    """
+    if isinstance(form, list | tuple):
+        return [tagged(value) for value in form]
+    if isinstance(form, dict):
+        marks = {"type": "_type", "version": "_version"} if {"type", "version"} <= form.keys() else {}
+        return {marks.get(key, key): tagged(value) for key, value in form.items()}
+    return form
+
+
 def loads(text: str) -> Any:
     """Return the recipe or step in a canonical text, importing only the verbs it names."""
     for verb in VERBS:

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from ..render.table import Cell, Table
 from ..session import describe
-from ..store import LineageNode, RunRow, Store
+from ..store import Direction, LineageNode, RunRow, Store
 
 _SHORT = len("sha256:") + 12
+_LONGEST_TREE = 200
 
 
 def artifact_tables(store: Store, digest: str) -> tuple[Table, ...]:
@@ -41,37 +42,45 @@ def _figures(store: Store, digest: str) -> list[Table]:
     return [Table(("figure", "value", "unit", "against"), rows)] if rows else []
 
 
-def lineage_table(store: Store, digest: str) -> Table:
-    """Return the ancestors of an artifact as a tree, the artifact itself on top."""
-    graph = store.lineage(digest)
-    nodes = {node.digest: node for node in graph.nodes}
-    parents: dict[str, list[str]] = {}
-    for child, parent in graph.edges:
-        parents.setdefault(child, []).append(parent)
+def lineage_table(store: Store, digest: str, direction: Direction = "upstream") -> Table:
+    """Return the ancestors (or descendants) of an artifact as a tree, the artifact itself on top.
+
+    An artifact that several ways lead to is opened once; of a long history the first lines are shown.
+    """
+    graph = store.lineage(digest, direction)
+    nodes, further = {node.digest: node for node in graph.nodes}, graph.neighbours()
     rows: list[tuple[Cell, ...]] = []
-
-    def walk(current: str, depth: int) -> None:
-        node = nodes.get(current)
-        rows.append(("  " * depth + label(store, current), *_node(store, node), current[:_SHORT]))
-        for parent in parents.get(current, []):
-            walk(parent, depth + 1)
-
-    walk(digest, 0)
-    return Table(("artifact", "kind", "made by", "MB", "when", "digest"), rows)
+    waiting, opened = [(digest, 0)], set[str]()
+    while waiting and len(rows) < _LONGEST_TREE:
+        current, depth = waiting.pop()
+        again = current in opened and bool(further.get(current))
+        text = "  " * depth + label(store, current) + (" (see above)" if again else "")
+        rows.append((text, *_node(store, nodes.get(current)), current[:_SHORT]))
+        if not again:
+            waiting += [(other, depth + 1) for other in reversed(further.get(current, []))]
+        opened.add(current)
+    notes = [f"{len(nodes) - len(opened)} more not shown"] if waiting else []
+    notes += [
+        f"{label(store, child)} is {seconds:.1f} s older than {label(store, parent)} it was made from: "
+        "a clock was wrong"
+        for child, parent, seconds in graph.backwards()[:5]
+    ]
+    columns = ("artifact", "kind", "made by", "MB", "when", "digest")
+    return Table(columns, rows, note="; ".join(notes))
 
 
 def _node(store: Store, node: LineageNode | None) -> tuple[Cell, ...]:
     if node is None:
         return "removed", None, None, None
     verb = store.artifacts.manifest(node.digest).step.get("type", "").removesuffix("_step")
-    return node.kind, verb or None, node.size_bytes / 1e6, _when(node.created_s)
+    return node.kind, verb or None, node.size_bytes / 1e6, moment(node.created_s)
 
 
 def names_table(store: Store) -> Table:
     """Return every name and what it points at."""
     artifacts = {row.digest: row for row in store.artifacts.list()}
     rows = [
-        (name.name, row.kind, row.size_bytes / 1e6, _when(name.updated_s), row.digest[:_SHORT])
+        (name.name, row.kind, row.size_bytes / 1e6, moment(name.updated_s), row.digest[:_SHORT])
         for name in store.names.list()
         if (row := artifacts.get(name.digest)) is not None
     ]
@@ -90,7 +99,7 @@ def runs_table(rows: list[RunRow]) -> Table:
                 f"{row.steps_done}/{row.steps_total}",
                 row.steps_cached,
                 _seconds(row),
-                _when(row.created_s),
+                moment(row.created_s),
             )
             for row in rows
         ],
@@ -109,5 +118,6 @@ def _seconds(row: RunRow) -> float | None:
     return round((row.finished_s or time.time()) - row.created_s, 2)
 
 
-def _when(moment_s: float) -> str:
-    return datetime.fromtimestamp(moment_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def moment(time_s: float) -> str:
+    """Return Unix seconds as local date and time."""
+    return datetime.fromtimestamp(time_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -5,24 +5,30 @@ from .deployments import Deployment
 from .draft import ArtifactDraft
 from .events import Event
 from .gc import GcReport
-from .lineage import LineageGraph, LineageNode
+from .lineage import Direction, LineageGraph, LineageNode
 from .measurements import Measurement
 from .names import ArtifactName, NameRow
+from .origins import Origin
 from .runs import RunRow, StepRow
 from .store import Store
+from .sweeps import SweepRow, Trial
 
 __all__ = [
     "ArtifactDraft",
     "ArtifactName",
     "ArtifactRow",
     "Deployment",
+    "Direction",
     "Event",
     "GcReport",
     "LineageGraph",
     "LineageNode",
     "Measurement",
     "NameRow",
+    "Origin",
     "RunRow",
     "StepRow",
     "Store",
+    "SweepRow",
+    "Trial",
 ]

@@ -167,6 +167,7 @@ class Artifacts:
                 ("lineage", "child"),
                 ("measurements", "digest"),
                 ("name_history", "digest"),
+                ("origins", "digest"),
             ):
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (digest,))  # noqa: S608
         remove_tree(self._of(digest))

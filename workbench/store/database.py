@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageFull, StoreError
-from .schema import SCHEMA, VERSION
+from .schema import SCHEMA, UPGRADES, VERSION
 
 _BUSY_S = 30.0
 
@@ -99,7 +99,8 @@ class Database:
                 )
             if version == 0:
                 connection.execute("PRAGMA journal_mode=WAL")
-                connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+            steps = [SCHEMA] * (version == 0) + [UPGRADES[old] for old in range(max(version, 1), VERSION)]
+            connection.executescript(f"BEGIN; {' '.join(steps)} PRAGMA user_version={VERSION}; COMMIT;")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

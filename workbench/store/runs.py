@@ -218,7 +218,7 @@ class Runs:
         """Forget a run that no longer runs, with its steps and events; gc then frees what only it kept."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
-            for table in ("steps", "run_artifacts", "events"):
+            for table in ("steps", "run_artifacts", "events", "run_sources"):
                 connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608
 
 

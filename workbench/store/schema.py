@@ -5,7 +5,7 @@ Times are Unix seconds; owners are texts of :mod:`workbench.store.owner`; JSON c
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE artifacts (
@@ -71,3 +71,32 @@ CREATE TABLE cache (
     key TEXT PRIMARY KEY, result TEXT NOT NULL, created_s REAL NOT NULL
 ) WITHOUT ROWID;
 """
+"""Version 1."""
+
+_ORIGINS = """
+CREATE TABLE environments (
+    digest TEXT PRIMARY KEY, lock TEXT NOT NULL, created_s REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE origins (
+    digest TEXT NOT NULL, run_id TEXT NOT NULL, position INTEGER NOT NULL, facts TEXT NOT NULL,
+    created_s REAL NOT NULL, PRIMARY KEY (digest, run_id, position)
+) WITHOUT ROWID;
+
+CREATE TABLE run_sources (
+    run_id TEXT NOT NULL, position INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (run_id, position)
+) WITHOUT ROWID;
+
+CREATE TABLE sweeps (
+    id TEXT PRIMARY KEY, title TEXT NOT NULL, plan TEXT NOT NULL, state TEXT NOT NULL, driver TEXT NOT NULL,
+    created_s REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE trials (
+    sweep TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, facts TEXT NOT NULL, updated_s REAL NOT NULL,
+    PRIMARY KEY (sweep, key)
+) WITHOUT ROWID;
+"""
+
+UPGRADES = {1: _ORIGINS}
+"""What brings a store of an older version to the next one."""

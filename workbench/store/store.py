@@ -16,11 +16,13 @@ from .database import Database
 from .deployments import Deployments
 from .events import Events
 from .gc import GcReport, collect
-from .lineage import LineageGraph, children, lineage
+from .lineage import Direction, LineageGraph, children, lineage
 from .measurements import Measurements
 from .names import Names
+from .origins import Environments, Origins
 from .results import Results
 from .runs import Runs
+from .sweeps import Sweeps
 
 GRACE_S = 600.0
 """How long gc spares an artifact that nothing refers to yet."""
@@ -62,6 +64,9 @@ class Store:
         self.results = Results(self.database)
         self.measurements = Measurements(self.database)
         self.deployments = Deployments(self.database)
+        self.origins = Origins(self.database)
+        self.environments = Environments(self.database)
+        self.sweeps = Sweeps(self.database)
 
     def scratch(self) -> Path:
         """Return a new private folder on the store's file system; gc removes it when this process is gone."""
@@ -90,8 +95,8 @@ class Store:
             mine.mkdir(mode=0o700)
         return mine
 
-    def lineage(self, digest: str) -> LineageGraph:
-        """Return where an artifact came from.
+    def lineage(self, digest: str, direction: Direction = "upstream") -> LineageGraph:
+        """Return where an artifact came from, or (``downstream``) what was made from it.
 
         Raises
         ------
@@ -99,7 +104,7 @@ class Store:
             If there is no such artifact.
         """
         self.artifacts.manifest(digest)
-        return lineage(self.database, digest)
+        return lineage(self.database, digest, direction)
 
     def children(self, digest: str, kind: str) -> list[str]:
         """Return the artifacts of a kind made directly from an artifact, newest first."""

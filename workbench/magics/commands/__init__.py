@@ -25,6 +25,7 @@ ORDER = (
     "pause",
     "unstage",
     "lineage",
+    "reproduce",
     "show",
     "compare",
     "runs",

@@ -1,4 +1,4 @@
-"""``diff``: what changed between two profiles."""
+"""``diff``: what changed between two profiles or two models."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..parser import Parser
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.argument("before", takes=("artifact",), help="a profile: its name or digest")
-    parser.argument("after", takes=("artifact",), help="the profile to compare with it")
+    parser.argument("before", takes=("artifact",), help="a profile or a model: its name or digest")
+    parser.argument("after", takes=("artifact",), help="what to compare with it")
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -24,9 +24,9 @@ def call(args: argparse.Namespace, context: Context) -> Any:
 
 COMMAND = Command(
     "diff",
-    "compare two profiles, line by line",
+    "compare two profiles, line by line, or two models, cause by cause",
     add,
     call,
-    examples=("minilm@profile minilm:int8@profile", "before after"),
+    examples=("minilm@profile minilm:int8@profile", "minilm:int8 minilm:int4"),
     subject="before",
 )

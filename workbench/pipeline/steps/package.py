@@ -82,5 +82,18 @@ def package(step: PackageStep, context: StepContext) -> StepResult:
 def _lineage(step: PackageStep, context: StepContext) -> dict[str, Any]:
     """Return the ancestors without times: a package holds nothing that differs between runs."""
     graph = context.store.lineage(step.compiled)
-    nodes = sorted(({"digest": n.digest, "kind": n.kind} for n in graph.nodes), key=lambda n: n["digest"])
+    nodes = [_node(context, node.digest) for node in sorted(graph.nodes, key=lambda one: one.digest)]
     return {"root": graph.root, "nodes": nodes, "edges": [list(edge) for edge in graph.edges]}
+
+
+def _node(context: StepContext, digest: str) -> dict[str, Any]:
+    manifest = context.manifest(digest)
+    facts = {
+        "digest": digest,
+        "kind": manifest.kind,
+        "made_by": str(manifest.step.get("type", "")).removesuffix("_step"),
+        "code": manifest.code,
+        "environment": manifest.environment,
+        "data": dict(manifest.data),
+    }
+    return {key: value for key, value in facts.items() if value}

@@ -1,0 +1,157 @@
+"""Make an artifact again from what it was made from, and compare."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from .. import codec
+from ..errors import MissingInput, RunError
+from ..store import Event, Store, owner
+from ..types import Manifest
+from . import asked
+from .callables import CallableReference
+from .differences import Difference, differences
+from .driver import recipe_of, result_of
+from .process import StepProcess
+from .provenance import TreeNote
+from .recipe import Recipe, Step, canonical, loads, tagged
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """How making an artifact again went.
+
+    Parameters
+    ----------
+    digest, again
+        The artifact, and what came out this time.
+    verdict
+        ``identical`` (the same digest), ``same files`` (every byte of the model equal, made by other code or in
+        another environment), ``different``, or ``given`` (it cannot be made again; `reason` says why).
+    seconds
+        How long it took.
+    differences
+        What differs, causes first.
+    run
+        The run that made it again.
+    """
+
+    digest: str
+    again: str
+    verdict: str
+    seconds: float = 0.0
+    differences: tuple[Difference, ...] = ()
+    run: str = ""
+    reason: str = ""
+
+
+def step_of(store: Store, digest: str) -> Step:
+    """Return the step that made an artifact, on the very inputs it had.
+
+    Raises
+    ------
+    UnknownArtifact, CorruptArtifact
+        If the artifact is not there or not whole.
+    RunError
+        If no step made it (data, a trace), or a live module of a notebook was captured.
+    MissingInput
+        If it ran a function of a notebook cell whose run was forgotten.
+    """
+    manifest = store.artifacts.manifest(digest)
+    if not manifest.step:
+        raise RunError(
+            f"no step made this {manifest.kind}", where=digest, fix="%mlops lineage shows its origin"
+        )
+    step: Any = _recorded(store, digest, manifest) or loads(json.dumps(tagged(dict(manifest.step))))
+    _check(step, digest)
+    made: Step = replace(step, name="")
+    return made
+
+
+def reproduce(store: Store, digest: str, *, title: str = "", on_event: Listener | None = None) -> Rebuilt:
+    """Run the step that made an artifact once more, past the cache, and compare.
+
+    Raises
+    ------
+    WorkbenchError
+        As :func:`step_of`, and whatever the step raises.
+    """
+    step = step_of(store, digest)
+    start = time.monotonic()
+    run_id, again = _run(store, step, title or f"reproduce {digest[:19]}", on_event)
+    seconds = time.monotonic() - start
+    if again == digest:
+        return Rebuilt(digest, again, "identical", seconds, run=run_id)
+    old, new = store.artifacts.manifest(digest), store.artifacts.manifest(again)
+    verdict = "same files" if old.files == new.files else "different"
+    return Rebuilt(digest, again, verdict, seconds, tuple(differences(store, digest, again)), run_id)
+
+
+def ancestors(store: Store, digest: str) -> list[str]:
+    """Return an artifact and those of its ancestors that a step made, oldest first."""
+    nodes = store.lineage(digest).nodes
+    return [node.digest for node in nodes if store.artifacts.manifest(node.digest).step]
+
+
+def _recorded(store: Store, digest: str, manifest: Manifest) -> Step | None:
+    """Return the step from the recipe of a run that made the artifact: it also has the functions."""
+    for run_id, position in store.runs.made(digest):
+        step = recipe_of(store.runs.get(run_id)).steps[position]
+        inputs = {field: manifest.step.get(field, "") for field in step.inputs}
+        pinned = replace(step, **inputs)
+        if codec.dumps(canonical(pinned)) == codec.dumps(manifest.step):
+            return pinned  # type: ignore[no-any-return]
+    return None
+
+
+def _check(step: Any, digest: str) -> None:
+    if step.verb == "capture" and step.factory is None and not step.file:
+        raise RunError(
+            "it was captured from a live module of a notebook, which is gone",
+            where=digest,
+            fix="capture a function that builds the module: %mlops capture module:function",
+        )
+    for field in fields(step):
+        value = getattr(step, field.name)
+        if isinstance(value, CallableReference) and not value.blob and value.target.startswith("__main__"):
+            raise MissingInput(
+                f"it used {value.target}, a function of a notebook cell that no run of this store still has",
+                where=digest,
+                fix="put the function into a module",
+            )
+
+
+def _run(store: Store, step: Step, title: str, on_event: Listener | None) -> tuple[str, str]:
+    run_id = store.runs.create(codec.dumps(Recipe((step,))), [step.verb], title=title)
+    asked.note(store, run_id)
+    store.runs.drive(run_id, owner.current())
+    seen = [0]
+
+    def look() -> None:
+        for event in store.events.since(seen[0], run_id) if on_event else ():
+            seen[0] = event.seq
+            on_event(event)  # type: ignore[misc]
+
+    tree, state = TreeNote(store, run_id), "failed"
+    try:
+        with tree.finished():
+            process = StepProcess(store, run_id, 0, step, "")
+            tree.begin(0)
+            row = process.wait(look)
+        look()
+        if row.state != "done":
+            raise process.error(row)
+        state = "done"
+        return run_id, result_of(row).output
+    except KeyboardInterrupt:
+        state = "cancelled"
+        raise
+    finally:
+        store.runs.set_state(run_id, state)
+        store.events.append(run_id, -1, f"run.{state}", {})
