@@ -46,6 +46,7 @@ _HOMES = {
             "probe",
             "profile",
             "promote",
+            "prune",
             "pull",
             "push",
             "quantize",

@@ -20,6 +20,11 @@ def parse_line(line: str) -> argparse.Namespace:
 
 
 LINES = [
+    ("backends", {}),
+    (
+        "prune digits --method nm --pattern 2:4 --heal 5s --train loader --eval accuracy --max-drop 0.01",
+        {"method": "nm", "pattern": (2, 4), "amount": 0.5, "heal": 5.0, "train": "loader", "max_drop": 0.01},
+    ),
     (
         "capture encoder --inputs batch --name minilm",
         {"model": "encoder", "inputs": "batch", "name": "minilm"},

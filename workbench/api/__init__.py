@@ -25,6 +25,7 @@ from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
 from .probing import probe
 from .profiling import attach, profile
+from .pruning import prune
 from .staged import pause, promote, push, rollback, status, unstage, watch
 from .traces import diff, export
 from .verbs import capture, compile, quantize
@@ -49,6 +50,7 @@ __all__ = [
     "probe",
     "profile",
     "promote",
+    "prune",
     "pull",
     "push",
     "quantize",

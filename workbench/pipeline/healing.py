@@ -11,14 +11,13 @@ from ..program import Examples, read_examples, read_signature, runner, to_arrays
 from ..quantize.heal import HealConfig, Task, heal
 from ..render.table import Table
 from ..store.blobs import remove_tree
+from .callables import CallableReference
 from .context import StepContext
 from .evaluation import score
-from .judge import Judged
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from ..quantize import QuantizeReport
     from ..quantize.heal import Healed
     from ..quantize.heal.checkpoint import TrainingState
     from ..session import Session
@@ -67,7 +66,7 @@ def trained(step: QuantizeStep, context: StepContext, program: Path) -> Trained:
     torch.set_num_threads(step.threads)
     naive = context.folder()
     quantize_program(program, naive, step.config)
-    evaluate = evaluation(step, context)
+    evaluate = evaluation(step.evaluate, context)
     given = None if evaluate is None else evaluate(reference(program, step.threads))
     rounded = None if evaluate is None else evaluate(reference(naive, step.threads))
     folder = context.resumable()
@@ -77,62 +76,77 @@ def trained(step: QuantizeStep, context: StepContext, program: Path) -> Trained:
         context.data(step.train),
         None if step.loss is None else context.function(step.loss),
         evaluate,
-        _enough(step, given),
-        _Teller(context, step.heal),
+        enough(step.max_drop, given),
+        Teller(context, step.heal),
     )
     healed = heal(program, task, folder)
     remove_tree(folder)
     out, control = context.folder(), context.folder()
-    _write(program, healed.program, out)
-    _write(program, healed.control, control)
+    write_trained(program, healed.program, out)
+    write_trained(program, healed.control, control)
     last = None if evaluate is None else evaluate(reference(control, step.threads))
     return Trained(out, healed, given, rounded, last)
 
 
-def table(step: QuantizeStep, found: Trained, judged: Judged, report: QuantizeReport) -> Table:
-    """Return the four side by side: given, naive, healed, and the control."""
-    healed, scheme = found.healed, step.config.scheme
-    spent = f"{healed.cpu_s:.1f}"
-    size = f"{report.size_ratio:.2f}x"
-    control = healed.control_curve[-1]
+def table(found: Trained, made: str, score: float | None, size_ratio: float, measure: str) -> Table:
+    """Return the four side by side: given, naive, healed, and the control.
+
+    Parameters
+    ----------
+    found
+        What came of healing.
+    made
+        What was made of the program: a scheme's name, ``pruned``.
+    score
+        Of what is served in the end.
+    size_ratio
+        Of its weights to those given.
+    measure
+        Name of the user's measure, empty for none.
+    """
+    healed, control = found.healed, found.healed.control_curve[-1]
+    size = f"{size_ratio:.2f}x"
     rows: list[tuple[str | float | None, ...]] = [
-        ("fp32, as given", found.float_score, 0.0, healed.float_loss, "0", "1x"),
-        (f"{scheme}, naive", found.naive_score, None, healed.curve[0].loss, "0", size),
-        (f"{scheme}, healed", judged.candidate, None, healed.curve[-1].loss, spent, size),
-        ("fp32, trained as long", found.control_score, None, control.loss, f"{control.cpu_s:.1f}", "1x"),
+        ("fp32, as given", found.float_score, healed.float_loss, "0", "1x"),
+        (f"{made}, naive", found.naive_score, healed.curve[0].loss, "0", size),
+        (f"{made}, healed", score, healed.curve[-1].loss, f"{healed.cpu_s:.1f}", size),
+        ("fp32, trained as long", found.control_score, control.loss, f"{control.cpu_s:.1f}", "1x"),
     ]
-    if found.float_score is not None:
-        rows = [(n, s, None if s is None else float(s) - found.float_score, *r) for n, s, _, *r in rows]
-    kept = (0, 1, 2, 3, 4, 5) if step.evaluate else (0, 3, 4, 5)
-    columns = ("", _label(step), "change", "held-out loss", "CPU s", "weights")
+    first = found.float_score
+    rows = [(n, s, None if s is None or first is None else float(s) - first, *rest) for n, s, *rest in rows]
+    kept = (0, 1, 2, 3, 4, 5) if measure else (0, 3, 4, 5)
+    columns = ("", measure, "change", "held-out loss", "CPU s", "weights")
     return Table(
         tuple(columns[i] for i in kept),
         [tuple(row[i] for i in kept) for row in rows],
         title=f"healing: {healed.steps} steps",
-        note="the last row is the control: the same data, budget and loop without rounding; evaluation is not counted",
+        note="the last row is the control: the same data, budget and loop on the whole fp32 program;"
+        " evaluation is not counted",
     )
 
 
-def _label(step: QuantizeStep) -> str:
-    return step.evaluate.target.rpartition(":")[2] if step.evaluate else "score"
+def measure_name(evaluate: CallableReference | None) -> str:
+    """Return what to call the user's measure in a table, empty without one."""
+    return evaluate.target.rpartition(":")[2] if evaluate else ""
 
 
-def evaluation(step: QuantizeStep, context: StepContext) -> Callable[[Session], float] | None:
+def evaluation(evaluate: CallableReference | None, context: StepContext) -> Callable[[Session], float] | None:
     """Return the user's measure as a checked function of a session, None where there is none."""
-    if step.evaluate is None:
+    if evaluate is None:
         return None
-    function = context.function(step.evaluate)
+    function = context.function(evaluate)
     return lambda session: score(function, session)
 
 
-def _enough(step: QuantizeStep, reference: float | None) -> Callable[[float], bool]:
-    if step.max_drop is None or reference is None:
+def enough(max_drop: float | None, reference: float | None) -> Callable[[float], bool]:
+    """Return what says whether a score is good enough to stop training."""
+    if max_drop is None or reference is None:
         return lambda value: False
-    allowed = reference - _ENOUGH * step.max_drop
+    allowed = reference - _ENOUGH * max_drop
     return lambda value: value >= allowed
 
 
-def _write(folder: Path, program: ExportedProgram, out: Path) -> None:
+def write_trained(folder: Path, program: ExportedProgram, out: Path) -> None:
     """Write a trained program's folder: the captured inputs, and what it gives for them."""
     import torch
 
@@ -141,13 +155,14 @@ def _write(folder: Path, program: ExportedProgram, out: Path) -> None:
     write_program(out, program, signature, Examples(inputs, outputs))
 
 
-class _Teller:
+class Teller:
     """Turns the state of a training into progress with a curve."""
 
     def __init__(self, context: StepContext, config: HealConfig) -> None:
         self._context, self._config = context, config
 
     def __call__(self, name: str, state: TrainingState, loss: float) -> None:
+        """Tell where a training stands."""
         low, high = _SHARES[name]
         share = low + (high - low) * min(state.cpu_s / self._config.cpu_s, 1.0)
         last = state.curve[-1] if state.curve else None

@@ -83,7 +83,7 @@ def judge(
 
     torch.set_num_threads(threads)
     context.stage("lowering", 0.65)
-    lowered = _lower(context, variant, _serving_backend(), threads)
+    lowered = lower(context, variant, threads)
     baseline = reference(program, threads)
     before = after = None
     if evaluate is not None:
@@ -104,9 +104,10 @@ def _serving_backend() -> str:
     return "onnxruntime" if backend("onnxruntime").available() is None else "eager"
 
 
-def _lower(context: StepContext, folder: Path, backend: str, threads: int) -> Lowered:
+def lower(context: StepContext, folder: Path, threads: int) -> Lowered:
+    """Return a program as it will be served."""
     from ..compile import compile_program, load
 
-    out, config = context.folder(), CompileConfig(backend=backend, threads=threads)
+    out, config = context.folder(), CompileConfig(backend=_serving_backend(), threads=threads)
     report = compile_program(folder, out, config)
     return Lowered(load(out, threads=threads), out, config, report)

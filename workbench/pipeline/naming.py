@@ -6,6 +6,7 @@
     quantize minilm --scheme int8       minilm:int8
     compile minilm:int8                 minilm:int8/onnxruntime
     compile minilm                      minilm/onnxruntime
+    prune minilm                        minilm-pruned
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def name_of(store: Store, text: str) -> ArtifactName:
 def variant_name(store: Store, text: str, scheme: str) -> str:
     """Return what quantizing an artifact makes: ``minilm`` to ``minilm:int8``."""
     return str(ArtifactName(name_of(store, text).base, variant=scheme))
+
+
+def pruned_name(store: Store, text: str) -> str:
+    """Return what pruning a program makes: ``minilm`` to ``minilm-pruned``, a program like any other."""
+    return f"{name_of(store, text).base}-pruned"
 
 
 def compiled_name(store: Store, text: str, backend: str) -> str:

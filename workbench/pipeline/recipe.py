@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .context import StepContext
     from .result import StepResult
 
-VERBS = ("capture", "quantize", "compile", "package", "publish", "pull", "push", "call")
+VERBS = ("capture", "quantize", "prune", "compile", "package", "publish", "pull", "push", "call")
 
 
 class Step(Protocol):

@@ -12,6 +12,7 @@
     assign.py        a format for every layer
     plan.py          decide                            emit.py         write a layer in int8
     ops/             the torch operators of a quantized program, with their ONNX form
+    prune/           remove channels or weights before anything else
     audit.py         judge a candidate by the user's own measure
     onnx_program.py  the same for programs that came as ONNX files
 """

@@ -30,6 +30,7 @@ from torch.export.graph_signature import (
     TensorArgument,
 )
 from torch.fx import Node
+from torch.fx.node import map_arg
 
 _STATE = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
@@ -74,6 +75,19 @@ class Editor:
         store = self._state if target in self._state else self._constants
         is_parameter = isinstance(store[target], torch.nn.Parameter)
         store[target] = torch.nn.Parameter(value, requires_grad=False) if is_parameter else value
+
+    def resize(self, node: Node, value: Tensor) -> None:
+        """Give a parameter, buffer or constant a value of another shape; :meth:`infer_shapes` must follow."""
+        self.set_tensor(node, value)
+        node.meta["val"] = self._fake_mode().from_tensor(value, static_shapes=True)
+
+    def infer_shapes(self) -> None:
+        """Work out the shape of every value anew, after parameters have changed theirs."""
+        with self._fake_mode():
+            for node in self.graph.nodes:
+                if node.op == "call_function" and "val" in node.meta:
+                    args, kwargs = map_arg((node.args, dict(node.kwargs)), lambda n: n.meta["val"])
+                    node.meta["val"] = node.target(*args, **kwargs)
 
     def target(self, node: Node) -> str:
         """Return the name in the state dict of the tensor behind a placeholder."""

@@ -9,6 +9,7 @@ from ..command import Command
 ORDER = (
     "capture",
     "quantize",
+    "prune",
     "compile",
     "backends",
     "asm",

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..command import Command, Context
 from ..parser import Parser, number, whole
-from . import _running, _ternary
+from . import _running, _ternary, _training
 from ._families import members
 
 
@@ -46,6 +46,7 @@ def add(parser: Parser) -> None:
         "--threads", metavar="N", type=whole(1), default=1, help="threads of the sessions that are timed"
     )
     _ternary.add(parser)
+    _training.add(parser, "train for the format first")
     parser.argument("--name", default="", help="name of the variant (default: artifact:scheme)")
     _running.add(parser)
 
@@ -66,7 +67,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         skip=args.skip,
         threads=args.threads,
         ternary=_ternary.config(args),
-        **_ternary.training(args, context),
+        **_training.keywords(args, context),
         name=args.name,
         **_running.options(args, context),
     )

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ... import codec
 from ...codec import register
 from ...compile import CompileConfig
 from ...program import read_signature
 from ...render.table import Table
+from ..cache import key_of
 from ..context import StepContext
 from ..recipe import step_body
 from ..result import StepResult, table_json
 
 if TYPE_CHECKING:
     from ...compile import CompileReport
+    from ..judge import Lowered
 
 
 @register("compile_step")
@@ -67,6 +70,14 @@ def keep(step: CompileStep, context: StepContext, out: Path, report: CompileRepo
         tables=(table_json(_table(report)),),
         details={"seconds": dict(report.seconds), "backend": report.backend},
     )
+
+
+def remember(context: StepContext, program: str, lowered: Lowered) -> None:
+    """Keep what was judged as the cached result of compiling the program: that is what people type next."""
+    step = CompileStep(program, lowered.config)
+    result = keep(step, context, lowered.folder, lowered.report)
+    context.store.runs.refer(context.run_id, context.position, "judged", result.output)
+    context.store.results.set(key_of(step), codec.to_json(result))
 
 
 def _table(report: CompileReport) -> Table:

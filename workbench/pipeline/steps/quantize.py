@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from ... import codec
 from ...codec import register
 from ...errors import GateRefused
 from ...program import read_signature
@@ -13,15 +12,14 @@ from ...quantize import QuantizeConfig
 from ...quantize.heal import HealConfig
 from ...render.table import Table
 from ..alternatives import advise
-from ..cache import key_of
 from ..callables import CallableReference
 from ..context import StepContext
-from ..healing import Trained, evaluation, trained
+from ..healing import Trained, evaluation, measure_name, trained
 from ..healing import table as healing_table
-from ..judge import Judged, Lowered, judge
+from ..judge import Judged, judge
 from ..recipe import step_body
 from ..result import Measured, StepResult, table_json
-from .compile import CompileStep, keep
+from .compile import remember
 
 if TYPE_CHECKING:
     from ...quantize import QuantizeReport
@@ -97,7 +95,7 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
         step.config,
         calibration=batches,
         progress=lambda share, text: context.progress(text, share * 0.6),
-        score=evaluation(step, context),
+        score=evaluation(step.evaluate, context),
         max_drop=step.max_drop,
     )
     judged = judge(
@@ -116,7 +114,7 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
         data=_data(step),
         metrics=metrics,
     )
-    _remember(context, digest, judged.lowered)
+    remember(context, digest, judged.lowered)
     return StepResult(
         digest,
         metrics=metrics,
@@ -135,18 +133,11 @@ def quantize(step: QuantizeStep, context: StepContext) -> StepResult:
 def _tables(step: QuantizeStep, report: QuantizeReport, judged: Judged, found: Trained | None) -> list[Table]:
     shown = [_summary(step, report, judged)]
     if found is not None:
-        shown.append(healing_table(step, found, judged, report))
+        measure = measure_name(step.evaluate)
+        shown.append(healing_table(found, step.config.scheme, judged.candidate, report.size_ratio, measure))
     if report.points and judged.baseline is not None:
         shown.append(report.search_table(judged.baseline))
     return [*shown, report.table(_WORST)]
-
-
-def _remember(context: StepContext, variant: str, lowered: Lowered) -> None:
-    """Keep what was judged as the cached result of compiling the variant: that is what people type next."""
-    step = CompileStep(variant, lowered.config)
-    result = keep(step, context, lowered.folder, lowered.report)
-    context.store.runs.refer(context.run_id, context.position, "judged", result.output)
-    context.store.results.set(key_of(step), codec.to_json(result))
 
 
 def _gate(step: QuantizeStep, report: QuantizeReport, judged: Judged) -> None:
@@ -189,7 +180,7 @@ def _measured(step: QuantizeStep, judged: Judged) -> tuple[Measured, ...]:
 
 
 def _summary(step: QuantizeStep, report: QuantizeReport, judged: Judged) -> Table:
-    score = step.evaluate.target.rpartition(":")[2] if step.evaluate else "score"
+    score = measure_name(step.evaluate)
     latency, drop = judged.latency, None
     if judged.baseline is not None and judged.candidate is not None:
         drop = judged.candidate - judged.baseline

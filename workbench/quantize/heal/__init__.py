@@ -8,7 +8,7 @@
     loss.py        what is minimised: the user's loss, or a default by the target's type; the teacher
     trainer.py     the loop: a budget of CPU seconds, a curve, checkpoints
     checkpoint.py  what a killed run goes on from
-    entry.py       heal: the healed program and, always, the control
+    entry.py       heal (or recover what pruning left): the trained program and, always, the control
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from .config import HealConfig
 
 if TYPE_CHECKING:
-    from .entry import Healed, Task, heal
+    from .entry import Healed, Task, heal, recover
 
-__all__ = ["HealConfig", "Healed", "Task", "heal"]
+__all__ = ["HealConfig", "Healed", "Task", "heal", "recover"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Healed", "Task", "heal"):
+    if name in ("Healed", "Task", "heal", "recover"):
         from . import entry
 
         return getattr(entry, name)

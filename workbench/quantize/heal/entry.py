@@ -116,7 +116,55 @@ def heal(folder: Path, task: Task, checkpoints: Path) -> Healed:
         raise QuantizeError(
             f"scheme {scheme} has nothing to heal", where="--heal", fix=f"--scheme {' or '.join(SCHEMES)}"
         )
-    program, signature = read_program(folder), read_signature(folder)
+    program = read_program(folder)
+
+    def twin() -> Twin:
+        assignment = assign(prepared(program), task.config, "ternary" if scheme == "ternary" else "int4")
+        return Twin(program, assignment, task.config.ternary)
+
+    return _beside_control(folder, (program, program), twin, task, checkpoints)
+
+
+def recover(
+    folder: Path, pruned: ExportedProgram, kept: Mapping[str, Tensor], task: Task, checkpoints: Path
+) -> Healed:
+    """Train what pruning left of the program of a folder; the control is the whole program, trained as long.
+
+    Parameters
+    ----------
+    folder
+        The program's folder (left as it is).
+    pruned
+        What was left of it.
+    kept
+        By weight name what must stay zero (False).
+    task, checkpoints
+        As for :func:`heal`; the scheme does not matter.
+
+    Raises
+    ------
+    MissingInput, EmptyData, BadTensor, NonFinite, EvaluationFailed
+        As :func:`heal`.
+    """
+    return _beside_control(
+        folder,
+        (read_program(folder), pruned),
+        lambda: Twin(pruned, None, task.config.ternary, kept),
+        task,
+        checkpoints,
+    )
+
+
+def _beside_control(
+    folder: Path,
+    programs: tuple[ExportedProgram, ExportedProgram],
+    make: Callable[[], Twin],
+    task: Task,
+    checkpoints: Path,
+) -> Healed:
+    """Train a twin of the second program, and the first as control."""
+    program, shaped = programs
+    signature = read_signature(folder)
     data = TrainingData(task.items, signature, task.heal.seed)
     if not data.has_targets and not task.heal.distill:
         raise MissingInput(
@@ -127,8 +175,7 @@ def heal(folder: Path, task: Task, checkpoints: Path) -> Healed:
     plain = Twin(program, None, task.config.ternary)
     teacher = Teacher(plain, data) if task.heal.distill else None
     float_loss = held_out_loss(plain, data, Objective(signature, task.loss, teacher))
-    assignment = assign(prepared(program), task.config, "ternary" if scheme == "ternary" else "int4")
-    twin = Twin(program, assignment, task.config.ternary)
+    twin = make()
     objective = Objective(signature, task.loss, teacher)
     state = _train("healing", twin, data, objective, task, signature, checkpoints)
     control = Twin(program, None, task.config.ternary)
@@ -138,8 +185,8 @@ def heal(folder: Path, task: Task, checkpoints: Path) -> Healed:
         budget = _same_budget(task, state.cpu_s)
         control_state = _train("control", control, data, alone, budget, signature, checkpoints)
     return Healed(
-        trained(program, twin.weights),
-        trained(program, control.weights),
+        trained(shaped, twin.values()),
+        trained(program, control.values()),
         tuple(state.curve),
         tuple(control_state.curve),
         state.cpu_s,

@@ -41,11 +41,18 @@ class Twin:
         The format of each layer; None trains it in float.
     config
         How weights become ternary.
+    kept
+        By weight name what must stay zero (False) whatever is trained.
     """
 
     def __init__(
-        self, program: ExportedProgram, assignment: Assignment | None, config: TernaryConfig
+        self,
+        program: ExportedProgram,
+        assignment: Assignment | None,
+        config: TernaryConfig,
+        kept: Mapping[str, Tensor] | None = None,
     ) -> None:
+        self._kept = kept or {}
         self._editor = prepared(program)
         self.weights = _trainable(self._editor)
         for layer in find_layers(self._editor) if assignment else ():
@@ -55,12 +62,17 @@ class Twin:
 
     def __call__(self, inputs: list[Tensor]) -> list[Tensor]:
         """Return the outputs, in the signature's order."""
+        weights = self.values()
         values = [
-            self.weights.get(self._target(node), value)
+            weights.get(self._target(node), value)
             for node, value in zip(self._places, self._editor.feeds(inputs), strict=True)
         ]
         results = torch.fx.Interpreter(self._editor.module).run(*values, enable_io_processing=False)
         return [r for r in results if isinstance(r, Tensor)]
+
+    def values(self) -> dict[str, Tensor]:
+        """Return the trained weights by name, zero where they must be."""
+        return {name: w * self._kept[name] if name in self._kept else w for name, w in self.weights.items()}
 
     def _target(self, node: Node) -> str:
         return self._editor.target(node) if self._editor.tensor(node) is not None else ""
