@@ -84,6 +84,19 @@ def test_setting_the_clock_moves_no_rollout(stage: Stage, monkeypatch: pytest.Mo
     assert weight(stage) == 0.5  # due, but without a request
 
 
+def test_a_plan_is_not_dropped_while_its_push_goes_on(stage: Stage) -> None:
+    """A push writes its plan before its canary gets a share: the supervisor may look in between."""
+    stage.push()
+    deployment = Deployment(stage.store, "tiny")
+    planned = rollout_plan.plan(2, (1000, 10000), 3600)
+    with deployment.operation("push"):
+        deployment.records.update(lambda record: replace(record, rollout=planned))
+        rollout_plan.advance(deployment)
+        assert stage.record().rollout == planned
+    rollout_plan.advance(deployment)
+    assert stage.record().rollout is None
+
+
 @pytest.mark.parametrize("shares", [(0.5, 0.1), (0.1, 0.1), (0.1, 1.5)])
 def test_shares_that_do_not_rise(stage: Stage, shares: tuple[float, ...]) -> None:
     with pytest.raises(InputError):

@@ -7,14 +7,15 @@ setting the machine's time changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 
 from ..errors import DeploymentBusy, StagingError
 from ..route.policy import WHOLE
-from ..route.state import set_weight
+from ..route.state import RouteState, set_weight
 from ..store import Store
-from .deployment import Deployment, OnEvent, find
+from .deployment import DRAIN, Deployment, OnEvent, find
 from .record import Record, Rollout
 
 LEAST_REQUESTS = 20
@@ -43,8 +44,8 @@ def advance(deployment: Deployment) -> None:
     rollout, state = deployment.records.read().rollout, deployment.route().state()
     if rollout is None:
         return
-    if state.canary is None or state.canary.version != rollout.version or not rollout.weights:
-        deployment.records.update(lambda record: replace(record, rollout=None))
+    if not _goes_on(rollout, state):
+        _drop(deployment, rollout)
         return
     if rollout.paused or _now_ns() < rollout.due_ns:
         return
@@ -95,6 +96,17 @@ def pause(store: Store, name: str, *, paused: bool = True, on_event: OnEvent | N
     deployment.note("rollout.paused" if paused else "rollout.resumed", f"version {rollout.version}")
     deployment.ensure_supervisor()
     return rollout
+
+
+def _goes_on(rollout: Rollout, state: RouteState) -> bool:
+    return bool(state.canary and state.canary.version == rollout.version and rollout.weights)
+
+
+def _drop(deployment: Deployment, rollout: Rollout) -> None:
+    """Forget a plan whose canary is gone; not one whose push has yet to give its canary the first share."""
+    with contextlib.suppress(DeploymentBusy), deployment.operation(DRAIN):
+        if not _goes_on(rollout, deployment.route().state()):
+            deployment.records.update(lambda record: _exchange(record, rollout, None))
 
 
 def _promote(deployment: Deployment, rollout: Rollout) -> None:
