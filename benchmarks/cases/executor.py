@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from workbench.pipeline.callables import send
-from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.executors.executor import Executor
 from workbench.pipeline.recipe import Recipe
 from workbench.pipeline.steps.call import CallStep
 from workbench.store import Store
@@ -45,7 +45,7 @@ def _interpreter() -> float:
 
 def _submit(store: Store, count: int) -> float:
     recipe = Recipe((CallStep(send(store, nothing)),) * count)
-    return timed_ms(lambda: LocalExecutor(store).submit(recipe))
+    return timed_ms(lambda: Executor(store).submit(recipe))
 
 
 def _step(home: Path) -> Contender:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from workbench.pipeline import callables
-from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.executors.executor import Executor
 from workbench.pipeline.recipe import Recipe
 from workbench.pipeline.steps.call import CallStep
 from workbench.store import Store
@@ -23,7 +23,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def executor(store):
-    return LocalExecutor(store)
+    return Executor(store)
 
 
 @pytest.fixture
@@ -71,11 +71,11 @@ DRIVE = """
 import sys, pathlib
 from workbench.store import Store
 from workbench.pipeline.recipe import loads
-from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.executors.executor import Executor
 store = Store(pathlib.Path(sys.argv[1]))
 recipe = loads(pathlib.Path(sys.argv[2]).read_text())
 try:
-    LocalExecutor(store).submit(recipe, title="driven")
+    Executor(store).submit(recipe, title="driven")
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """

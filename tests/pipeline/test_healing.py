@@ -11,7 +11,7 @@ from torch import nn
 
 from workbench import api
 from workbench.errors import GateRefused, InputError, MissingInput
-from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.executors.executor import Executor
 from workbench.quantize import TernaryConfig
 from workbench.quantize.heal import HealConfig
 from workbench.store import owner
@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(store, net, wait):
     os.kill(owner.pid_of(step.owner), signal.SIGKILL)
     wait(lambda: store.runs.get(run.id).state == "failed", "the end of the run")
     before = store.events.last()
-    LocalExecutor(store).resume(run.id)
+    Executor(store).resume(run.id)
     words = [e.payload["message"] for e in store.events.since(before, run.id) if e.kind == "step.progress"]
     spent = [float(text.split()[1]) for text in words if text.startswith("healing")]
     assert spent[0] > 1.5

@@ -242,9 +242,9 @@ def test_an_interrupt_while_waiting_for_an_adopted_step_ends_it(
 RESUME = """
 import sys, pathlib
 from workbench.store import Store
-from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.executors.executor import Executor
 try:
-    LocalExecutor(Store(pathlib.Path(sys.argv[1]))).resume(sys.argv[2])
+    Executor(Store(pathlib.Path(sys.argv[1]))).resume(sys.argv[2])
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """

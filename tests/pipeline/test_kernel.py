@@ -14,7 +14,7 @@ from workbench.store import Store
 from workbench.pipeline import callables
 from workbench.pipeline.recipe import Recipe
 from workbench.pipeline.steps.call import CallStep
-from workbench.pipeline.executors.local import LocalExecutor
+from workbench.pipeline.executors.executor import Executor
 
 store = Store(pathlib.Path({home}))
 
@@ -49,7 +49,7 @@ def defined(kernel, store, tmp_path):
 
 def test_a_background_run_survives_a_kernel_restart(defined, store, tmp_path, wait):
     manager, client = defined
-    client.execute_interactive("run = LocalExecutor(store).submit(recipe, background=True)", timeout=60)
+    client.execute_interactive("run = Executor(store).submit(recipe, background=True)", timeout=60)
     wait(lambda: (tmp_path / "mark.started").exists(), "the step's start")
     manager.restart_kernel(now=True)
     (tmp_path / "mark.go").touch()
@@ -60,7 +60,7 @@ def test_a_background_run_survives_a_kernel_restart(defined, store, tmp_path, wa
 
 def test_a_foreground_run_is_resumed_after_its_kernel_is_killed(defined, store, executor, tmp_path, wait):
     manager, client = defined
-    client.execute("LocalExecutor(store).submit(recipe)")
+    client.execute("Executor(store).submit(recipe)")
     wait(lambda: (tmp_path / "mark.started").exists(), "the step's start")
     run = store.runs.list(1)[0].id
     os.kill(manager.provisioner.pid, signal.SIGKILL)
@@ -74,7 +74,7 @@ def test_a_foreground_run_is_resumed_after_its_kernel_is_killed(defined, store, 
 def test_a_foreground_run_is_resumed_after_a_kernel_restart(defined, store, executor, tmp_path, wait):
     """A restart interrupts the cell before it kills: the step may have been cancelled, and is then done anew."""
     manager, client = defined
-    client.execute("LocalExecutor(store).submit(recipe)")
+    client.execute("Executor(store).submit(recipe)")
     wait(lambda: (tmp_path / "mark.started").exists(), "the step's start")
     manager.restart_kernel(now=True)
     run = store.runs.list(1)[0].id
@@ -86,7 +86,7 @@ def test_a_foreground_run_is_resumed_after_a_kernel_restart(defined, store, exec
 
 def test_an_interrupted_cell_cancels_its_run(defined, store, tmp_path, wait):
     manager, client = defined
-    message = client.execute("LocalExecutor(store).submit(recipe)")
+    message = client.execute("Executor(store).submit(recipe)")
     wait(lambda: (tmp_path / "mark.started").exists(), "the step's start")
     manager.interrupt_kernel()
     reply = client.get_shell_msg(timeout=30)

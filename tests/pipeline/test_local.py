@@ -68,15 +68,13 @@ def test_another_parameter_or_a_lost_artifact_misses_the_cache(store, executor, 
 
 
 def test_equal_recipes_give_equal_digests_in_two_stores(executor, calls, cell, tmp_path):
-    from workbench.pipeline.executors.local import LocalExecutor
+    from workbench.pipeline.executors.executor import Executor
     from workbench.store import Store
 
     function = cell("def one():\n    return {'a': [1, 2.5]}")["one"]
     here = executor.submit(calls(function)).results()[0].output
     other = Store(tmp_path / "other")
-    there = (
-        LocalExecutor(other).submit(Recipe((CallStep(callables.send(other, function)),))).results()[0].output
-    )
+    there = Executor(other).submit(Recipe((CallStep(callables.send(other, function)),))).results()[0].output
     assert here == there
 
 

@@ -23,6 +23,7 @@ from .history import cancel, logs, resume, runs
 from .lineages import lineage, reproduce
 from .manifests import export_manifests
 from .packaging import new_key, pull, trust_key, trusted_keys
+from .pipelines import each, on_exit, pipeline, run, step, stored, when
 from .probing import probe
 from .profiling import attach, profile
 from .pruning import prune
@@ -40,13 +41,16 @@ __all__ = [
     "compare",
     "compile",
     "diff",
+    "each",
     "export",
     "export_manifests",
     "gc",
     "lineage",
     "logs",
     "new_key",
+    "on_exit",
     "pause",
+    "pipeline",
     "probe",
     "profile",
     "promote",
@@ -57,12 +61,16 @@ __all__ = [
     "reproduce",
     "resume",
     "rollback",
+    "run",
     "runs",
     "show",
     "status",
+    "step",
+    "stored",
     "trust_key",
     "trusted_keys",
     "unstage",
     "verify",
     "watch",
+    "when",
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..pipeline import views
-from ..pipeline.executors.local import LocalExecutor
+from ..pipeline.executors.executor import Executor
 from ..pipeline.launch import Text, outcome
 from ..pipeline.result import Result
 from ..pipeline.run import Run
 from ..store import Store
 
 if TYPE_CHECKING:
-    from ..pipeline.driver import Listener
+    from ..pipeline.driving import Listener
 
 
 def runs(limit: int = 20, *, store: Store | None = None) -> Result:
@@ -45,7 +45,7 @@ def cancel(run_id: str, *, store: Store | None = None) -> Result:
         If it has ended already.
     """
     store = store or Store()
-    LocalExecutor(store).cancel(run_id)
+    Executor(store).cancel(run_id)
     row = store.runs.get(run_id)
     return Result(f"run {run_id} is {row.state}", (views.runs_table([row]),), details={"state": row.state})
 
@@ -68,5 +68,5 @@ def resume(
     WorkbenchError
         Whatever the steps that are left raise.
     """
-    run = LocalExecutor(store or Store()).resume(run_id, background=background, on_event=on_event)
+    run = Executor(store or Store()).resume(run_id, background=background, on_event=on_event)
     return run if background else outcome(run)

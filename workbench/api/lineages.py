@@ -14,7 +14,7 @@ from ..render.table import Table
 from ..store import Store
 
 if TYPE_CHECKING:
-    from ..pipeline.driver import Listener
+    from ..pipeline.driving import Listener
     from ..pipeline.reproduce import Rebuilt
 
 _DRAWN = 60

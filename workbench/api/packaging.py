@@ -19,7 +19,7 @@ from ..store import ArtifactName, Store
 
 if TYPE_CHECKING:
     from ..package import Reference
-    from ..pipeline.driver import Listener
+    from ..pipeline.driving import Listener
 
 _BARE = re.compile(r"https?://[^/]+/?")
 

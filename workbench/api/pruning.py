@@ -14,7 +14,7 @@ from ..pipeline.run import Run
 from ..store import Store
 
 if TYPE_CHECKING:
-    from ..pipeline.driver import Listener
+    from ..pipeline.driving import Listener
     from ..quantize.heal import HealConfig
     from ..session import Session
 

@@ -18,7 +18,7 @@ from ..store import Store
 from . import packaging
 
 if TYPE_CHECKING:
-    from ..pipeline.driver import Listener
+    from ..pipeline.driving import Listener
     from ..route.policy import Budget
     from ..staging import DeploymentStatus, Watched
 

@@ -62,7 +62,7 @@ def send(store: Store, function: Callable[..., Any]) -> CallableReference:
     if not callable(function):
         raise InputError(f"{function!r} cannot be called", where="function", fix="pass a function")
     if is_importable(function):
-        return CallableReference(target_of(function), _digest(_source(function)))
+        return CallableReference(target_of(function), fingerprint_of(function))
     with _by_value(function):
         try:
             payload, plain = _dump(function, stable=False), _dump(function, stable=True)
@@ -76,7 +76,7 @@ def send(store: Store, function: Callable[..., Any]) -> CallableReference:
     return CallableReference(target_of(function), _digest(plain), blob)
 
 
-def receive(store: Store, reference: CallableReference) -> Callable[..., Any]:
+def receive(store: Store | None, reference: CallableReference) -> Callable[..., Any]:
     """Return the function a reference means.
 
     Raises
@@ -87,6 +87,8 @@ def receive(store: Store, reference: CallableReference) -> Callable[..., Any]:
         If the module or the function is not there in this process.
     """
     if reference.blob:
+        if store is None:
+            raise MissingInput(f"{reference.target} lies in a store that is not here", where=reference.target)
         return _unpickle(store, reference)
     module, _, path = reference.target.partition(":")
     try:
@@ -115,7 +117,12 @@ def is_importable(function: Callable[..., Any]) -> bool:
     value: Any = module
     for part in path.split("."):
         value = getattr(value, part, None)
-    return value is function
+    return value is function or getattr(value, "__wrapped__", None) is function
+
+
+def fingerprint_of(function: Callable[..., Any]) -> str:
+    """Return the digest of the module that an importable function lies in."""
+    return _digest(_source(function))
 
 
 def _digest(content: bytes) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import disk_guard, write_bytes
+from ..atomic import disk_guard
 from ..errors import BadTensor, CorruptArtifact
 from ..store import ArtifactDraft, Store
 from ..store.blobs import remove_tree
@@ -61,7 +61,9 @@ def write(value: Any, folder: Path) -> None:
     """Fill a folder with a value; see :func:`put`."""
     tensors: dict[str, Any] = {}
     structure = _encode(value, tensors)
-    write_bytes(folder / _STRUCTURE, json.dumps(structure, separators=(",", ":")).encode())
+    # Written as they are: the folder is the caller's own until the store copies it, and syncs the copies.
+    with disk_guard(folder):
+        (folder / _STRUCTURE).write_text(json.dumps(structure, separators=(",", ":")))
     if not tensors:
         return
     if any(_is_tensor(t) for t in tensors.values()):
@@ -81,7 +83,7 @@ def write(value: Any, folder: Path) -> None:
 
         content = save_arrays({k: numpy.ascontiguousarray(t) for k, t in tensors.items()})
     with disk_guard(folder):
-        write_bytes(folder / _TENSORS, content)
+        (folder / _TENSORS).write_bytes(content)
 
 
 def read(folder: Path) -> Any:

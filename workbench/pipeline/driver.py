@@ -10,26 +10,26 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import codec
-from ..errors import RunCancelled, RunError, StepFailed, WorkbenchError
-from ..store import Event, RunRow, StepRow, Store, owner
+from ..errors import RunError, StepFailed, WorkbenchError
+from ..store import RunRow, StepRow, Store, owner
 from . import cache, record, spare
-from .process import StepProcess, end_group
+from .driving import Listener, RunDriver, end_steps
+from .process import StepProcess
 from .provenance import TreeNote
 from .recipe import Recipe, Step, loads, pin
 from .result import StepResult
 from .step import run as run_here
 
-Listener = Callable[[Event], None]
 _ADOPTED_POLL_S = 0.05
 
 
-class Driver:
-    """Drives one run.
+class Driver(RunDriver[list[StepResult]]):
+    """Drives a recipe, step after step.
 
     Parameters
     ----------
@@ -48,41 +48,13 @@ class Driver:
         on_event: Listener | None = None,
         live: Mapping[int, Any] | None = None,
     ) -> None:
-        self.store = store
-        self.run_id = run_id
-        self._on_event = on_event
+        super().__init__(store, run_id, on_event)
         self._live = live or {}
-        self._seen = store.events.last() if on_event else 0
         self._tree = TreeNote(store, run_id)
 
-    def drive(self) -> list[StepResult]:
-        """Run what is left and return every step's result.
-
-        Raises
-        ------
-        RunCancelled
-            If somebody cancelled the run.
-        KeyboardInterrupt
-            If this process was interrupted; the step was ended and recorded as cancelled.
-        WorkbenchError
-            The error of the step that failed.
-        """
-        self.store.runs.drive(self.run_id, owner.current())
-        state = "failed"
-        try:
-            self._tell("run.started")
-            with self._tree.finished():
-                results = self._steps()
-            state = "done"
-            return results
-        except (RunCancelled, KeyboardInterrupt):
-            state = "cancelled"
-            end_steps(self.store, self.run_id)
-            raise
-        finally:
-            self.store.runs.set_state(self.run_id, state)
-            self._tell(f"run.{state}")
-            self._forward()
+    def _work(self) -> list[StepResult]:
+        with self._tree.finished():
+            return self._steps()
 
     def _steps(self) -> list[StepResult]:
         recipe = recipe_of(self.store.runs.get(self.run_id))
@@ -145,27 +117,6 @@ class Driver:
         except WorkbenchError as error:
             raise record.failed(self.store, self.run_id, position, error) from error
 
-    def _tell(self, kind: str, payload: Mapping[str, Any] | None = None, position: int = -1) -> None:
-        self.store.events.append(self.run_id, position, kind, payload)
-
-    def _forward(self) -> None:
-        """Pass the events that happened meanwhile on to the listener."""
-        if self._on_event is None:
-            return
-        for event in self.store.events.since(self._seen, self.run_id):
-            self._seen = event.seq
-            self._on_event(event)
-
-
-def end_steps(store: Store, run_id: str) -> None:
-    """End what still runs of a run in processes other than this one, and record it as cancelled."""
-    for row in store.runs.get(run_id).steps:
-        if row.state == "running" and row.owner != owner.current():
-            if owner.alive(row.owner):
-                end_group(owner.pid_of(row.owner))
-            if store.runs.get(run_id).steps[row.position].state == "running":
-                record.cancelled(store, run_id, row.position)
-
 
 def recipe_of(run: RunRow) -> Recipe:
     """Return the recipe of a run."""
@@ -177,16 +128,29 @@ def recipe_of(run: RunRow) -> Recipe:
 
 def result_of(row: StepRow) -> StepResult:
     """Return what a done step left."""
-    result = codec.from_json(row.result)
+    form = row.result or {}
+    result = codec.from_json(form if "_type" in form else form.get("result"))
     if not isinstance(result, StepResult):
         raise RunError(f"step {row.position} recorded no result", where=row.verb)
     return result
 
 
+def driver_of(
+    store: Store, run_id: str, on_event: Listener | None = None, live: Mapping[int, Any] | None = None
+) -> RunDriver[Any]:
+    """Return who drives a run: a recipe on this machine step after step, anything else as a pipeline."""
+    row = store.runs.get(run_id)
+    if row.executor == "local" and '"_type":"recipe"' in row.recipe:
+        return Driver(store, run_id, on_event, live)
+    from .walk.driver import PipelineDriver
+
+    return PipelineDriver(store, run_id, on_event)
+
+
 def main(home: Path, run_id: str) -> int:
     """Drive a run in the background; how it ends is in the store."""
     with contextlib.suppress(WorkbenchError, KeyboardInterrupt):
-        Driver(Store(home), run_id).drive()
+        driver_of(Store(home), run_id).drive()
         return 0
     return 1
 

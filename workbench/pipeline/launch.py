@@ -10,11 +10,14 @@ from typing import Any
 
 from .. import codec
 from ..store import Store
-from .driver import Listener, recipe_of
-from .executors.local import LocalExecutor
-from .recipe import Recipe
+from .driver import recipe_of
+from .driving import Listener
+from .executors.executor import Executor
+from .recipe import Recipe, loads
 from .result import Result, table_of
 from .run import Run
+from .walk.driver import PipelineRun
+from .walk.outcome import pipeline_result
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,16 @@ class Text:
 
 def launch(
     store: Store,
-    recipe: Recipe,
+    recipe: Recipe | PipelineRun,
     *,
     title: str,
     background: bool = False,
     dry_run: bool = False,
     on_event: Listener | None = None,
     live: Mapping[int, Any] | None = None,
+    executor: str = "local",
 ) -> Result | Run:
-    """Run a recipe and return what its last step left.
+    """Run a recipe or a pipeline and return what it left.
 
     Returns
     -------
@@ -52,15 +56,19 @@ def launch(
     if dry_run:
         form = codec.to_json(recipe)
         return Result("recipe", pictures=(Text(json.dumps(form, indent=2)),), details={"recipe": form})
-    executor = LocalExecutor(store)
-    run = executor.submit(recipe, title=title, background=background, on_event=on_event, live=live)
+    run = Executor(store, executor).submit(
+        recipe, title=title, background=background, on_event=on_event, live=live
+    )
     return run if background and not live else outcome(run)
 
 
 def outcome(run: Run) -> Result:
-    """Return what the last step of a finished run left."""
-    row, last = run.row, run.results()[-1]
-    step = recipe_of(row).steps[-1]
+    """Return what the last step of a finished run left, or what a pipeline made."""
+    row = run.row
+    work = loads(row.recipe)
+    if isinstance(work, PipelineRun):
+        return pipeline_result(run.store, row)
+    last, step = run.results()[-1], recipe_of(row).steps[-1]
     return Result(
         step.name or row.title,
         tables=tuple(table_of(table) for table in last.tables),

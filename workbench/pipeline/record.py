@@ -46,7 +46,7 @@ def done(
 
 def failed(store: Store, run_id: str, position: int, error: BaseException, where: str = "") -> WorkbenchError:
     """Record how a step failed and return the error to raise."""
-    known = error if isinstance(error, WorkbenchError) else _unforeseen(error, where)
+    known = error if isinstance(error, WorkbenchError) else unforeseen(error, where)
     store.runs.finish_step(run_id, position, "failed", error=known.to_json())
     store.events.append(run_id, position, "step.failed", known.to_json())
     return known
@@ -60,7 +60,8 @@ def cancelled(store: Store, run_id: str, position: int) -> RunCancelled:
     return error
 
 
-def _unforeseen(error: BaseException, where: str) -> StepFailed:
+def unforeseen(error: BaseException, where: str) -> StepFailed:
+    """Return what an exception that no class of ours foresees becomes, with its traceback."""
     text = "".join(traceback.format_exception(error))
     return StepFailed(
         f"{type(error).__name__}: {error}",

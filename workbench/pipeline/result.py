@@ -151,6 +151,27 @@ class Result:
 
     load = session
 
+    def value(self) -> Any:
+        """Return what a pipeline's single output or a data artifact holds.
+
+        Raises
+        ------
+        InputError
+            If there is no single output.
+        """
+        from .workers import files
+
+        outputs = self.details.get("outputs", {"": self.digest})
+        if len(outputs) != 1:
+            raise InputError(
+                f"{self.title} has {len(outputs)} outputs", where="result", fix="look into result.outputs"
+            )
+        (value,) = outputs.values()
+        if "outputs" in self.details and not self.details["artifacts"]:
+            return value
+        found = [files.read(self._store(), one) for one in ([value] if isinstance(value, str) else value)]
+        return found[0] if isinstance(value, str) else found
+
     def text(self) -> str:
         """Return everything as plain text."""
         parts = [part.text() for part in (*self.tables, *self.pictures)]

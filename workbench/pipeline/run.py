@@ -42,7 +42,7 @@ class Run:
         return self.row.state
 
     def results(self) -> list[StepResult]:
-        """Return the results of the steps that are done."""
+        """Return the results of the verbs that are done."""
         return [result_of(step) for step in self.row.steps if step.state == "done"]
 
     def logs(self) -> str:
@@ -56,9 +56,9 @@ class Run:
 
     def cancel(self) -> None:
         """End it and its step."""
-        from .executors.local import LocalExecutor
+        from .executors.executor import Executor
 
-        LocalExecutor(self.store).cancel(self.id)
+        Executor(self.store).cancel(self.id)
 
     def result(self) -> Result:
         """Return what its last step left; waits until it is done."""

@@ -150,14 +150,44 @@ class Runs:
                 "UPDATE runs SET state = ?, finished_s = ? WHERE id = ?", (state, finished, run_id)
             )
 
-    def drive(self, run_id: str, driver: str) -> None:
-        """Record who drives a run from now on, and that it runs."""
+    def drive(self, run_id: str, driver: str, instead_of: str = "") -> bool:
+        """Record who drives a run from now on, and that it runs.
+
+        With `instead_of`, only if that is still who drives it: of two that take over a run at once, one gets it.
+        Returns whether it was recorded.
+        """
+        with self._database.transaction() as connection:
+            done = connection.execute(
+                "UPDATE runs SET driver = ?, state = 'running', cancelling = 0, finished_s = NULL"
+                " WHERE id = ? AND (? = '' OR driver = ?)",
+                (driver, run_id, instead_of, instead_of),
+            )
+            return done.rowcount == 1
+
+    def add_step(self, run_id: str, position: int, verb: str) -> None:
+        """Add a pending step to a run that finds its steps while it goes on."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE runs SET driver = ?, state = 'running', cancelling = 0, finished_s = NULL"
-                " WHERE id = ?",
-                (driver, run_id),
+                "INSERT INTO steps (run_id, position, verb, state) VALUES (?, ?, ?, 'pending')",
+                (run_id, position, verb),
             )
+
+    def step(self, run_id: str, position: int) -> StepRow:
+        """Return one step of a run, without reading the others.
+
+        Raises
+        ------
+        UnknownRun
+            If there is no such step.
+        """
+        rows = self._database.query(
+            "SELECT * FROM steps WHERE run_id = ? AND position = ?", (run_id, position)
+        )
+        if not rows:
+            raise UnknownRun(
+                f"run {run_id!r} has no step {position}", where=run_id, fix="%mlops runs lists them"
+            )
+        return _step(rows[0])
 
     def ask_cancel(self, run_id: str) -> None:
         """Ask whoever drives the run to cancel it."""

@@ -1,4 +1,8 @@
-"""The default executor: processes on this machine."""
+"""An executor: takes work, makes a run of it, and has it driven here or by a detached process.
+
+Executors differ only in the host that runs the steps (:func:`~workbench.pipeline.executors.choose.open_host`);
+runs, cancelling and resuming are the same for all.
+"""
 
 from __future__ import annotations
 
@@ -10,44 +14,53 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import codec
-from ...errors import RunError, WorkbenchError
+from ...errors import InputError, RunError, WorkbenchError
 from ...store import Store, owner
 from .. import asked, child
-from ..driver import Driver, Listener, end_steps, recipe_of
+from ..driver import driver_of
+from ..driving import Listener, end_steps
 from ..recipe import Recipe
 from ..run import Run
+from ..walk.driver import PipelineRun
+from .choose import kind_of
 
 _OBEY_S = 2.0
 
 
-class LocalExecutor:
-    """Runs each step of a recipe as a process of its own.
+class Executor:
+    """Runs recipes and pipelines.
 
     Parameters
     ----------
     store
         Where runs are recorded and artifacts go.
+    name
+        ``local``, ``ray``, ``ray://HOST:PORT``.
+
+    Raises
+    ------
+    InputError
+        If no executor has this name.
     """
 
-    name = "local"
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, name: str = "local") -> None:
+        kind_of(name)
+        self.store, self.name = store, name
 
     def submit(
         self,
-        recipe: Recipe,
+        work: Recipe | PipelineRun,
         *,
         title: str = "",
         background: bool = False,
         on_event: Listener | None = None,
         live: Mapping[int, Any] | None = None,
     ) -> Run:
-        """Start a recipe.
+        """Start a recipe or a pipeline.
 
         Parameters
         ----------
-        recipe
+        work
             What to run.
         title
             What the user typed, for listings.
@@ -67,9 +80,18 @@ class LocalExecutor:
             If the run was cancelled, or this process interrupted.
         """
         origin = os.environ.get("JPY_SESSION_NAME", "")
+        if live and self.name != "local":
+            raise InputError(
+                "a live module cannot leave this process",
+                where=self.name,
+                fix="give a factory (module:function) instead, or leave --executor out",
+            )
+        verbs = []  # a pipeline finds its steps as it goes on
+        if isinstance(work, Recipe) and self.name == "local":
+            verbs = [step.verb for step in work.steps]
         run_id = self.store.runs.create(
-            codec.dumps(recipe),
-            [step.verb for step in recipe.steps],
+            codec.dumps(work),
+            verbs,
             title=title,
             executor=self.name,
             origin=origin,
@@ -94,7 +116,8 @@ class LocalExecutor:
                 where=run_id,
                 fix=f"wait, or %mlops cancel {run_id}",
             )
-        recipe_of(row)
+        if not self.store.runs.drive(run_id, owner.current(), instead_of=row.driver):
+            raise RunError(f"run {run_id} has just been taken over", where=run_id, fix="%mlops runs")
         return self._go(run_id, background, on_event, None)
 
     def cancel(self, run_id: str) -> None:
@@ -126,7 +149,7 @@ class LocalExecutor:
     ) -> Run:
         run = Run(self.store, run_id)
         if live or not background:
-            Driver(self.store, run_id, on_event, live).drive()
+            driver_of(self.store, run_id, on_event, live).drive()
             return run
         self._detach(run_id)
         if on_event is not None:

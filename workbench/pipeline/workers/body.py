@@ -1,0 +1,223 @@
+"""Run one order in this process, against a store: the same code on every executor and in every container."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ... import codec
+from ...errors import InputError, MissingInput, StepFailed, WorkbenchError
+from ...store import ArtifactDraft, Store
+from ...store.blobs import remove_tree
+from .. import record
+from ..callables import CallableReference, fingerprint_of, receive
+from ..dsl.source import FunctionSource
+from ..environment import code_version, lock_digest
+from . import files
+from .order import FUNCTION, KUBEFLOW, STEP, Order, Outcome
+
+PARAMETER_BYTES = 1 << 20
+"""The most a plain output may take as JSON: it goes through databases and messages, an artifact does not."""
+
+_CODE = ("pipeline/workers", "pipeline/data.py")
+
+
+def run(store: Store, order: Order) -> Outcome:
+    """Run an order and return what it left; an error of the step is in the outcome, never raised."""
+    try:
+        with steady(order.seed, order.search_path):
+            return _kind(order)(store, order)
+    except WorkbenchError as error:
+        return Outcome(error=error.to_json())
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the outcome
+        return Outcome(error=record.unforeseen(error, f"{order.run_id}, {order.path}").to_json())
+
+
+@contextmanager
+def steady(seed: int, search_path: tuple[str, ...]) -> Iterator[None]:
+    """Set what would differ from run to run: seeds, and where modules are found; undo it afterwards."""
+    before = list(sys.path)
+    sys.path.extend(entry for entry in search_path if entry not in sys.path)
+    random.seed(seed)
+    import numpy
+
+    numpy.random.seed(seed % 2**32)
+    torch = sys.modules.get("torch")  # imported later, it starts from the same seed everywhere by itself
+    if torch is not None:
+        torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _kind(order: Order) -> Callable[[Store, Order], Outcome]:
+    if FUNCTION in order.body:
+        return _function
+    if STEP in order.body:
+        return _verb
+    if KUBEFLOW in order.body:
+        return _kubeflow
+    raise InputError("the container's command is none that can be run here", where=order.path)
+
+
+def _function(store: Store, order: Order) -> Outcome:
+    source = codec.loads(order.argument(FUNCTION))
+    if not isinstance(source, FunctionSource):
+        raise InputError("the step carries no function", where=order.path)
+    function = load(source)
+    hints = function.__annotations__
+    inputs = dict(order.parameters)
+    for name, value in order.artifacts.items():
+        wants = "Path" in str(hints.get(name))
+        many = isinstance(value, list)
+        read = [
+            files.read(store, one, wants_path=wants) for one in ([value] if isinstance(value, str) else value)
+        ]
+        inputs[name] = read if many else read[0]
+    return _keep(store, order, source, function(**inputs))
+
+
+def load(source: FunctionSource) -> Callable[..., Any]:
+    """Return the function a source means: imported, or executed from its text.
+
+    Raises
+    ------
+    MissingInput
+        If its module is not there, or is another version than the one that was asked for.
+    """
+    if not source.text:
+        function = receive(None, CallableReference(source.target, source.fingerprint))
+        function = getattr(function, "__wrapped__", function)
+        if fingerprint_of(function) != source.fingerprint:
+            raise MissingInput(
+                f"{source.target} is another version here than where the pipeline was written",
+                where=source.target,
+                fix="bring the same code to every node, or compile the pipeline again",
+            )
+        return function
+    name = f"<step {source.name}>"
+    linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {"__name__": "workbench_step"}
+    exec(compile(source.text, name, "exec", dont_inherit=True), namespace)  # noqa: S102 - running the user's code is the purpose
+    return namespace[source.name]  # type: ignore[no-any-return]
+
+
+def _keep(store: Store, order: Order, source: FunctionSource, value: Any) -> Outcome:
+    wanted = order.outputs
+    for name, definition in wanted.get("parameters", {}).items():
+        return Outcome(parameters={name: _plain(value, definition, order.path)})
+    for name in wanted.get("artifacts", {}):
+        if value is None:
+            raise StepFailed(
+                f"{source.name} returned nothing, and its output {name} is an artifact",
+                where=order.path,
+                fix="return a value, or annotate it: -> str",
+            )
+        scratch = store.scratch()
+        try:
+            files.write(value, scratch)
+            return Outcome(artifacts={name: put(store, order, scratch, {"function": source.fingerprint})})
+        finally:
+            remove_tree(scratch)
+    return Outcome()
+
+
+def put(store: Store, order: Order, folder: Path, step: Mapping[str, Any]) -> str:
+    """Store a folder as what an order made: nothing in it or its manifest says when or where."""
+    draft = ArtifactDraft(
+        "data",
+        folder,
+        parents=tuple(sorted(set(order.digests()))),
+        step={"verb": "step", "parameters": dict(order.parameters), **step},
+        code=code_version(_CODE),
+        environment=order.environment or lock_digest(),
+    )
+    return store.artifacts.put(draft)
+
+
+def _plain(value: Any, definition: Mapping[str, Any], where: str) -> Any:
+    kinds: dict[str, tuple[type, ...]] = {
+        "NUMBER_INTEGER": (int,),
+        "NUMBER_DOUBLE": (float, int),
+        "STRING": (str,),
+        "BOOLEAN": (bool,),
+        "LIST": (list, tuple),
+        "STRUCT": (dict,),
+    }
+    kind = definition["parameterType"]
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    if value is None:
+        raise StepFailed(
+            f"it returned nothing, and its output is a {kind}", where=where, fix="return a value"
+        )
+    if not isinstance(value, kinds.get(kind, (object,))) or (isinstance(value, bool) and kind != "BOOLEAN"):
+        raise StepFailed(
+            f"it returned a {type(value).__name__}, and its output is a {kind}",
+            where=where,
+            fix="return what the annotation says",
+        )
+    check_size(value, where)
+    if kind == "NUMBER_DOUBLE":
+        return float(value)  # type: ignore[arg-type]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def check_size(value: Any, where: str) -> None:
+    """Refuse plain outputs that are no JSON, or too large to travel as such.
+
+    Raises
+    ------
+    StepFailed
+        If they are.
+    """
+    try:
+        text = codec.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise StepFailed(f"what it returned cannot be written as JSON: {error}", where=where) from error
+    if len(text) > PARAMETER_BYTES:
+        raise StepFailed(
+            f"it returned {len(text)} bytes as a plain value; {PARAMETER_BYTES} are the most",
+            where=where,
+            fix="leave the return annotation out: the value then travels as an artifact",
+        )
+
+
+def _verb(store: Store, order: Order) -> Outcome:
+    from ..context import StepContext
+    from ..recipe import body_of, loads, pin
+
+    def digest(text: str) -> str:
+        value = order.artifacts.get(text.removeprefix("input:"), text)
+        assert isinstance(value, str), "a verb takes one artifact an input"
+        return value
+
+    step = pin(loads(order.argument(STEP)), digest)
+    with StepContext(store, order.run_id, order.position, step) as context:
+        result = body_of(step)(step, context)
+    if step.name and order.position >= 0:
+        store.names.set(step.name, result.output)
+    return Outcome(artifacts={"artifact": result.output}, result=codec.to_json(result))
+
+
+def _kubeflow(store: Store, order: Order) -> Outcome:
+    from ..kubeflow import run_component
+
+    return run_component(store, order)
+
+
+def limit_memory(size_bytes: int) -> None:
+    """Let this process use no more memory of its own than this from now on."""
+    import resource
+
+    import psutil
+
+    if size_bytes:
+        used = psutil.Process(os.getpid()).memory_info().data
+        resource.setrlimit(resource.RLIMIT_DATA, (used + size_bytes, used + size_bytes))
