@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..atomic import disk_guard, write_bytes
 from ..errors import InputError
-from .onnx_lowering import lower
-from .onnx_model import read_onnx, write_onnx
+from .onnx_lowering import model_of
+from .onnx_model import write_onnx
 from .source import Source
 
 _LIMIT = 2**31 - 1
@@ -28,7 +28,7 @@ def export_onnx(program: Path, path: Path) -> int:
     import onnx_ir
 
     source = Source(program)
-    model = read_onnx(source.file) if source.is_onnx else lower(source.program)
+    model = model_of(source)
     with disk_guard(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
         apart = Path(folder) / "model.onnx"
         write_onnx(model, apart, source.signature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import re
@@ -10,19 +11,40 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CompileError
+from ..errors import CompileError, missing_dependency
 from ..operators import onnx_translations
 from ..recurrent import any_length
+from .onnx_model import read_onnx
 
 if TYPE_CHECKING:
     import onnx_ir
     from torch.export import ExportedProgram
+
+    from .source import Source
 
 _FAILED_NODE = re.compile(r"translating node %(\w+) : .*?target=([\w.]+)\]")
 _ADVICE = "use the backend eager, or express this operation with others"
 OPSET = 20  # the first with Gelu; the custom operators' translations are written in it
 
 Table = Mapping[Callable[..., Any], Callable[..., Any]]
+
+
+def model_of(source: Source) -> onnx_ir.Model:
+    """Return a source as an ONNX model, not yet tidied: its nodes still say which module they came from.
+
+    Raises
+    ------
+    MissingDependency
+        If a package that only compiling needs is not installed.
+    CorruptArtifact
+        If an ONNX file cannot be read.
+    CompileError
+        If an operator has no ONNX form.
+    """
+    for package in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_dependency(package, "onnx")
+    return read_onnx(source.file) if source.is_onnx else lower(source.program)
 
 
 def lower(program: ExportedProgram) -> onnx_ir.Model:

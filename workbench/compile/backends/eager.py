@@ -13,6 +13,7 @@ from ...program import ONNX_FILE, read_program, read_signature, runner, to_array
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
 from ..source import Source
+from ..torch_threads import torch_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,12 +68,8 @@ class _TorchRunner:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, np.ndarray[Any, Any]]:
         import torch
 
-        before = torch.get_num_threads()  # torch has one setting for the whole process: give it back
-        torch.set_num_threads(self._threads)
-        try:
+        with torch_threads(self._threads):
             return to_arrays(self._run({k: torch.tensor(v) for k, v in feeds.items()}))
-        finally:
-            torch.set_num_threads(before)
 
 
 BACKEND = Eager()

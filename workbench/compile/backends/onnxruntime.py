@@ -48,22 +48,16 @@ class OnnxRuntime(ForThisMachine):
         CompileError
             If an operator has no ONNX form.
         """
-        for package in ("onnx", "onnxscript"):
-            if importlib.util.find_spec(package) is None:
-                raise missing_dependency(package, "onnx")
         import onnxruntime
 
-        from ..onnx_model import read_onnx, write_onnx
+        from ..onnx_lowering import model_of
+        from ..onnx_model import write_onnx
 
+        model = model_of(source)
         versions = {"onnxruntime": str(onnxruntime.__version__)}
-        if source.is_onnx:
-            model = read_onnx(source.file)
-        else:
+        if not source.is_onnx:
             import torch
 
-            from ..onnx_lowering import lower
-
-            model = lower(source.program)
             versions["torch"] = str(torch.__version__)
         progress(0.6, "writing the model")
         write_onnx(model, out / MODEL_FILE, source.signature)

@@ -42,17 +42,18 @@ def quantize_int4(w: Tensor) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op("workbench::linear_int4", mutates_args=())
 def linear_int4(x: Tensor, w_codes: Tensor, w_scale: Tensor, bias: Tensor | None, in_features: int) -> Tensor:
     """Return the linear layer on the float weight behind the codes. x: [..., K] -> [..., N]."""
-    w = _floats(w_codes, w_scale, in_features).to(x.dtype)
+    w = floats(w_codes, w_scale, in_features).to(x.dtype)
     return torch.nn.functional.linear(x, w, bias)
 
 
 @torch.library.custom_op("workbench::unpack_int4", mutates_args=())
 def unpack_int4(w_codes: Tensor, w_scale: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the float weight; a row of codes is one slice of axis 0."""
-    return _floats(w_codes, w_scale, math.prod(shape[1:])).view(*shape)
+    return floats(w_codes, w_scale, math.prod(shape[1:])).view(*shape)
 
 
-def _floats(w_codes: Tensor, w_scale: Tensor, columns: int) -> Tensor:
+def floats(w_codes: Tensor, w_scale: Tensor, columns: int) -> Tensor:
+    """Return the float matrix behind the codes, [N, columns]."""
     codes = torch.stack((w_codes & 15, w_codes >> 4), -1).view(*w_scale.shape, BLOCK)
     floats = (codes.float() - _ZERO) * w_scale.unsqueeze(-1)
     return floats.flatten(1)[:, :columns].contiguous()

@@ -1,0 +1,107 @@
+"""The backend inductor: ahead of time, dynamic sizes, a fresh process without the compiler, refusals."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from tests.networks import build
+from workbench.capture import capture_module
+from workbench.compile import CompileConfig, compile_program, load
+from workbench.errors import CompileError, CorruptArtifact
+from workbench.quantize import QuantizeConfig, quantize_program
+
+
+class Mixed(nn.Module):
+    """A convolution and two linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 8, 3, padding=1)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(8 * 64, 32), nn.ReLU(), nn.Linear(32, 4))
+
+    def forward(self, image):
+        return self.layers(torch.relu(self.convolution(image)))
+
+
+@pytest.fixture(scope="module")
+def variant(tmp_path_factory):
+    """Return the folder of a quantized program."""
+    root, images = tmp_path_factory.mktemp("mixed"), torch.randn(4, 1, 8, 8)
+    (program := root / "program").mkdir(), (out := root / "variant").mkdir()
+    torch.manual_seed(0)
+    capture_module(Mixed(), images, program)
+    quantize_program(program, out, QuantizeConfig(mode="static", skip=("convolution",)), calibration=[images])
+    return out
+
+
+@pytest.fixture(scope="module")
+def compiled(variant, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compiled")
+    return out, compile_program(variant, out, CompileConfig("inductor"))
+
+
+def test_a_quantized_program_is_checked_at_every_size(compiled):
+    _, report = compiled
+    assert {case["batch"] for case in report.checked} == {1, 3, 4, 5}
+    assert report.backend == "inductor"
+
+
+FRESH = """
+import sys
+from pathlib import Path
+from workbench.compile import load
+from workbench.program import read_examples
+folder = Path(sys.argv[1])
+examples = read_examples(folder)
+given = load(folder, threads=2).run(examples.inputs)
+for name, expected in examples.outputs.items():
+    assert abs(given[name] - expected).max() < 0.1, name
+assert not {"torch._inductor.compile_fx", "onnx", "workbench.quantize.ops"} & set(sys.modules), "runtime only"
+"""
+
+
+def test_a_fresh_process_needs_torch_but_no_compiler(compiled):
+    environment = {"PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", FRESH, str(compiled[0])]
+    subprocess.run(command, check=True, timeout=120, env=environment)
+
+
+def test_another_processor_is_told_what_it_lacks(compiled, tmp_path):
+    for path in compiled[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "inductor.json").write_text(json.dumps({"needs": ["avx1024", "fma"]}))
+    with pytest.raises(CompileError, match="with avx1024") as caught:
+        load(tmp_path)
+    assert caught.value.fields["missing"][0] == "avx1024"
+
+
+def test_a_damaged_package_is_refused(compiled, tmp_path):
+    for path in compiled[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "model.pt2").write_bytes(b"PK")
+    with pytest.raises(CorruptArtifact, match="cannot load the package"):
+        load(tmp_path)
+    (tmp_path / "inductor.json").write_text("{")
+    with pytest.raises(CorruptArtifact, match=r"inductor.json cannot be read"):
+        load(tmp_path)
+
+
+def test_a_recurrent_layer_of_any_length_is_refused_by_name(tmp_path):
+    (program := tmp_path / "program").mkdir(), (out := tmp_path / "out").mkdir()
+    capture_module(*build("gru"), program)
+    with pytest.raises(CompileError, match=r"unrolls aten.gru") as caught:
+        compile_program(program, out, CompileConfig("inductor"))
+    assert caught.value.where == "module 'cell'"
+
+
+def test_without_a_compiler_it_says_what_to_install(variant, tmp_path, monkeypatch):
+    from workbench.errors import MissingDependency
+
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingDependency) as caught:
+        compile_program(variant, tmp_path, CompileConfig("inductor"))
+    assert "install g++" in caught.value.fix

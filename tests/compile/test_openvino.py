@@ -1,0 +1,98 @@
+"""The backend openvino: the zoo, quantized programs, a fresh process, and what it refuses."""
+
+import subprocess
+import sys
+
+import onnx
+import onnx.parser
+import pytest
+import torch
+
+from tests.networks import ZOO, build
+from workbench.capture import capture_module, capture_onnx
+from workbench.compile import CompileConfig, compile_program, load
+from workbench.errors import CompileError, CorruptArtifact
+from workbench.program import read_examples
+from workbench.quantize import QuantizeConfig, quantize_program
+
+pytest.importorskip("openvino")
+
+
+def compiled(tmp_path, module, inputs, quantize=None, **config):
+    folders = {name: tmp_path / name for name in ("program", "variant", "out")}
+    for folder in folders.values():
+        folder.mkdir()
+    capture_module(module, inputs, folders["program"])
+    source = folders["program"]
+    if quantize:
+        source = folders["variant"]
+        quantize_program(folders["program"], source, quantize, calibration=[inputs])
+    return folders["out"], compile_program(source, folders["out"], CompileConfig("openvino", **config))
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name != "double"])
+def test_it_gives_what_eager_gives_at_every_size(tmp_path, name):
+    out, report = compiled(tmp_path, *build(name))
+    assert report.max_abs_error < 1e-4
+    assert {"model.xml", "model.bin", "openvino.json"} <= {path.name for path in out.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [QuantizeConfig(mode="dynamic"), QuantizeConfig(mode="static"), QuantizeConfig("int4")],
+    ids=["dynamic", "static", "int4"],
+)
+def test_quantized_programs_keep_their_small_weights(tmp_path, config):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 64))
+    out, _ = compiled(tmp_path, module, torch.randn(8, 256), config)
+    assert (out / "model.bin").stat().st_size < 0.35 * 4 * (256 * 256 + 256 * 64)
+
+
+def test_convolutions_on_grids(tmp_path):
+    module, inputs = build("convolutional")
+    compiled(tmp_path, module, inputs, QuantizeConfig(mode="static"))
+
+
+FRESH = """
+import sys
+from pathlib import Path
+from workbench.compile import load
+from workbench.program import read_examples
+folder = Path(sys.argv[1])
+examples = read_examples(folder)
+given = load(folder, threads=2).run(examples.inputs)
+for name, expected in examples.outputs.items():
+    assert abs(given[name] - expected).max() < 1e-4, name
+assert not {"torch", "onnx", "onnxscript", "onnxruntime"} & set(sys.modules), "loading is for small processes"
+"""
+
+
+def test_a_fresh_process_needs_openvino_only(tmp_path):
+    out, _ = compiled(tmp_path, *build("convolutional"))
+    subprocess.run([sys.executable, "-c", FRESH, str(out)], check=True, timeout=120)
+
+
+def test_an_operator_it_does_not_know_is_named(tmp_path):
+    text = '<ir_version: 10, opset_import: ["" : 20]> g (float[n, 4, 4] x) => (float[n] y) { y = Det(x) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    (program := tmp_path / "program").mkdir(), (out := tmp_path / "out").mkdir()
+    capture_onnx(tmp_path / "model.onnx", program)
+    with pytest.raises(CompileError, match="no form for the operator Det") as caught:
+        compile_program(program, out, CompileConfig("openvino"))
+    assert caught.value.fields["backends"] == ["onnxruntime", "eager"]
+
+
+def test_a_damaged_model_is_refused(tmp_path):
+    out, _ = compiled(tmp_path, *build("perceptron"))
+    (out / "model.xml").write_text("<net")
+    with pytest.raises(CorruptArtifact, match="OpenVINO cannot load"):
+        load(out)
+
+
+def test_an_index_beyond_a_table_or_a_wrong_size_is_an_error(tmp_path):
+    out, _ = compiled(tmp_path, torch.nn.Linear(4, 2), torch.randn(3, 4))
+    runner = load(out).runner
+    bad = {"input": read_examples(out).inputs["input"][:, :3]}
+    with pytest.raises(CompileError, match="OpenVINO failed"):
+        runner.run(bad)

@@ -1,0 +1,222 @@
+"""OpenVINO on the CPU: its own form of the graph, ``model.xml`` with weights in ``model.bin``.
+
+The program goes through the same ONNX form as in the backend onnxruntime, so quantized layers arrive as QDQ pairs and
+run in integer kernels. Loading needs openvino and numpy. Nothing here reports to anyone: only the model converter
+of the package has telemetry, and it is not used.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...atomic import write_bytes
+from ...errors import CompileError, CorruptArtifact, WorkbenchError, missing_dependency
+from ..base import ForThisMachine, Progress
+from ..config import CompileConfig
+from ..options import read_options
+from ..source import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_ir
+    from numpy.typing import NDArray
+
+    from ...session import Runner
+
+    Array = NDArray[Any]
+
+MODEL_FILE = "model.xml"
+OPTIONS_FILE = "openvino.json"
+_ANY_SIZE = 2**40
+_LISTED = re.compile(r"(?:operations|failed for): (.*)")
+
+
+@dataclass(frozen=True)
+class OpenVinoOptions:
+    """How OpenVINO runs the model.
+
+    Parameters
+    ----------
+    precision
+        What float32 is computed in: ``f32``, or ``bf16`` where the processor has instructions for it.
+    dynamic_group
+        Linear layers with 8- or 4-bit weights take int8 activations on grids for so many values; 0: float ones.
+    """
+
+    precision: Literal["f32", "bf16"] = "f32"
+    dynamic_group: int = 32
+
+
+class OpenVino(ForThisMachine):
+    """Lowers the program to ONNX and reads that into OpenVINO's form."""
+
+    name = "openvino"
+    about = "Intel's runtime for CPUs; strong on convolutions in int8"
+    reference = False
+    options = OpenVinoOptions
+    schemes = ("none", "int8-static", "int8-smooth", "int8-dynamic", "int4-32", "int4-128")
+
+    def available(self) -> WorkbenchError | None:
+        """Need openvino."""
+        return None if importlib.util.find_spec("openvino") else missing_dependency("openvino", "openvino")
+
+    def compile(
+        self, source: Source, out: Path, config: CompileConfig, progress: Progress
+    ) -> Mapping[str, str]:
+        """Write ``model.xml`` and ``model.bin``.
+
+        Raises
+        ------
+        MissingDependency
+            If a package that only compiling needs is not installed.
+        CompileError
+            If an operator has no ONNX form, or OpenVINO has none for it.
+        """
+        import openvino
+
+        from ..onnx_lowering import model_of
+        from ..onnx_model import write_onnx
+
+        options = read_options(OpenVinoOptions, config.options, self.name)
+        model = model_of(source)
+        _fold_packed(model)
+        modules: dict[str, str] = {}
+        for node in model.graph:
+            modules.setdefault(node.op_type, _module(node))
+        with tempfile.TemporaryDirectory(dir=out, prefix=".onnx-") as folder:
+            path = Path(folder) / "model.onnx"
+            write_onnx(model, path, source.signature)
+            progress(0.6, "reading it into OpenVINO")
+            try:
+                read = openvino.Core().read_model(path)
+            except RuntimeError as error:
+                raise _refused(str(error), modules) from error
+            openvino.save_model(read, out / MODEL_FILE, compress_to_fp16=False)
+            del read  # it maps the file that goes now
+        write_bytes(out / OPTIONS_FILE, json.dumps(asdict(options), sort_keys=True).encode())
+        return {"openvino": openvino.__version__}
+
+    def load(self, compiled: Path, threads: int) -> Runner:
+        """Return a runner of ``model.xml``."""
+        return OpenVinoRunner(compiled, threads)
+
+
+class OpenVinoRunner:
+    """One forward pass in OpenVINO.
+
+    Parameters
+    ----------
+    compiled
+        The folder.
+    threads
+        Threads of one pass; they are pinned to no core.
+    profile
+        Count the time of every operator; :attr:`request` gives it.
+
+    Raises
+    ------
+    CorruptArtifact
+        If a file is missing or damaged.
+    """
+
+    def __init__(self, compiled: Path, threads: int = 1, *, profile: bool = False) -> None:
+        import openvino
+
+        path = compiled / MODEL_FILE
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
+            "PERF_COUNT": profile,
+        }
+        try:
+            options = OpenVinoOptions(**json.loads((compiled / OPTIONS_FILE).read_bytes()))
+            settings["INFERENCE_PRECISION_HINT"] = options.precision
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = options.dynamic_group
+            self.model = openvino.Core().compile_model(path, "CPU", settings)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise CorruptArtifact(
+                f"OpenVINO cannot load the model: {_last_line(str(error))}",
+                where=str(path),
+                fix="compile it again",
+            ) from error
+        self.request = self.model.create_infer_request()
+        self._outputs = [output.any_name for output in self.model.outputs]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the outputs by name.
+
+        Raises
+        ------
+        CompileError
+            If a kernel refuses the values (an index out of range, sizes that do not fit).
+        """
+        try:
+            values = self.request.infer(dict(feeds), share_inputs=True)
+        except RuntimeError as error:
+            shapes = ", ".join(f"{k}: {v.dtype}{list(v.shape)}" for k, v in feeds.items())
+            raise CompileError(
+                f"OpenVINO failed: {_last_line(str(error))}",
+                where=shapes,
+                fix="check the values: sizes and indices must be within what the model was built for",
+            ) from error
+        return dict(zip(self._outputs, values.values(), strict=True))
+
+
+def _fold_packed(model: onnx_ir.Model) -> None:
+    """Compute what shapes the packed weights of 4-bit layers: OpenVINO takes them as constants only."""
+    if not any(node.op_type == "MatMulNBits" for node in model.graph):
+        return
+    from onnxscript import optimizer
+
+    shaping = {"Constant", "Reshape", "Expand", "Cast"}
+    optimizer.fold_constants(
+        model,
+        should_fold=lambda node: node.op_type in shaping,
+        input_size_limit=_ANY_SIZE,
+        output_size_limit=_ANY_SIZE,
+    )
+
+
+def _refused(text: str, modules: Mapping[str, str]) -> CompileError:
+    """Name the operators OpenVINO does not know, and the module of the first.
+
+    `modules` has for every kind of operator the module that uses it first.
+    """
+    words = {word for listed in _LISTED.findall(text) for word in re.findall(r"[A-Za-z]\w*", listed)}
+    unknown = sorted(words & set(modules))
+    named = ", ".join(unknown)
+    place = modules[unknown[0]] if unknown else ""
+    return CompileError(
+        f"OpenVINO has no form for the operator {named}" if named else f"OpenVINO: {_last_line(text)}",
+        where=f"module {place!r}" if place else "the graph",
+        fix="use the backend onnxruntime or eager, which take it",
+        operators=named,
+        backends=["onnxruntime", "eager"],
+    )
+
+
+def _module(node: onnx_ir.Node) -> str:
+    """Return the path of the module an ONNX node came from, as the exporter noted it."""
+    scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+    return next((str(scope) for scope in reversed(scopes[:-1]) if scope), "")
+
+
+def _last_line(text: str) -> str:
+    """Return the line of OpenVINO's message that says something; the ones before name its sources."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next(
+        (line for line in reversed(lines) if not line.startswith(("Exception from", "Check"))),
+        "no reason given",
+    )
+
+
+BACKEND = OpenVino()
