@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,42 +11,17 @@ from typing import Any
 import pytest
 
 from tests.trace.made import full
+from tests.widgets.drive import drive
 from workbench.trace import DifferenceReport, TraceReport
 from workbench.trace.lanes import lanes
 from workbench.trace.reports.explore import MAX_NODES, MAX_ROWS, difference_data, profile_data
 from workbench.trace.rows import Sample
-from workbench.widgets.live import MIME, module_of
+from workbench.widgets.live import MIME
 from workbench.widgets.profile import difference_view, profile_view
 
-PAGE = """<html><body><div id="view"></div><pre id="out"></pre><script type="module">
-const code = new Blob([document.getElementById("code").textContent], { type: "text/javascript" });
-const { default: view } = await import(URL.createObjectURL(code));
-const el = document.getElementById("view"), data = JSON.parse(document.getElementById("data").textContent);
-view.render({ model: { get: () => data, on: () => {} }, el });
-const labels = () => [...el.querySelectorAll("g[data-node] > title")].map(t => t.textContent.split("\\n"));
+LABELS = """const labels = () => texts("g[data-node] > title").map(text => text.split("\\n"));
 const found = () => el.querySelector(".mlops-found").textContent;
-const said = {};
-STEPS
-document.getElementById("out").textContent = JSON.stringify(said);
-</script><script type="text/plain" id="code">CODE</script>
-<script type="application/json" id="data">DATA</script></body></html>"""
-
-
-def drive(view: Any, steps: str, tmp_path: Path) -> dict[str, Any]:
-    """Draw a view in a browser, run steps on it and return what they put into ``said``."""
-    data = json.dumps(dict(view.data)).replace("<", "\\u003c")
-    page = (
-        PAGE.replace("STEPS", steps).replace("CODE", module_of(view.view).read_text()).replace("DATA", data)
-    )
-    file = tmp_path / "page.html"
-    file.write_text(page)
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", file.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=90).stdout
-    text = re.search(r'<pre id="out">(.*?)</pre>', shown, re.S)
-    assert text, shown[-2000:]
-    assert text[1], shown[-2000:]
-    return json.loads(text[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+"""
 
 
 def sums(data: dict[str, Any], weight: str) -> float:
@@ -116,9 +90,8 @@ def test_a_browser_zooms_searches_and_selects(tmp_path: Path) -> None:
     said.held = found();
     el.querySelectorAll("th")[2].click(); said.first = el.querySelector("td").textContent;
     el.querySelectorAll("th")[2].click(); said.last = el.querySelector("td").textContent;
-    said.scripts = el.querySelectorAll("script").length + el.querySelectorAll("b b").length;
     """
-    said = drive(profile_view(TraceReport(full())), steps, tmp_path)
+    said = drive(profile_view(TraceReport(full())), LABELS + steps, tmp_path)
     assert ["In[3] line 2", "600 ms, 60.0 %", "y = model(x) # <b> & 'c'"] in said["start"]
     assert said["search"] == "70.0 % matches"
     assert [label for label, *_ in said["zoomed"]][:3] == ["all", "In[3] line 2", "forward (torch/nn.py:7)"]
@@ -135,6 +108,7 @@ def test_a_browser_shows_both_sides_of_a_comparison(tmp_path: Path) -> None:
     other = full()
     after = replace(other, samples=tuple(s for s in other.samples if s.stack != 1))
     view = difference_view(DifferenceReport(full(), after))
-    said = drive(view, "said.boxes = labels(); said.pictures = el.querySelectorAll('svg').length;", tmp_path)
+    steps = "said.boxes = labels(); said.pictures = all('svg').length;"
+    said = drive(view, LABELS + steps, tmp_path)
     assert ["In[3] line 4 keep", "300 ms → 0 ns", "kept.append(torch.empty(size))"] in said["boxes"]
     assert said["pictures"] == 1

@@ -27,18 +27,20 @@ def watched(*readings: Watched) -> list[Watching]:
 def test_the_first_reading_is_a_table_and_later_ones_have_curves() -> None:
     first, second = watched(reading(2.0), reading(3.0, rate=5.0))
     assert "<svg" not in first.html()
-    assert second.curves["p99 ms"]["stable"] == ((1, 2.0), (2, 3.0))
-    assert second.curves["requests/s"]["stable"] == ((2, 5.0),)
-    assert second.html().count("<svg") == 2  # one request rate is no curve yet
+    assert second.curves["p99"]["stable"] == ((1, 2.0), (2, 3.0))
+    assert second.curves["requests"]["stable"] == ((2, 5.0),)
+    assert second.html().count("<svg") == 2  # latency and memory: one request rate is no curve yet
     assert "<script" not in second.html()
     assert str(second) == str(reading(3.0, rate=5.0))
 
 
 def test_what_is_not_measured_is_not_drawn() -> None:
-    assert "p99 ms" not in watched(reading(None), reading(None))[-1].html().replace("p99 ms</th>", "")
+    last = watched(reading(None), reading(None))[-1]
+    assert last.html().count("<svg") == 1  # memory
+    assert last.view().data["tracks"][0]["jitter"] is None
 
 
 def test_a_long_watch_keeps_the_newest() -> None:
     last = watched(*[reading(float(i)) for i in range(KEPT + 10)])[-1]
-    points = last.curves["p99 ms"]["stable"]
+    points = last.curves["p99"]["stable"]
     assert (len(points), points[-1][1]) == (KEPT, KEPT + 9)

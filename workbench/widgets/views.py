@@ -6,12 +6,19 @@ picture too, drawn from the same data.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..render.lines import Axes, lines
-from ..render.svg import Bar, Node, Picture, bars, graph
+from ..render.bundle import Part
+from ..render.lines import Axes
+from ..render.listing import Listing
+from ..render.svg import Bar, Picture, bars
 from ..render.table import Table
-from .live import MIME
+from .assembly import assembly_view
+from .curves import Point
+from .curves import curves as curves_view
+from .lineage import lineage_view
+from .live import MIME, LiveView
 from .pareto import pareto as pareto_view
 
 if TYPE_CHECKING:
@@ -26,26 +33,35 @@ _CLEAN_DB = 60.0  # a signal this far above its quantization noise fills the bar
 
 
 def mimebundle(result: Result) -> dict[str, Any]:
-    """Return a result as text, as HTML with its pictures, and a profile as a live view too."""
-    drawn = "".join(f"<div>{picture.html()}</div>" for picture in pictures(result))
-    bundle: dict[str, Any] = {"text/plain": result.text(), "text/html": result.html() + drawn}
+    """Return a result as text, as HTML with its pictures, and live where a picture can be explored."""
+    drawn = pictures(result)
+    html = result.html() + "".join(f"<div>{picture.html()}</div>" for picture in drawn)
+    bundle: dict[str, Any] = {"text/plain": result.text(), "text/html": html}
     if "report" in result.details:
         from .profile import live_data
 
-        bundle |= live_data(result.details["report"], result.title)
-    view = pareto_view(result.details["compared"]) if "compared" in result.details else None
-    if view is not None:
-        table = {"html": result.html()}
-        bundle["text/html"] += view.html()
-        bundle[MIME] = {"parts": [table, {"view": view.view, "data": dict(view.data)}]}
+        return bundle | live_data(result.details["report"], result.title)
+    own = [assembly_view(part) if isinstance(part, Listing) else part for part in result.pictures]
+    parts = [*own, *drawn]
+    if any(isinstance(part, LiveView) for part in parts):
+        head = {"html": replace(result, pictures=()).html()}
+        bundle[MIME] = {"parts": [head, *(_live(part) for part in parts)]}
     return bundle
 
 
-def pictures(result: Result) -> list[Picture]:
+def _live(part: Part) -> dict[str, Any]:
+    if isinstance(part, LiveView):
+        return {"view": part.view, "data": dict(part.data)}
+    return {"html": f"<div>{part.html()}</div>"}
+
+
+def pictures(result: Result) -> list[Picture | LiveView]:
     """Return what can be drawn of a result; often nothing."""
-    found = [traffic(one) for one in result.details.get("deployments", ()) if one.tracks]
+    found: list[Picture | LiveView] = [
+        traffic(one) for one in result.details.get("deployments", ()) if one.tracks
+    ]
     if {"nodes", "edges"} <= set(result.details):
-        found.append(family(result))
+        found.append(lineage_view(result))
     found += [
         curves(result, title, place)
         for title, place in _CURVES
@@ -53,6 +69,9 @@ def pictures(result: Result) -> list[Picture]:
     ]
     if result.details.get("pareto"):
         found.append(pareto(result))
+    compared = pareto_view(result.details["compared"]) if "compared" in result.details else None
+    if compared is not None:
+        found.append(compared)
     layers = [table for table in result.tables if {"layer", "output dB"} <= set(table.columns)]
     return found + [worst_layers(table) for table in layers if _measured(table)]
 
@@ -66,33 +85,22 @@ def traffic(deployment: DeploymentStatus) -> Picture:
     return bars(rows, f"{deployment.name}@{deployment.env}")
 
 
-def curves(result: Result, title: str, place: int) -> Picture:
+def curves(result: Result, title: str, place: int) -> LiveView:
     """Return held-out loss or score over CPU seconds: healed beside the control."""
     series = {
         name: [(float(point[0]), float(point[place])) for point in points if point[place] is not None]
         for name, points in sorted(result.details["curves"].items(), reverse=True)  # healed, then control
     }
-    return lines(series, Axes("CPU s", title), title)
+    return curves_view(series, Axes("CPU s", title), title)
 
 
-def pareto(result: Result) -> Picture:
+def pareto(result: Result) -> LiveView:
     """Return the score of every program a search looked at over its size, by whether it passes."""
-    series: dict[str, list[tuple[float, float]]] = {"taken": [], "passes": [], "does not": []}
+    series: dict[str, list[Point]] = {"taken": [], "passes": [], "does not": []}
     for point in result.details["pareto"]:
         kind = "taken" if point["chosen"] else "passes" if point["passes"] else "does not"
-        series[kind].append((point["size_bytes"] / 1e6, point["score"]))
-    return lines(series, Axes("MB of layers", "score", joined=False), "score over size")
-
-
-def family(result: Result) -> Picture:
-    """Return an artifact's ancestors, oldest on the left."""
-    from ..pipeline.views import label
-
-    nodes = {
-        digest: Node((label(result.store, digest) if result.store else digest[:19],), digest == result.digest)
-        for digest in result.details["nodes"]
-    }
-    return graph(nodes, [(parent, child) for child, parent in result.details["edges"]], result.title)
+        series[kind].append((point["size_bytes"] / 1e6, point["score"], str(point.get("label", ""))))
+    return curves_view(series, Axes("MB of layers", "score", joined=False), "score over size")
 
 
 def _measured(table: Table) -> bool:
