@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.route.kernel.route import KernelRoute, remove_pins
+from workbench.route.kernel.router import PINS
 from workbench.route.state import Endpoint, RouteState, Track, swap
 from workbench.route.user_space import UserSpaceRoute
 from workbench.store import owner
@@ -70,3 +73,11 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
             process.kill()
         for process in rig.processes:
             process.wait(10)
+
+
+@pytest.fixture
+def kernel(rig: Rig) -> Iterator[KernelRoute]:
+    route = KernelRoute(rig.folder / "deployment" / "route", rig.launch)
+    yield route
+    remove_pins(route.folder)
+    assert not (PINS / str(os.geteuid()) / route.key).exists()

@@ -2,7 +2,8 @@
 
 ``python -m tests.route.small_replica READY_FILE VERSION [dual]`` answers every request with its version; a path asks
 for something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (bytes, streamed), ``/chunked``,
-``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503).
+``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503), ``/burn?0.2`` (seconds of CPU),
+``/fork`` (a child does what ``/unshare`` does), ``/fault`` (a segmentation fault).
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+
+UNSHARE = "import ctypes; ctypes.CDLL(None).unshare(0)"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -32,6 +37,14 @@ class Handler(BaseHTTPRequestHandler):
             self.kept.append(b"x" * (int(argument) << 20))
         if path == "/unshare":  # a system call that changes nothing and no replica makes
             ctypes.CDLL(None).unshare(0)
+        if path == "/burn":
+            until = time.thread_time() + float(argument)
+            while time.thread_time() < until:
+                pass
+        if path == "/fork":
+            subprocess.run([sys.executable, "-S", "-c", UNSHARE], check=True)
+        if path == "/fault":
+            os.kill(os.getpid(), signal.SIGSEGV)
         if path == "/early":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-le")
             self.wfile.flush()

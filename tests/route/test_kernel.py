@@ -86,14 +86,6 @@ def test_the_structures_are_those_of_the_programs(split: BpfObject) -> None:
     assert set(SHARED) >= {"control", "replicas", "drains"}
 
 
-@pytest.fixture
-def kernel(rig: Rig) -> Iterator[KernelRoute]:
-    route = KernelRoute(rig.folder / "deployment" / "route", rig.launch)
-    yield route
-    remove_pins(route.folder)
-    assert not (PINS / str(os.geteuid()) / route.key).exists()
-
-
 def begin(route: KernelRoute, rig: Rig, track: Track) -> str:
     route.start(rig.launch)
     route.update(lambda now: swap(now, track))

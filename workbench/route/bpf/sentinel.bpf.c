@@ -2,7 +2,7 @@
 /*
  * WHAT    watches the replicas of both tracks and takes a bad canary's traffic away: error answers, service time,
  *         run-queue waits, memory growth, forbidden system calls, a process that dies, a process that hangs
- * ATTACH  tp_btf on sockets, the scheduler, memory counters, system calls and exits; one timer
+ * ATTACH  tp_btf on sockets, the scheduler, memory counters, system calls, signals, forks and exits; one timer
  * COST    20-60 ns for each such event of a stranger; 0.4 us for a request, 0.2 us for a context switch of a replica
  * LOSS    a connection whose client was forgotten (16,384 remembered) is served but not judged
  */
@@ -16,6 +16,9 @@
 #define AF_INET6 10
 #define MM_ANONPAGES 1
 #define CLOCK_MONOTONIC 1
+#define SIGKILL 9
+/* Signals whose default is not to end the process: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH. */
+#define HARMLESS (1ull << 17 | 1ull << 18 | 1ull << 19 | 1ull << 20 | 1ull << 21 | 1ull << 22 | 1ull << 23 | 1ull << 28)
 #define TICK_NS 1000000
 #define IDLE_TICK_NS 50000000
 #if defined(__TARGET_ARCH_x86)
@@ -47,10 +50,10 @@ struct {
 	__type(value, struct exchange);
 } exchanges SEC(".maps");
 
-/* Replica index by process. */
+/* Replica index by process: a replica's own, and those it forked. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, REPLICAS);
+	__uint(max_entries, 4096);
 	__type(key, u32);
 	__type(value, u32);
 } processes SEC(".maps");
@@ -380,12 +383,13 @@ int BPF_PROG(on_memory, struct mm_struct *mm, int member)
 	pages = mm->rss_stat[MM_ANONPAGES].count;
 	if (!one || !c || task->mm != mm || pages <= 0)
 		return 0;
-	one->memory_pages = pages;
-	if (!is_canary(c, *index))
+	if (task->tgid == one->pid)
+		one->memory_pages = pages;
+	if (!is_judged(c, *index))
 		return 0;
-	if (!one->memory_base)
+	if (!one->memory_base) /* of stable too: what it grows by is what a canary may */
 		one->memory_base = pages;
-	if (c->memory_pages && (u64)pages > one->memory_base + c->memory_pages)
+	if (is_canary(c, *index) && c->memory_pages && (u64)pages > one->memory_base + c->memory_pages)
 		flip(c, MEMORY, bpf_ktime_get_ns(), *index, pages - one->memory_base, 0, c->memory_pages);
 	return 0;
 }
@@ -432,20 +436,70 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long number)
 	return 0;
 }
 
+/* A process of the canary ends, by a signal or by itself; one that it forked may. */
+static __always_inline void dies(u32 tgid, u32 index, u32 status)
+{
+	struct replica *one = replica_at(index);
+	struct control *c = the_control();
+
+	if (c && one && one->pid == tgid && is_canary(c, index))
+		flip(c, CRASH, bpf_ktime_get_ns(), index, status, 0, 0);
+}
+
+/* SIGKILL ends a process before it runs again, and its exit comes only when it does: milliseconds later if it waits. */
+SEC("tp_btf/signal_generate")
+int BPF_PROG(on_kill, int number, void *info, struct task_struct *task, int group, int result)
+{
+	u32 tgid, *index;
+
+	if (number != SIGKILL || result)
+		return 0;
+	tgid = task->tgid;
+	index = bpf_map_lookup_elem(&processes, &tgid);
+	if (index)
+		dies(tgid, *index, number);
+	return 0;
+}
+
+/* A fault that nobody handles: what follows, a core dump say, takes long. */
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(on_signal, int number, void *info, struct k_sigaction *action)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, *index;
+
+	/* SIGKILL was seen when it was sent; threads of a process that exits by itself get it too, unsent. */
+	if (number == SIGKILL || number < 1 || number > 31 || action->sa.sa_handler)
+		return 0;
+	index = bpf_map_lookup_elem(&processes, &tgid);
+	if (index && !(HARMLESS >> (number & 63) & 1))
+		dies(tgid, *index, number);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 tgid = parent->tgid, forked = child->tgid, *index, value;
+
+	index = bpf_map_lookup_elem(&processes, &tgid);
+	if (!index || forked == tgid) /* a stranger, or a thread */
+		return 0;
+	value = *index;
+	bpf_map_update_elem(&processes, &forked, &value, BPF_ANY);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	u32 tgid = task->tgid, *index;
-	struct control *c;
 
 	if (task->pid != task->tgid)
 		return 0;
 	index = bpf_map_lookup_elem(&processes, &tgid);
-	c = the_control();
-	if (!index || !c)
+	if (!index)
 		return 0;
-	if (is_canary(c, *index))
-		flip(c, CRASH, bpf_ktime_get_ns(), *index, task->exit_code & 0xffff, 0, 0);
+	dies(tgid, *index, task->exit_code & 0xffff);
 	bpf_map_delete_elem(&processes, &tgid);
 	return 0;
 }

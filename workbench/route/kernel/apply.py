@@ -14,8 +14,8 @@ from ..policy import Budget
 from ..state import Endpoint, RouteState, Track
 from . import layout
 from .pinned import Pinned, key_bytes, set_number
-from .places import find_slot, position, positions, version_at
-from .reading import learnt_latency_ns
+from .places import descendants, find_slot, position, positions, version_at
+from .reading import growth_pages, learnt_latency_ns
 from .syscalls import bits_of
 
 _LEAST_HANG_NS = 1_000_000_000
@@ -102,7 +102,8 @@ def _enter_one(pinned: Pinned, slot: int, endpoint: Endpoint, listener: int) -> 
     one.word, one.pid = layout.drain_word(endpoint.id), endpoint.pid
     one.command = _command(endpoint.pid)
     pinned.drains[one.word] = 0
-    set_number(pinned.processes, endpoint.pid, index)
+    for pid in (endpoint.pid, *descendants(endpoint.pid)):
+        set_number(pinned.processes, pid, index)
     set_number(pinned.listeners, index, listener)
     counts = pinned.control.counts
     counts[slot] = max(counts[slot], index - slot * layout.PER_TRACK + 1)
@@ -155,7 +156,8 @@ def _tell(pinned: Pinned, state: RouteState) -> None:
 def _forget(pinned: Pinned, index: int) -> None:
     pinned.listeners.remove(key_bytes(index))
     if pinned.replicas[index].pid:
-        pinned.processes.remove(key_bytes(pinned.replicas[index].pid))
+        for key in [key for key, value in pinned.processes.items() if value == key_bytes(index)]:
+            pinned.processes.remove(key)
 
 
 def _begin(pinned: Pinned, slot: int) -> None:
@@ -179,8 +181,8 @@ def _set_budget(pinned: Pinned, budget: Budget) -> None:
     least = max(_LEAST_HANG_NS, 10 * control.latency_ns)
     control.hang_ns = least if budget.hang_ms is None else int(budget.hang_ms * 1e6)
     control.jitter_ns = int((budget.jitter_ms or 0) * 1e6)
-    memory = _MEMORY_BYTES if budget.memory_bytes is None else budget.memory_bytes
-    control.memory_pages = memory // _PAGE
+    memory = max(_MEMORY_BYTES // _PAGE, 2 * growth_pages(pinned))
+    control.memory_pages = memory if budget.memory_bytes is None else budget.memory_bytes // _PAGE
     for number, word in enumerate(bits_of(budget.syscalls)):
         control.syscalls[number] = word
 

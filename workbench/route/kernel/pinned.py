@@ -19,7 +19,8 @@ BPFFS = Path("/sys/fs/bpf")
 OBJECTS = Path(__file__).parents[1] / "bpf" / "build"
 SHARED = ("control", "replicas", "drains", "given")
 SENTINEL = (
-    "on_state", "on_ready", "on_read", "on_answer", "on_wakeup", "on_switch", "on_memory", "on_syscall", "on_exit",
+    "on_state", "on_ready", "on_read", "on_answer", "on_wakeup", "on_switch", "on_memory", "on_syscall",
+    "on_kill", "on_signal", "on_fork", "on_exit",
 )  # fmt: skip
 
 _BPF_FS_MAGIC = 0xCAFE4A11

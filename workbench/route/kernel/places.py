@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 from ..state import Endpoint
 from . import layout
 from .pinned import Pinned, key_bytes
@@ -37,3 +41,19 @@ def position(pinned: Pinned, version: int, endpoint: Endpoint) -> int | None:
 def has_listener(pinned: Pinned, index: int) -> bool:
     """Whether a listener is entered at a place."""
     return pinned.listeners.get(key_bytes(index)) is not None
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process has forked so far, and theirs.
+
+    Examples
+    --------
+    >>> list(descendants(2**22 + 1))
+    []
+    """
+    with contextlib.suppress(OSError):  # it has gone, or the machine hides processes
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                for child in (task / "children").read_text().split():
+                    yield int(child)
+                    yield from descendants(int(child))

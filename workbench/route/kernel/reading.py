@@ -89,6 +89,13 @@ def learnt_latency_ns(pinned: Pinned) -> int:
     return max(int(p99_ms * 1e6 * LEARNT_FACTOR), _LEAST_LATENCY_NS)
 
 
+def growth_pages(pinned: Pinned) -> int:
+    """Return by how many pages the stable track's replicas have grown at most since they got traffic."""
+    slot = pinned.control.stable
+    ones = [pinned.replicas[i] for i in positions(slot)] if slot < layout.TRACKS else []
+    return max((one.memory_pages - one.memory_base for one in ones if one.memory_base), default=0)
+
+
 def _histogram(pinned: Pinned, slot: int) -> Histogram:
     histogram = Histogram()
     histogram.counts = list(pinned.latencies[slot])
