@@ -19,6 +19,7 @@ from .assembly import asm
 from .backends import backends
 from .collectors import collector
 from .compare import compare
+from .environments import build_environment, environment, export_environment
 from .history import cancel, logs, resume, runs
 from .lineages import lineage, reproduce
 from .manifests import export_manifests
@@ -35,6 +36,7 @@ __all__ = [
     "asm",
     "attach",
     "backends",
+    "build_environment",
     "cancel",
     "capture",
     "collector",
@@ -42,7 +44,9 @@ __all__ = [
     "compile",
     "diff",
     "each",
+    "environment",
     "export",
+    "export_environment",
     "export_manifests",
     "gc",
     "lineage",

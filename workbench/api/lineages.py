@@ -14,6 +14,7 @@ from ..render.table import Table
 from ..store import Store
 
 if TYPE_CHECKING:
+    from ..package.isolation import Isolation
     from ..pipeline.driving import Listener
     from ..pipeline.reproduce import Rebuilt
 
@@ -79,7 +80,12 @@ def lineage(
 
 
 def reproduce(
-    artifact: str, *, deep: bool = False, store: Store | None = None, on_event: Listener | None = None
+    artifact: str,
+    *,
+    deep: bool = False,
+    isolate: Isolation | None = None,
+    store: Store | None = None,
+    on_event: Listener | None = None,
 ) -> Result:
     """Make an artifact again from its recorded inputs, past the cache, and compare digests.
 
@@ -89,6 +95,9 @@ def reproduce(
         Any name or digest that a step made.
     deep
         Also make every ancestor again, each from its own recorded inputs.
+    isolate
+        Do it in a sandbox with these limits, in the environment that the artifact names: where that is not this one,
+        it is built as a virtual environment first, once.
 
     Returns
     -------
@@ -111,7 +120,7 @@ def reproduce(
     found: list[Rebuilt] = []
     for one in wanted:
         try:
-            found.append(again.reproduce(store, one, title=title, on_event=on_event))
+            found.append(again.reproduce(store, one, title=title, on_event=on_event, isolation=isolate))
         except WorkbenchError as error:
             if one == digest:
                 raise

@@ -15,6 +15,7 @@ from ..pipeline.run import Run
 from ..store import Store
 
 if TYPE_CHECKING:
+    from ..package.isolation import Isolation
     from ..pipeline.driving import Listener
     from ..quantize import TernaryConfig
     from ..quantize.heal import HealConfig
@@ -96,6 +97,7 @@ def quantize(
     train: Any = None,
     loss: Callable[[Any, Any], Any] | None = None,
     name: str = "",
+    isolate: Isolation | None = None,
     store: Store | None = None,
     background: bool = False,
     on_event: Listener | None = None,
@@ -131,6 +133,8 @@ def quantize(
         squared error for float ones.
     name
         By default ``program:scheme``.
+    isolate
+        Run the step in a sandbox with these limits.
 
     Raises
     ------
@@ -173,7 +177,7 @@ def quantize(
     )
     return launch(
         store,
-        Recipe((step,)),
+        Recipe((step,), isolation=isolate),
         title=f"quantize {artifact}",
         background=background,
         dry_run=dry_run,
@@ -191,6 +195,7 @@ def compile(
     target: str = "",
     options: Mapping[str, bool | int | float | str] | None = None,
     name: str = "",
+    isolate: Isolation | None = None,
     store: Store | None = None,
     background: bool = False,
     on_event: Listener | None = None,
@@ -214,6 +219,8 @@ def compile(
         The backend's own options by name; :func:`workbench.backends` lists them.
     name
         By default ``artifact/backend``, or ``artifact/backend-target`` for another machine.
+    isolate
+        Run the step in a sandbox with these limits.
 
     Raises
     ------
@@ -240,7 +247,7 @@ def compile(
     )
     return launch(
         store,
-        Recipe((step,)),
+        Recipe((step,), isolation=isolate),
         title=f"compile {artifact}",
         background=background,
         dry_run=dry_run,

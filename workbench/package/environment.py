@@ -15,7 +15,8 @@ from pathlib import Path
 
 from .. import codec
 
-_FOLDER = re.compile(r"(?P<name>\w[\w.]*)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
+FOLDER = re.compile(r"(?P<name>\w[\w.]*)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
+"""What the folder that describes an installed distribution is called."""
 
 
 @codec.register("environment_lock")
@@ -72,9 +73,10 @@ def _installed(folder: str) -> list[tuple[str, str]]:
         names = [entry.name for entry in Path(folder).iterdir()]
     except OSError:  # sys.path may name zip files and folders that are not there
         return []
-    matches = [_FOLDER.fullmatch(name) for name in names]
-    return [(_normal(match["name"]), match["version"]) for match in matches if match]
+    matches = [FOLDER.fullmatch(name) for name in names]
+    return [(normal(match["name"]), match["version"]) for match in matches if match]
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """Return a distribution's name as locks write it: lower case, ``-`` for runs of ``-_.``."""
     return re.sub(r"[-_.]+", "-", name).lower()

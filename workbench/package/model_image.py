@@ -9,23 +9,20 @@ needed.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import PackageError, RegistryError
 from . import layout as oci
-from .blobs import open_blob
 from .layout import Descriptor
 from .reader import Package, inspect
 from .reference import Reference
 from .registry import Registry
+from .tar_layer import Member, digest_of, write_layer
 
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
 _IMAGE_MANIFESTS = (oci.MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
 
 
@@ -53,7 +50,7 @@ def push_model_image(
         If the registry refuses or stays away.
     """
     package = inspect(layout)
-    layer = _write_layer(layout, package, scratch / "layer", PurePosixPath("models") / name / "1")
+    layer = model_layer(layout, package, scratch / "layer", PurePosixPath("models") / name / "1")
     with closing(Registry(reference)) as registry:
         below, config = _base(registry, base, reference) if base else ([], _empty_config())
         config["rootfs"]["diff_ids"].append(layer.digest)  # uncompressed: the layer's digest is its diff id
@@ -73,27 +70,13 @@ def push_model_image(
     return Reference(reference.url, reference.repository, reference.tag, digest)
 
 
-def _write_layer(layout: Path, package: Package, path: Path, folder: PurePosixPath) -> Descriptor:
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        made: set[PurePosixPath] = set()
-        for file in sorted(package.files, key=lambda one: one.title):
-            target = folder / file.title
-            for parent in reversed(target.parents[:-1]):
-                if parent not in made:
-                    made.add(parent)
-                    tar.addfile(_entry(parent, tarfile.DIRTYPE, 0o755, 0))
-            with open_blob(layout, file) as reader:
-                data = reader if file.size_bytes else io.BytesIO()
-                tar.addfile(_entry(target, tarfile.REGTYPE, 0o644, file.size_bytes), data)
-    with path.open("rb") as written:
-        digest = hashlib.file_digest(written, "sha256").hexdigest()
-    return Descriptor(LAYER, f"sha256:{digest}", path.stat().st_size)
-
-
-def _entry(path: PurePosixPath, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(str(path))
-    entry.type, entry.mode, entry.size = kind, mode, size
-    return entry
+def model_layer(layout: Path, package: Package, path: Path, folder: PurePosixPath) -> Descriptor:
+    """Write a package's files, each checked against its digest, below `folder` as one layer."""
+    for file in package.files:
+        digest_of(layout, file)
+    return write_layer(
+        path, (Member(folder / file.title, oci.blob_path(layout, file.digest)) for file in package.files)
+    )
 
 
 def _document(path: Path, media_type: str, document: dict[str, Any]) -> Descriptor:

@@ -60,11 +60,11 @@ class Driver(RunDriver[list[StepResult]]):
         recipe = recipe_of(self.store.runs.get(self.run_id))
         results: list[StepResult] = []
         for position, step in enumerate(recipe.steps):
-            results.append(self._step(position, step, results, recipe.retries))
+            results.append(self._step(position, step, results, recipe))
             self._forward()
         return results
 
-    def _step(self, position: int, step: Step, before: list[StepResult], retries: int) -> StepResult:
+    def _step(self, position: int, step: Step, before: list[StepResult], recipe: Recipe) -> StepResult:
         row = self._adopt(position)
         if row.state == "done":
             return result_of(row)
@@ -80,11 +80,12 @@ class Driver(RunDriver[list[StepResult]]):
         if known is not None:
             record.done(self.store, self.run_id, position, pinned, known, cached=True)
             return known
-        return self._spawn(position, pinned, key, retries)
+        return self._spawn(position, pinned, key, recipe)
 
-    def _spawn(self, position: int, step: Step, key: str, retries: int) -> StepResult:
+    def _spawn(self, position: int, step: Step, key: str, recipe: Recipe) -> StepResult:
+        retries = recipe.retries
         while True:
-            process = StepProcess(self.store, self.run_id, position, step, key)
+            process = StepProcess(self.store, self.run_id, position, step, key, isolation=recipe.isolation)
             self._tree.begin(position)
             row = process.wait(self._forward)
             if row.state == "done":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .. import codec
 from ..errors import CorruptArtifact
-from ..package.environment import EnvironmentLock
+from ..package.environment import EnvironmentLock, lock
 from ..store import Store
 
+_CONTENTS = "contents:"
 Changed = tuple[str, str, str]
 """What differs: a package (or ``python``, ``platform``), its version before and after, empty when absent."""
 
@@ -26,6 +27,25 @@ def lock_of(store: Store, digest: str) -> EnvironmentLock | None:
     if not isinstance(found, EnvironmentLock) or found.digest != digest:
         raise CorruptArtifact("the recorded environment is not the one its digest names", where=digest)
     return found
+
+
+def note_contents(store: Store) -> None:
+    """Record what each package of this environment holds: a digest over its files, once for an environment.
+
+    It reads every package's list of files (a second, cold), so nothing but packing a model and ``environment`` asks.
+    """
+    from ..package.environments import contents
+
+    current = lock()
+    store.environments.note(current.digest, codec.dumps(current))
+    if store.environments.get(_CONTENTS + current.digest) is None:
+        store.environments.note(_CONTENTS + current.digest, codec.dumps(contents()))
+
+
+def contents_of(store: Store, digest: str) -> dict[str, str]:
+    """Return what :func:`note_contents` recorded of an environment; empty when nobody asked while it was this one."""
+    text = store.environments.get(_CONTENTS + digest)
+    return dict(codec.loads(text)) if text else {}
 
 
 def changes(before: EnvironmentLock, after: EnvironmentLock) -> list[Changed]:

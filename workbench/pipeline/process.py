@@ -15,12 +15,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import StepFailed, WorkbenchError, from_json
 from ..store import StepRow, Store, owner
 from . import child, record, spare
 from .recipe import Step
 from .step import StepOrder
+
+if TYPE_CHECKING:
+    from ..package.environment import EnvironmentLock
+    from ..package.isolation import Isolation
+    from .isolation import IsolatedStep
 
 _LOOK_S = 0.1
 # An interrupted cell must be free within a second: the step gets most of it to end by itself.
@@ -42,14 +48,30 @@ class StepProcess:
         The step's place.
     step, key
         The step with inputs pinned to digests, and its cache key.
+    isolation, environment
+        Limits of a sandbox to run it in, None for none; the environment to use there, this one by default.
     """
 
-    def __init__(self, store: Store, run_id: str, position: int, step: Step, key: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        position: int,
+        step: Step,
+        key: str,
+        *,
+        isolation: Isolation | None = None,
+        environment: EnvironmentLock | None = None,
+    ) -> None:
         self.store, self.run_id, self.position, self.step = store, run_id, position, step
         order = store.home / "logs" / f"{run_id}.{position}.json"
         StepOrder(store.home, run_id, position, step, key, tuple(sys.path)).write(order)
         log = log_path(store, run_id, position)
-        self._process = spare.take(order, log) or _start(order, log)
+        self._sandbox: IsolatedStep | None = None
+        if isolation is None:
+            self._process = spare.take(order, log) or _start(order, log)
+        else:
+            self._process = self._isolate(order, log, isolation, environment)
 
     def wait(self, look: Callable[[], None]) -> StepRow:
         """Wait for the end and return the step's row, calling `look` meanwhile.
@@ -70,6 +92,8 @@ class StepProcess:
             raise
         finally:
             os.close(handle)
+            if self._sandbox is not None:
+                self._sandbox.remove()
         self._process.wait()
         return self._row_after_cancel() if self.store.runs.cancelling(self.run_id) else self._row()
 
@@ -85,6 +109,16 @@ class StepProcess:
             log=tail,
         )
         return record.failed(self.store, self.run_id, self.position, error)
+
+    def _isolate(
+        self, order: Path, log: Path, isolation: Isolation, environment: EnvironmentLock | None
+    ) -> subprocess.Popen[bytes]:
+        from .isolation import IsolatedStep, interpreter_for
+
+        with log.open("ab") as out:
+            python = interpreter_for(self.store, environment)
+            self._sandbox = IsolatedStep(self.store, order, out, isolation, python)
+        return self._sandbox.process
 
     def _row(self) -> StepRow:
         return self.store.runs.get(self.run_id).steps[self.position]

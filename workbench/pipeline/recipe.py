@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from .. import codec
 from ..codec import register
 from ..errors import InputError
+from ..package.isolation import Isolation
 from .callables import CallableReference
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Recipe:
         The steps; ``step:N`` in an input means the output of the N-th, counted from 0.
     retries
         How often to start a step again whose process died or failed in a way nobody foresaw.
+    isolation
+        Run each step in a sandbox with these limits; None for none.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class Recipe:
 
     steps: tuple[Any, ...]
     retries: int = 0
+    isolation: Isolation | None = None
 
     def __post_init__(self) -> None:
         if not self.steps:

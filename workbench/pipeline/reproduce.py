@@ -10,12 +10,15 @@ from typing import Any
 
 from .. import codec
 from ..errors import MissingInput, RunError
+from ..package.environment import EnvironmentLock
+from ..package.isolation import Isolation
 from ..store import Event, Store, owner
 from ..types import Manifest
 from . import asked
 from .callables import CallableReference
 from .differences import Difference, differences
-from .driver import recipe_of, result_of
+from .driver import result_of
+from .locks import lock_of
 from .process import StepProcess
 from .provenance import TreeNote
 from .recipe import Recipe, Step, canonical, loads, tagged
@@ -68,14 +71,34 @@ def step_of(store: Store, digest: str) -> Step:
         raise RunError(
             f"no step made this {manifest.kind}", where=digest, fix="%mlops lineage shows its origin"
         )
+    if "type" not in manifest.step:
+        raise RunError(
+            "a step of a pipeline made it, which is made again as a whole", where=digest, fix="%mlops mirror"
+        )
     step: Any = _recorded(store, digest, manifest) or loads(json.dumps(tagged(dict(manifest.step))))
     _check(step, digest)
     made: Step = replace(step, name="")
     return made
 
 
-def reproduce(store: Store, digest: str, *, title: str = "", on_event: Listener | None = None) -> Rebuilt:
+def reproduce(
+    store: Store,
+    digest: str,
+    *,
+    title: str = "",
+    on_event: Listener | None = None,
+    isolation: Isolation | None = None,
+) -> Rebuilt:
     """Run the step that made an artifact once more, past the cache, and compare.
+
+    Parameters
+    ----------
+    digest
+        The artifact.
+    title, on_event
+        As for any run.
+    isolation
+        Run it in a sandbox, in the environment that the artifact names: built once if it is not this one.
 
     Raises
     ------
@@ -84,7 +107,9 @@ def reproduce(store: Store, digest: str, *, title: str = "", on_event: Listener 
     """
     step = step_of(store, digest)
     start = time.monotonic()
-    run_id, again = _run(store, step, title or f"reproduce {digest[:19]}", on_event)
+    started = _Start(title or f"reproduce {digest[:19]}", on_event, isolation)
+    wanted = lock_of(store, store.artifacts.manifest(digest).environment) if isolation else None
+    run_id, again = _run(store, step, started, wanted)
     seconds = time.monotonic() - start
     if again == digest:
         return Rebuilt(digest, again, "identical", seconds, run=run_id)
@@ -102,7 +127,10 @@ def ancestors(store: Store, digest: str) -> list[str]:
 def _recorded(store: Store, digest: str, manifest: Manifest) -> Step | None:
     """Return the step from the recipe of a run that made the artifact: it also has the functions."""
     for run_id, position in store.runs.made(digest):
-        step = recipe_of(store.runs.get(run_id)).steps[position]
+        work = loads(store.runs.get(run_id).recipe)
+        if not isinstance(work, Recipe) or position >= len(work.steps):
+            continue  # a pipeline on another executor; the manifest has the step
+        step = work.steps[position]
         inputs = {field: manifest.step.get(field, "") for field in step.inputs}
         pinned = replace(step, **inputs)
         if codec.dumps(canonical(pinned)) == codec.dumps(manifest.step):
@@ -127,8 +155,18 @@ def _check(step: Any, digest: str) -> None:
             )
 
 
-def _run(store: Store, step: Step, title: str, on_event: Listener | None) -> tuple[str, str]:
-    run_id = store.runs.create(codec.dumps(Recipe((step,))), [step.verb], title=title)
+@dataclass(frozen=True)
+class _Start:
+    """How a step is run again."""
+
+    title: str
+    on_event: Listener | None
+    isolation: Isolation | None
+
+
+def _run(store: Store, step: Step, how: _Start, wanted: EnvironmentLock | None) -> tuple[str, str]:
+    on_event, recipe = how.on_event, Recipe((step,), isolation=how.isolation)
+    run_id = store.runs.create(codec.dumps(recipe), [step.verb], title=how.title)
     asked.note(store, run_id)
     store.runs.drive(run_id, owner.current())
     seen = [0]
@@ -141,7 +179,7 @@ def _run(store: Store, step: Step, title: str, on_event: Listener | None) -> tup
     tree, state = TreeNote(store, run_id), "failed"
     try:
         with tree.finished():
-            process = StepProcess(store, run_id, 0, step, "")
+            process = StepProcess(store, run_id, 0, step, "", isolation=how.isolation, environment=wanted)
             tree.begin(0)
             row = process.wait(look)
         look()

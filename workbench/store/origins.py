@@ -85,7 +85,7 @@ class Origins:
 
 
 class Environments:
-    """Environment locks by digest: a manifest names the digest, this has the packages."""
+    """Environment locks by digest (a manifest names the digest), and what their packages hold, beside them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -100,13 +100,6 @@ class Environments:
                 "INSERT OR IGNORE INTO environments VALUES (?, ?, ?)", (digest, lock, time.time())
             )
         self._known.add(digest)
-
-    def replace(self, digest: str, lock: str) -> None:
-        """Record a lock's text in place of a former one that knew less."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO environments VALUES (?, ?, ?)", (digest, lock, time.time())
-            )
 
     def get(self, digest: str) -> str | None:
         """Return a lock's text, None for one that was never recorded here."""

@@ -27,6 +27,7 @@ ORDER = (
     "unstage",
     "lineage",
     "reproduce",
+    "environment",
     "show",
     "compare",
     "runs",

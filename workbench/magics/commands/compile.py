@@ -7,7 +7,7 @@ from typing import Any
 
 from ..command import Command, Context
 from ..parser import Parser, whole
-from . import _running
+from . import _isolating, _running
 from ._families import members
 
 
@@ -34,6 +34,7 @@ def add(parser: Parser) -> None:
     )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one session")
     parser.argument("--name", default="", help="name of the result (default: artifact/backend)")
+    _isolating.add(parser)
     _running.add(parser)
 
 
@@ -49,6 +50,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         target=args.target,
         options=parse_pairs(args.option),
         name=args.name,
+        **_isolating.options(args),
         **_running.options(args, context),
     )
 

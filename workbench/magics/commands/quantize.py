@@ -7,7 +7,7 @@ from typing import Any
 
 from ..command import Command, Context
 from ..parser import Parser, number, whole
-from . import _running, _ternary, _training
+from . import _isolating, _running, _ternary, _training
 from ._families import members
 
 
@@ -48,6 +48,7 @@ def add(parser: Parser) -> None:
     _ternary.add(parser)
     _training.add(parser, "train for the format first")
     parser.argument("--name", default="", help="name of the variant (default: artifact:scheme)")
+    _isolating.add(parser)
     _running.add(parser)
 
 
@@ -69,6 +70,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         ternary=_ternary.config(args),
         **_training.keywords(args, context),
         name=args.name,
+        **_isolating.options(args),
         **_running.options(args, context),
     )
 

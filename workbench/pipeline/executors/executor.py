@@ -86,6 +86,12 @@ class Executor:
                 where=self.name,
                 fix="give a factory (module:function) instead, or leave --executor out",
             )
+        if isinstance(work, Recipe) and work.isolation and self.name != "local":
+            raise InputError(
+                "a sandbox is made on this machine only",
+                where=self.name,
+                fix="leave --isolate or --executor out",
+            )
         verbs = []  # a pipeline finds its steps as it goes on
         if isinstance(work, Recipe) and self.name == "local":
             verbs = [step.verb for step in work.steps]

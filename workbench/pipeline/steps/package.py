@@ -10,6 +10,7 @@ from ...codec import register
 from ...errors import InputError
 from ...render.table import Table
 from ..context import StepContext
+from ..locks import note_contents
 from ..recipe import step_body
 from ..result import StepResult, table_json
 
@@ -60,6 +61,7 @@ def package(step: PackageStep, context: StepContext) -> StepResult:
         raise InputError("the key has changed since the push was asked for", where=step.key, fix="push again")
     out = context.folder()
     context.stage("packing")
+    note_contents(context.store)
     report = pack(
         context.input(step.compiled),
         out,

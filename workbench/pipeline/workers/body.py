@@ -15,7 +15,7 @@ from ... import codec
 from ...errors import InputError, MissingInput, StepFailed, WorkbenchError
 from ...store import ArtifactDraft, Store
 from ...store.blobs import remove_tree
-from .. import record
+from .. import provenance, record
 from ..callables import CallableReference, fingerprint_of, receive
 from ..dsl.source import FunctionSource
 from ..environment import code_version, lock_digest
@@ -139,7 +139,10 @@ def put(store: Store, order: Order, folder: Path, step: Mapping[str, Any]) -> st
         code=code_version(_CODE),
         environment=order.environment or lock_digest(),
     )
-    return store.artifacts.put(draft)
+    digest = store.artifacts.put(draft)
+    if order.position >= 0:
+        provenance.note(store, digest, order.run_id, order.position)
+    return digest
 
 
 def _plain(value: Any, definition: Mapping[str, Any], where: str) -> Any:

@@ -1,0 +1,97 @@
+"""Steps in a sandbox: the same artifact, no network, bounded memory, nothing left behind; environments by artifact."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from workbench import api
+from workbench.errors import InputError, MissingDependency, StepFailed
+from workbench.package.isolation import Isolation
+from workbench.pipeline.reproduce import reproduce
+from workbench.store import ArtifactDraft
+
+if os.geteuid() != 0:
+    pytest.skip("a sandbox needs root: isolation was NOT tested", allow_module_level=True)
+if not (shutil.which("runc") or Path("/usr/sbin/runc").exists()):
+    pytest.skip("runc is not installed: isolation was NOT tested", allow_module_level=True)
+
+
+@pytest.fixture
+def isolated(executor, calls, cell):
+    """Run a function of a cell in a sandbox and return the artifact it made."""
+
+    def run(source, **limits):
+        recipe = replace(calls(cell(source)["f"]), isolation=Isolation(**limits))
+        return executor.submit(recipe).results()[0].output
+
+    return run
+
+
+def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, executor, calls, cell):
+    source = "def f():\n    import socket\n    return [name for _, name in socket.if_nameindex()]"
+    from workbench.pipeline import data
+
+    assert data.read(store.artifacts.path(isolated(source))) == ["lo"]
+    plain = "def f():\n    return [1, 2]"
+    inside = isolated(plain)
+    ((run, _),) = store.runs.made(inside)
+    with store.database.transaction() as connection:
+        connection.execute("DELETE FROM cache")
+    assert executor.submit(calls(cell(plain)["f"])).results()[0].output == inside
+    assert store.runs.get(run).state == "done"
+    assert not list((store.home / "scratch").iterdir()), "bundles are removed"
+
+
+def test_a_step_that_takes_too_much_memory_is_ended_and_said_so(isolated):
+    with pytest.raises(StepFailed, match="died"):
+        isolated("def f():\n    return len(bytearray(600 << 20))", memory_bytes=256 << 20)
+
+
+def test_an_interrupt_reaches_the_step(store, calls, cell, driving, wait):
+    recipe = calls(cell("def f():\n    import time\n    time.sleep(120)\n    return 1")["f"])
+    process = driving(replace(recipe, isolation=Isolation()))
+    run = wait(
+        lambda: [r for r in store.runs.list() if store.runs.get(r.id).steps[0].state == "running"], "a step"
+    )
+    pid = int(store.runs.get(run[0].id).steps[0].owner.split(":")[0])
+    process.send_signal(2)
+    assert process.wait(timeout=60) == 0
+    assert store.runs.get(run[0].id).state == "cancelled"
+    wait(lambda: not Path(f"/proc/{pid}").exists(), "the end of the step")
+
+
+def test_reproduce_in_a_sandbox(store, executor, calls, cell):
+    made = executor.submit(calls(cell("def f():\n    return [1, 2]")["f"])).results()[0].output
+    assert reproduce(store, made, isolation=Isolation()).verdict == "identical"
+
+
+def test_a_machine_without_runc_says_what_to_install(isolated, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(MissingDependency, match="runc is not installed") as caught:
+        isolated("def f():\n    return 1")
+    assert caught.value.fix == "apt-get install runc"
+
+
+def test_the_environment_of_an_artifact(store, executor, calls, cell, tmp_path):
+    executor.submit(calls(cell("def f():\n    return 1")["f"]))
+    shown = api.environment("value-0", store=store)
+    assert shown.changes == []
+    assert any(line.startswith("numpy==") for line in shown.packages)
+    api.export_environment("value-0", to=tmp_path / "out", store=store)
+    assert "numpy==" in (tmp_path / "out/requirements.txt").read_text()
+    assert "contents sha256:" in (tmp_path / "out/requirements.txt").read_text()
+    built = api.build_environment("value-0", to=tmp_path / "env", packages=["psutil"], store=store)
+    assert subprocess.run([built.python, "-c", "import psutil"], env={}).returncode == 0
+    image = api.build_environment(
+        "value-0", to=tmp_path / "image", image=True, packages=["psutil"], store=store
+    )
+    assert [label for label, _ in image.layers] == ["system", "interpreter", "packages", "workbench"]
+    folder = store.scratch()
+    (folder / "x").write_text("x")
+    store.names.set("bare", store.artifacts.put(ArtifactDraft("data", folder)))
+    with pytest.raises(InputError, match="not recorded"):
+        api.environment("bare", store=store)

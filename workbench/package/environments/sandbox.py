@@ -1,0 +1,176 @@
+"""A command in a sandbox of the kernel's: its own mounts, no network, bounded memory, CPU and tasks (runc).
+
+The bundle is a root folder and a ``config.json`` of the OCI runtime spec. Its root is either an image's layers,
+unpacked, or empty with this machine's folders bound into it, read-only, at the places they have. The process keeps
+the process numbers of the machine, so that whoever started it can watch and end it; it has no capability and can
+gain none.
+
+https://github.com/opencontainers/runtime-spec: config.md, config-linux.md
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError, MissingDependency
+from ..isolation import Isolation
+
+_PERIOD_US = 100_000
+_SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/ssl/certs", "/etc/passwd", "/etc/group", "/etc/localtime")
+_MERGED = ("/bin", "/sbin", "/lib", "/lib64", "/lib32")
+_MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/scsi")
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or file of this machine inside the sandbox, at the same path."""
+
+    path: Path
+    writable: bool = False
+
+
+def require() -> str:
+    """Return the path of runc.
+
+    Raises
+    ------
+    MissingDependency
+        If it is not installed.
+    InputError
+        If this user may not use it.
+    """
+    found = shutil.which("runc", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    if found is None:
+        raise MissingDependency("runc is not installed", where="--isolate", fix="apt-get install runc")
+    if os.geteuid() != 0:
+        raise InputError("a sandbox needs root", where="--isolate", fix="run without --isolate, or as root")
+    return found
+
+
+class Sandbox:
+    """One bundle, made ready; start it once.
+
+    Parameters
+    ----------
+    folder
+        A private folder for the bundle.
+    command, environment, cwd
+        What is run in it.
+    isolation
+        What it may use.
+    places
+        What of this machine it sees beside the system's folders, which are always there and read-only.
+    root
+        An unpacked image instead of the system's folders.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        cwd: Path,
+        isolation: Isolation,
+        places: Iterable[Place] = (),
+        root: Path | None = None,
+    ) -> None:
+        self._runc, self._folder = require(), folder
+        self._id = f"mlops-{os.getpid()}-{secrets.token_hex(6)}"
+        base = root or folder / "root"
+        base.mkdir(exist_ok=True)
+        bound = [] if root else _system(base)
+        mounts = [
+            *_fixed(),
+            *(_bind(one) for one in sorted([*bound, *places], key=lambda p: len(p.path.parts))),
+        ]
+        config = {
+            "ociVersion": "1.0.2",
+            "process": _process(command, environment, cwd),
+            "root": {"path": str(base.absolute()), "readonly": True},
+            "hostname": "mlops",
+            "mounts": mounts,
+            "linux": _linux(isolation, self._id),
+        }
+        (folder / "config.json").write_text(json.dumps(config))
+
+    def start(self, **options: Any) -> subprocess.Popen[bytes]:
+        """Start it; `options` as for :class:`subprocess.Popen`."""
+        command = [self._runc, "run", "--bundle", str(self._folder), self._id]
+        return subprocess.Popen(command, **options)
+
+    def remove(self) -> None:
+        """End whatever still runs in it and forget it; nothing there is fine."""
+        subprocess.run([self._runc, "kill", "--all", self._id, "KILL"], capture_output=True)
+        subprocess.run([self._runc, "delete", "--force", self._id], capture_output=True)
+
+
+def _process(command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> dict[str, Any]:
+    files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1 << 20)  # more than we have is refused
+    return {
+        "terminal": False,
+        "user": {"uid": os.getuid(), "gid": os.getgid()},
+        "args": list(command),
+        "env": [f"{key}={value}" for key, value in environment.items()],
+        "cwd": str(cwd),
+        "capabilities": {kind: [] for kind in ("bounding", "effective", "inheritable", "permitted")},
+        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files}],
+        "noNewPrivileges": True,
+    }
+
+
+def _linux(isolation: Isolation, name: str) -> dict[str, Any]:
+    quota = max(1000, round(isolation.cpus * _PERIOD_US))
+    kinds = ["mount", "ipc", "uts", *([] if isolation.network else ["network"])]
+    return {
+        "cgroupsPath": f"/mlops/{name}",
+        "namespaces": [{"type": kind} for kind in kinds],
+        "maskedPaths": list(_MASKED),
+        "readonlyPaths": list(_READ_ONLY),
+        "resources": {
+            "devices": [{"allow": False, "access": "rwm"}],
+            "memory": {"limit": isolation.memory_bytes},
+            "cpu": {"quota": quota, "period": _PERIOD_US},
+            "pids": {"limit": isolation.pids},
+        },
+    }
+
+
+def _fixed() -> list[dict[str, Any]]:
+    plain = ["nosuid", "nodev"]
+    return [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "mode=755", "size=64k"],
+        },
+        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": [*plain, "mode=1777"]},  # noqa: S108
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": [*plain, "mode=1777"]},  # noqa: S108
+    ]
+
+
+def _system(base: Path) -> list[Place]:
+    """Return the system's folders to bind; where they are links into ``/usr``, make the same links."""
+    for text in _MERGED:
+        path = Path(text)
+        if path.is_symlink():
+            (base / text[1:]).symlink_to(path.readlink())
+    found = [*_SYSTEM, *(text for text in _MERGED if not Path(text).is_symlink())]
+    return [Place(Path(text)) for text in found if Path(text).exists()]
+
+
+def _bind(place: Place) -> dict[str, Any]:
+    options = ["rbind", "nosuid", "nodev", "rw" if place.writable else "ro"]
+    return {"destination": str(place.path), "type": "bind", "source": str(place.path), "options": options}

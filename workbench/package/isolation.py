@@ -1,0 +1,30 @@
+"""What a step in a sandbox may use: part of a recipe, so that a resumed run keeps its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import codec
+
+
+@codec.register("isolation")
+@dataclass(frozen=True)
+class Isolation:
+    """What a step in a sandbox may use.
+
+    Parameters
+    ----------
+    memory_bytes
+        Of the step and its children together; beyond it the kernel kills.
+    cpus
+        CPU seconds in a second.
+    pids
+        Processes and threads.
+    network
+        Whether it sees the machine's network; otherwise it has not even a loopback to others.
+    """
+
+    memory_bytes: int = 4 << 30
+    cpus: float = 1.0
+    pids: int = 512
+    network: bool = False
