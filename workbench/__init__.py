@@ -42,6 +42,7 @@ _HOMES = {
             "export",
             "export_environment",
             "export_manifests",
+            "freeze",
             "gc",
             "lineage",
             "logs",

@@ -20,6 +20,10 @@ def parse_line(line: str) -> argparse.Namespace:
 
 
 LINES = [
+    ("environment build m:int8 --to DIR", {}),
+    ("reproduce sha256:ab12", {}),
+    ("freeze minilm 2-1 --off", {"deployment": "minilm", "replica": "2-1", "off": True}),
+    ("push m --shared-memory /m- --local-socket", {"shared_memory": "/m-", "local_socket": True}),
     ("backends", {}),
     (
         "prune digits --method nm --pattern 2:4 --heal 5s --train loader --eval accuracy --max-drop 0.01",

@@ -28,7 +28,7 @@ from .pipelines import each, on_exit, pipeline, run, step, stored, when
 from .probing import probe
 from .profiling import attach, profile
 from .pruning import prune
-from .staged import pause, promote, push, rollback, status, unstage, watch
+from .staged import freeze, pause, promote, push, rollback, status, unstage, watch
 from .traces import diff, export
 from .verbs import capture, compile, quantize
 
@@ -48,6 +48,7 @@ __all__ = [
     "export",
     "export_environment",
     "export_manifests",
+    "freeze",
     "gc",
     "lineage",
     "logs",

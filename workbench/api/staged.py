@@ -44,6 +44,8 @@ def push(
     cpus: float = 0.0,
     pids: int = 0,
     egress: str = "",
+    shared_memory: str = "",
+    local: bool = False,
     sign: str = "",
     registry: str = "",
     store: Store | None = None,
@@ -85,6 +87,12 @@ def push(
         Limits of each replica, kept by the kernel; 0 for none.
     egress
         Networks that a replica may connect to, as ``10.0.0.0/8,::1``, or ``none``; empty for no policy.
+    shared_memory
+        Let clients of this machine register shared memory objects whose key starts so (the protocol's
+        ``system_shared_memory``, once a replica); empty for none.
+    local
+        Let each replica also answer clients of this machine on a socket file, where tensors cross in shared
+        memory; ``status(name).deployments[0]`` names the files.
     sign
         File of the secret key that signs the package.
     registry
@@ -136,7 +144,7 @@ def push(
         replicas=replicas,
         port=port,
         threads=threads,
-        serving=Serving(max_batch, grpc, memory_bytes, cpus, pids, egress),
+        serving=Serving(max_batch, grpc, memory_bytes, cpus, pids, egress, shared_memory, local),
     )
     return launch(
         store,
@@ -193,6 +201,28 @@ def pause(name: str, *, off: bool = False, store: Store | None = None) -> Result
 
     store = store or Store()
     staging.pause(store, name, paused=not off)
+    return status(name, store=store)
+
+
+def freeze(name: str, replica: str, *, off: bool = False, store: Store | None = None) -> Result:
+    """Take a replica's requests away and stop it where it stands, or with `off` let it go on.
+
+    Parameters
+    ----------
+    name
+        The deployment.
+    replica
+        Its id, as ``status`` shows it.
+
+    Raises
+    ------
+    UnknownDeployment, StagingError, ServeError, DeploymentBusy
+        As :func:`workbench.staging.freeze`.
+    """
+    from .. import staging
+
+    store = store or Store()
+    (staging.thaw if off else staging.freeze)(store, name, replica)
     return status(name, store=store)
 
 

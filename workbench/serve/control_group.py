@@ -126,8 +126,17 @@ class ControlGroup:
         for folder in self.folders():
             _write(folder / "cgroup.procs", pid)
 
-    def freeze(self, frozen: bool, *, timeout_s: float = 5.0) -> None:
+    def freeze(self, frozen: bool, *, pid: int = 0, timeout_s: float = 5.0) -> None:
         """Stop every task of the group where it stands, or let all go on; returns once it is so.
+
+        Parameters
+        ----------
+        frozen
+            Which of the two.
+        pid
+            A process to take into the group first; 0 for none.
+        timeout_s
+            How long to wait for the tasks.
 
         Raises
         ------
@@ -135,11 +144,11 @@ class ControlGroup:
             If the kernel does not let us, or the tasks do not stop in `timeout_s`.
         """
         if self._mounts.unified is not None:
-            folder = self._with_all(self._mounts.unified)
+            folder = self._with_all(self._mounts.unified, pid)
             _write(folder / "cgroup.freeze", int(frozen))
             _wait(folder / "cgroup.events", f"frozen {int(frozen)}", timeout_s)
         else:
-            folder = self._with_all(self._version_1("freezer"))
+            folder = self._with_all(self._version_1("freezer"), pid)
             word = "FROZEN" if frozen else "THAWED"
             _write(folder / "freezer.state", word)
             _wait(folder / "freezer.state", word, timeout_s)
@@ -212,12 +221,12 @@ class ControlGroup:
             )
         return found
 
-    def _with_all(self, root: Path) -> Path:
-        """Return the folder below one mount, with every process that the group has anywhere in it."""
+    def _with_all(self, root: Path, also: int) -> Path:
+        """Return the folder below one mount, with every process that the group has anywhere, and one more, in it."""
         folder = self._made(root)
-        for pid in self.processes():
+        for pid in self.processes() | ({also} if also else set()):
             with contextlib.suppress(ProcessLookupError):
-                (folder / "cgroup.procs").write_text(f"{pid}\n")
+                _write(folder / "cgroup.procs", pid)
         return folder
 
     def _made(self, root: Path) -> Path:

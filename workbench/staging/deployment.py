@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import DeploymentBusy, InputError, NoPrivilege, UnknownDeployment
+from ..errors import DeploymentBusy, InputError, NoPrivilege, ServeError, UnknownDeployment
 from ..route.base import Route
 from ..route.kernel.route import KernelRoute
 from ..route.state import settle, with_endpoints
@@ -33,6 +33,7 @@ from ..serve.control_group import ControlGroup
 from ..store import Store
 from . import processes
 from .record import KEPT_EVENTS, Record, Records, ReplicaRecord, StagingEvent
+from .serving import socket_folder
 
 OnEvent = Callable[[StagingEvent], None]
 
@@ -91,11 +92,25 @@ class Deployment:
         """Return where a version's bundle, ready files and logs lie."""
         return self.folder / "versions" / str(version)
 
+    def local_socket(self, id: str) -> Path:
+        """Return a replica's socket file; it exists only where one was asked for."""
+        return socket_folder() / f"{hashlib.sha256(self._unique(id).encode()).hexdigest()[:16]}.sock"
+
     def control_group(self, id: str) -> ControlGroup:
         """Return a replica's control group; it exists only where limits were asked for."""
-        # Another store of this machine may have a deployment of the same name.
+        return ControlGroup(f"mlops/{self._unique(id)}")
+
+    def _unique(self, id: str) -> str:
+        """Return a name that no replica of another store on this machine has."""
         store = hashlib.sha256(str(self.store.home).encode()).hexdigest()[:8]
-        return ControlGroup(f"mlops/{store}-{self.env}-{self.name}-{id}")
+        return f"{store}-{self.env}-{self.name}-{id}"
+
+    def thaw(self, replica: ReplicaRecord) -> None:
+        """Let a frozen replica go on: a frozen process hears no signal."""
+        group = self.control_group(replica.id)
+        if group.folders():
+            with contextlib.suppress(ServeError):  # a group with limits alone has never been frozen
+                group.freeze(False)
 
     @contextlib.contextmanager
     def operation(self, kind: str) -> Iterator[None]:
@@ -163,6 +178,8 @@ class Deployment:
         if version is None:
             return
         self.route().drained(version.track().endpoints, STOP_GRACE_S)
+        for one in version.replicas:
+            self.thaw(one)
         processes.stop_all([r.owner for r in version.replicas], grace_s=STOP_GRACE_S)
         last = self.records.update_with(
             lambda record: (record.without_version(number), record.version(number))
@@ -186,6 +203,7 @@ class Deployment:
             return
         self.follow_replicas(int(id.partition("-")[0]))
         self.route().drained((replica.endpoint(),), STOP_GRACE_S)
+        self.thaw(replica)
         processes.stop(replica.owner, grace_s=STOP_GRACE_S)
         self.control_group(id).remove()
         self.records.update(lambda record: record.without_replica(id))

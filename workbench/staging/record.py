@@ -25,7 +25,7 @@ T = TypeVar("T")
 KEPT_EVENTS = 20
 
 RouteKind = Literal["kernel", "proxy"]
-ReplicaState = Literal["new", "ready", "restarting", "leaving", "failed"]
+ReplicaState = Literal["new", "ready", "frozen", "restarting", "leaving", "failed"]
 
 
 @codec.register("staging_replica")
@@ -38,7 +38,8 @@ class ReplicaRecord:
     id
         ``<version>-<number>``.
     state
-        `new`: an operation brings it up; `ready`: it serves; `restarting`: it died and the supervisor brings
+        `new`: an operation brings it up; `ready`: it serves; `frozen`: it was stopped where it stood and gets no
+        requests; `restarting`: it died and the supervisor brings
         it up; `leaving`: an operation takes it away; `failed`: it died too often and is not started again.
     owner
         Its process, as an owner text.

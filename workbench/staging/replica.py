@@ -35,7 +35,8 @@ def launch(deployment: Deployment, version: VersionRecord, replica: ReplicaRecor
     command += ["--version", str(version.version), "--bundle", str(folder / "bundle")]
     command += ["--host", _local_host(), "--port", "0", "--ready-file", str(ready)]
     command += ["--threads", str(version.threads), "--loader", version.loader]
-    command += version.serving.arguments(deployment.control_group(replica.id).name)
+    socket_file = deployment.local_socket(replica.id) if version.serving.local else None
+    command += version.serving.arguments(deployment.control_group(replica.id).name, socket_file)
     log, given = log_of(deployment, replica), deployment.route().prepare(replica.id)
     if given is None:
         return replace(replica, owner=processes.start_detached(command, log), port=0)

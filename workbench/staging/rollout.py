@@ -108,6 +108,9 @@ def unstage(store: Store, name: str, *, on_event: OnEvent | None = None) -> None
         record = deployment.records.read()
         processes.stop(record.supervisor, grace_s=STOP_GRACE_S)  # it would start again what is stopped below
         deployment.stop_route()
-        owners = [one.owner for version in deployment.records.read().versions for one in version.replicas]
+        replicas = [one for version in deployment.records.read().versions for one in version.replicas]
+        for one in replicas:
+            deployment.thaw(one)
+        owners = [one.owner for one in replicas]
         processes.stop_all(owners, grace_s=STOP_GRACE_S)
         remove(deployment)

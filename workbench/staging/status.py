@@ -20,7 +20,7 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class ReplicaStatus:
-    """One replica: its process (pid 0 when it has none), state, restarts, resident memory, address."""
+    """One replica: its process (pid 0 when it has none), state, restarts, resident memory, address, socket file."""
 
     id: str
     pid: int
@@ -28,6 +28,7 @@ class ReplicaStatus:
     restarts: int
     rss_bytes: int
     url: str
+    local_socket: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def status_of(deployment: Deployment) -> DeploymentStatus:
     state, stats = route.state(), route.stats()
     roles = {"stable": state.stable, "canary": state.canary, "draining": state.draining}
     tracks = tuple(
-        _track(role, version, state, stats)
+        _track(deployment, role, version, state, stats)
         for role, track in roles.items()
         if track is not None and (version := record.version(track.version)) is not None
     )
@@ -160,7 +161,9 @@ def status_of(deployment: Deployment) -> DeploymentStatus:
     )
 
 
-def _track(role: str, version: VersionRecord, state: RouteState, stats: RouteStats | None) -> TrackStatus:
+def _track(
+    deployment: Deployment, role: str, version: VersionRecord, state: RouteState, stats: RouteStats | None
+) -> TrackStatus:
     weight = {"stable": WHOLE - state.weight, "canary": state.weight}.get(role, 0) / WHOLE
     replicas = tuple(
         ReplicaStatus(
@@ -170,6 +173,7 @@ def _track(role: str, version: VersionRecord, state: RouteState, stats: RouteSta
             one.restarts,
             processes.resident_bytes(one.owner),
             f"http://127.0.0.1:{one.port}" if one.port else "",
+            str(deployment.local_socket(one.id)) if version.serving.local else "",
         )
         for one in version.replicas
     )

@@ -102,13 +102,15 @@ class Supervisor:
             self.deployment.note("route.failed", error.what)
 
     def _keep(self, version: VersionRecord, one: ReplicaRecord) -> None:
-        if one.state in ("new", "leaving", "failed") or (one.state == "ready" and processes.alive(one.owner)):
+        living = one.state in ("ready", "frozen")
+        if one.state in ("new", "leaving", "failed") or (living and processes.alive(one.owner)):
             return
         crashes = self._crashes.setdefault(one.id, Crashes(started_s=self._clock()))
         if one.state == "restarting" and one.owner != self._known_dead.get(one.id):
             if self._has_started(one, crashes):
                 return
-        elif one.state == "ready":
+        elif living:
+            self.deployment.thaw(one)
             one = self._mourn(one, crashes, "its process died")
         if crashes.count >= MAX_CRASHES:
             self._set(one, replace(one, state="failed", owner="", port=0))

@@ -24,6 +24,7 @@ ORDER = (
     "promote",
     "rollback",
     "pause",
+    "freeze",
     "unstage",
     "lineage",
     "reproduce",

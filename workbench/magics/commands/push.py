@@ -57,6 +57,17 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--egress", metavar="NETWORKS", default="", help="where replicas may connect to; none: nowhere"
     )
+    parser.argument(
+        "--shared-memory",
+        metavar="PREFIX",
+        default="",
+        help="let clients of this machine register shared memory objects whose key starts so",
+    )
+    parser.argument(
+        "--local-socket",
+        action="store_true",
+        help="replicas also answer clients of this machine on a socket file",
+    )
     parser.argument("--sign", metavar="KEY", default="", help="secret key that signs the package")
     parser.argument("--registry", metavar="URL", default="", help="send the package there and stage nothing")
     parser.argument("--name", default="", help="name of the deployment (default: the artifact's)")
@@ -85,6 +96,8 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         cpus=args.cpus,
         pids=args.pids,
         egress=args.egress,
+        shared_memory=args.shared_memory,
+        local=args.local_socket,
         sign=args.sign,
         registry=args.registry,
         **_running.options(args, context),
