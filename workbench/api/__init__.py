@@ -28,9 +28,10 @@ from .pipelines import each, on_exit, pipeline, run, step, stored, when
 from .probing import probe
 from .profiling import attach, profile
 from .pruning import prune
-from .staged import freeze, pause, promote, push, rollback, status, unstage, watch
+from .staged import freeze, pause, promote, push, rollback, status, unstage
 from .traces import diff, export
 from .verbs import capture, compile, quantize
+from .watching import watch
 
 __all__ = [
     "asm",

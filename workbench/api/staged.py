@@ -1,9 +1,7 @@
-"""Deployments: push, promote, roll back, stop, look."""
+"""Deployments: push, promote, roll back, stop, look once."""
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,7 @@ from . import packaging
 if TYPE_CHECKING:
     from ..pipeline.driving import Listener
     from ..route.policy import Budget
-    from ..staging import DeploymentStatus, Watched
+    from ..staging import DeploymentStatus
 
 _LIVE = ("pending", "running", "interrupted")
 
@@ -224,49 +222,6 @@ def freeze(name: str, replica: str, *, off: bool = False, store: Store | None = 
     store = store or Store()
     (staging.thaw if off else staging.freeze)(store, name, replica)
     return status(name, store=store)
-
-
-def watch(
-    name: str,
-    *,
-    seconds: float | None = None,
-    every: float = 1.0,
-    show: Callable[[Watched], object] | None = None,
-    store: Store | None = None,
-) -> Result:
-    """Follow a deployment: weights, rates, latency, waits for a processor, memory, events.
-
-    Parameters
-    ----------
-    seconds
-        How long; ``None`` until it is interrupted or the deployment is gone.
-    every
-        Seconds between readings.
-    show
-        Given each :class:`~workbench.staging.Watched` reading.
-
-    Returns
-    -------
-    Result
-        The last reading.
-
-    Raises
-    ------
-    UnknownDeployment
-        If nothing of this name is deployed.
-    """
-    from .. import staging
-
-    until = None if seconds is None else time.monotonic() + seconds
-    last: Watched | None = None
-    with contextlib.suppress(KeyboardInterrupt):  # how a person ends it
-        for last in staging.watch(store or Store(), name, every_s=every):
-            if show is not None:
-                show(last)
-            if until is not None and time.monotonic() + every > until:
-                break
-    tables = () if last is None or show is not None else (last.table(),)
-    return Result(f"watched {name}", tables, details={"last": last})
 
 
 def unstage(name: str, *, store: Store | None = None) -> Result:
