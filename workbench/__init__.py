@@ -33,6 +33,7 @@ _HOMES = {
             "build_environment",
             "cancel",
             "capture",
+            "choose",
             "collector",
             "compare",
             "compile",

@@ -76,7 +76,7 @@ class Session:
         values = bind(self.signature, args, kwargs, where=self.name)
         torch = sys.modules.get("torch")
         from_torch = torch is not None and any(isinstance(v, torch.Tensor) for v in values.values())
-        outputs = self.run({k: _to_numpy(v) for k, v in values.items()})
+        outputs = self.run({k: to_numpy(v) for k, v in values.items()})
         ordered = {s.name: outputs[s.name] for s in self.signature.outputs}
         if from_torch and torch is not None:
             ordered = {k: torch.from_numpy(v) for k, v in ordered.items()}
@@ -168,7 +168,8 @@ def describe_tensors(specs: Iterable[TensorSpec]) -> str:
     return ", ".join(f"{s.name}: {s.dtype}[{', '.join(map(str, s.shape))}]" for s in specs)
 
 
-def _to_numpy(value: Any) -> np.ndarray[Any, Any]:
+def to_numpy(value: Any) -> np.ndarray[Any, Any]:
+    """Return a tensor, array or number as an array."""
     import numpy
 
     torch = sys.modules.get("torch")

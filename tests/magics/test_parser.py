@@ -198,7 +198,7 @@ def test_choices_are_what_the_package_holds() -> None:
     from workbench.compile import backend_names
 
     backends = SUBPARSERS["compile"]._option_string_actions["--backend"].choices
-    assert tuple(backends or ()) == backend_names()
+    assert tuple(backends or ()) == (*backend_names(), "auto")
     schemes = SUBPARSERS["quantize"]._option_string_actions["--scheme"].choices
     assert {"int8", "none"} <= set(schemes or ())
 

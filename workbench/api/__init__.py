@@ -17,6 +17,7 @@ with every event of the run) and ``dry_run`` (return the recipe as JSON and run 
 from .artifacts import gc, show, verify
 from .assembly import asm
 from .backends import backends
+from .choosing import choose
 from .collectors import collector
 from .compare import compare
 from .environments import build_environment, environment, export_environment
@@ -40,6 +41,7 @@ __all__ = [
     "build_environment",
     "cancel",
     "capture",
+    "choose",
     "collector",
     "compare",
     "compile",

@@ -29,7 +29,7 @@ class Backend(Protocol):
     options: type[Any]
     """Its own options: a frozen dataclass, see :mod:`workbench.compile.options`."""
     schemes: tuple[str, ...]
-    """Number formats worth measuring in it, for ``--backend auto``; names of :mod:`workbench.quantize.candidates`."""
+    """Number formats worth measuring in it, for ``--backend auto``; names of :mod:`workbench.quantize.named`."""
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .context import StepContext
     from .result import StepResult
 
-VERBS = ("capture", "quantize", "prune", "compile", "package", "publish", "pull", "push", "call")
+VERBS = ("capture", "quantize", "prune", "compile", "auto", "package", "publish", "pull", "push", "call")
 
 
 class Step(Protocol):

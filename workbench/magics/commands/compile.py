@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..command import Command, Context
-from ..parser import Parser, whole
+from ..parser import Parser, number, seconds, whole
 from . import _isolating, _running
 from ._families import members
 
@@ -15,7 +15,10 @@ def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("artifact", takes=("artifact",), help="a program or a variant")
     parser.argument(
-        "--backend", choices=members("compile/backends"), default="onnxruntime", help="what runs it"
+        "--backend",
+        choices=(*members("compile/backends"), "auto"),
+        default="onnxruntime",
+        help="what runs it; auto: measure all backends and number formats and keep the fastest that passes",
     )
     parser.argument(
         "--target",
@@ -33,16 +36,34 @@ def add(parser: Parser) -> None:
         help="the backend's own options; %%mlops backends lists them",
     )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one session")
+    parser.argument(
+        "--budget",
+        metavar="TIME",
+        type=seconds,
+        default=120.0,
+        help="auto: seconds of the search, such as 60s",
+    )
+    parser.argument("--among", metavar="BACKEND", nargs="+", default=[], help="auto: only these backends")
+    parser.argument("--calibrate", metavar="DATA", takes=("variable",), help="auto: calibration data")
+    parser.argument(
+        "--preprocess", metavar="FN", takes=("variable",), help="auto: turns calibration data into inputs"
+    )
+    parser.argument(
+        "--eval", metavar="FN", takes=("variable",), help="auto: called with a session, returns a number"
+    )
+    parser.argument("--max-drop", metavar="X", type=number(0, 1e9), help="auto: refuse a larger drop of it")
     parser.argument("--name", default="", help="name of the result (default: artifact/backend)")
     _isolating.add(parser)
     _running.add(parser)
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
-    """Ask :func:`workbench.api.compile`."""
+    """Ask :func:`workbench.api.compile`, or :func:`workbench.api.choose` for ``auto``."""
     from ... import api
     from ...compile import parse_pairs
 
+    if args.backend == "auto":
+        return _choose(args, context)
     return api.compile(
         args.artifact,
         backend=args.backend,
@@ -55,6 +76,29 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     )
 
 
+def _choose(args: argparse.Namespace, context: Context) -> Any:
+    from ... import api
+    from ...errors import InputError
+
+    unused = {"--isolate": args.isolate, "--target": args.target, "--option": args.option}
+    if given := [name for name, value in unused.items() if value]:
+        raise InputError(
+            f"--backend auto takes no {', '.join(given)}", where=given[0], fix="name one backend"
+        )
+    return api.choose(
+        args.artifact,
+        backends=args.among,
+        budget=args.budget,
+        calibrate=context.optional(args.calibrate, "the calibration data"),
+        preprocess=context.optional(args.preprocess, "the preprocessing"),
+        evaluate=context.optional(args.eval, "the evaluation function"),
+        max_drop=args.max_drop,
+        threads=args.threads,
+        name=args.name,
+        **_running.options(args, context),
+    )
+
+
 COMMAND = Command(
     "compile",
     "compile an artifact for a backend and check it against eager",
@@ -62,6 +106,7 @@ COMMAND = Command(
     call,
     examples=(
         "minilm:int8 --backend onnxruntime",
+        "minilm --backend auto --calibrate texts --eval recall_at_1 --max-drop 0.01 --budget 120s",
         "minilm:ternary --backend ternary",
         "minilm:ternary --backend ternary --target aarch64-neon",
     ),

@@ -1,0 +1,88 @@
+"""What is tried: every available backend with the number formats it is worth measuring in, cheap ones first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+CHEAP_FIRST = ("eager", "onnxruntime", "openvino", "ternary", "inductor", "tvm")
+"""Backends by how long they compile; others come last."""
+
+
+@dataclass
+class Contender:
+    """One backend with one number format, and what was found out about it.
+
+    Parameters
+    ----------
+    backend, scheme
+        What it is; a scheme of :data:`workbench.quantize.named.NAMED`.
+    folder
+        The compiled folder, once there is one.
+    compile_s, bytes
+        What it cost.
+    latency_ms, ratio
+        Median of one call; median over rounds of eager's time by its own (higher is faster). None: not raced.
+    score
+        By the measure; None: not scored.
+    verdict
+        Why it is, or is not, the one; empty while nobody knows.
+    """
+
+    backend: str
+    scheme: str
+    folder: str = ""
+    compile_s: float | None = None
+    bytes: int = 0
+    report: Any = None
+    latency_ms: float | None = None
+    ratio: float | None = None
+    score: float | None = None
+    verdict: str = ""
+    rounds: list[float] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """Its name in tables: ``int8-static/openvino``."""
+        return self.backend if self.scheme == "none" else f"{self.scheme}/{self.backend}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was compiled and nothing has ruled it out."""
+        return bool(self.folder) and not self.verdict
+
+
+def contenders(
+    *, quantized: bool, onnx: bool, only: tuple[str, ...] = ()
+) -> tuple[list[Contender], list[Contender]]:
+    """Return what to try, and what cannot be tried here with the reason as its verdict.
+
+    Parameters
+    ----------
+    quantized
+        Whether the program is quantized already: then it is only compiled.
+    onnx
+        Whether it came as an ONNX file.
+    only
+        Backends to try; empty for all.
+    """
+    from ...compile.base import backend, backend_names
+    from ...quantize.named import FOR_ONNX_FILES, NAMED
+
+    takes = ("none",) if quantized else FOR_ONNX_FILES if onnx else tuple(NAMED)
+    found: list[Contender] = []
+    absent: list[Contender] = []
+    for name in sorted(only or backend_names(), key=_cost):
+        one = backend(name)
+        if missing := one.available():
+            absent.append(Contender(name, "none", verdict=f"{missing.what}; {missing.fix}"))
+            continue
+        found += [Contender(name, scheme) for scheme in one.schemes if scheme in takes]
+    order = list(NAMED)
+    return sorted(
+        found, key=lambda one: (one.scheme != "none", _cost(one.backend) > 2, order.index(one.scheme))
+    ), absent
+
+
+def _cost(name: str) -> int:
+    return CHEAP_FIRST.index(name) if name in CHEAP_FIRST else len(CHEAP_FIRST)
