@@ -47,7 +47,7 @@ def do_pack(compiled: Path, out: Path, **changes: Any) -> PackageReport:
 class RunningRegistry:
     """A docker-registry on a port of the system's choice, its files in a folder."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, users: str = "") -> None:
         self.folder = folder
         with socket.create_server(("127.0.0.1", port)) as free:
             self.port: int = free.getsockname()[1]
@@ -58,6 +58,10 @@ class RunningRegistry:
             f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\n"
             f"http: {{addr: '127.0.0.1:{self.port}'}}\n"
         )
+        if users:
+            (folder / "users").write_text(users)
+            with config.open("a") as file:
+                file.write(f"auth: {{htpasswd: {{realm: here, path: {folder / 'users'}}}}}\n")
         with (folder / "log").open("ab") as log:
             line = ["docker-registry", "serve", str(config)]
             self.process = subprocess.Popen(line, stdout=log, stderr=log)
@@ -71,7 +75,7 @@ class RunningRegistry:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
         try:
             connection.request("GET", "/v2/")
-            return connection.getresponse().status == 200
+            return connection.getresponse().status in (200, 401)
         except OSError:
             return False
         finally:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import hashlib
 import http.client
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from ..errors import CorruptArtifact, RegistryError
 from .layout import Descriptor
+from .login import Login, refusal
 from .reference import Reference
 
 T = TypeVar("T")
@@ -48,6 +48,7 @@ class Registry:
         parts = urlsplit(reference.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(str(parts.hostname), parts.port, timeout=timeout_s)
+        self._login = Login(reference.url, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Close the connection."""
@@ -205,7 +206,7 @@ class Registry:
             if response.status == 200:  # a registry may ignore the range and give all
                 have = 0
             elif response.status != 206:
-                raise _refused(response.status, response.read(_MOST_DOCUMENT), url)
+                raise refusal(response.status, response.read(_MOST_DOCUMENT), url)
             with part.open("r+b" if have else "wb") as file:
                 file.seek(have)
                 while have < blob.size_bytes:
@@ -232,7 +233,7 @@ class Registry:
             if len(data) > _MOST_DOCUMENT:
                 raise RegistryError("the registry's document is too large", where=url)
             if response.status not in expect:
-                raise _refused(response.status, data, url)
+                raise refusal(response.status, data, url)
             found = {name.lower(): value for name, value in response.getheaders()}
             return {**found, ":status": str(response.status)}, data if response.status == 200 else None
 
@@ -243,11 +244,23 @@ class Registry:
         try:
             parts = urlsplit(url)
             path = parts.path + (f"?{parts.query}" if parts.query else "")
-            self._connection.request(method, path, body, dict(headers))
-            yield self._connection.getresponse()
+            yield self._answered(method, path, body, dict(headers))
         except _LOST:
             self._connection.close()
             raise
+
+    def _answered(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        """Return the answer, after a login if one is asked for."""
+        while True:
+            self._connection.request(method, path, body, headers | self._login.headers())
+            response = self._connection.getresponse()
+            if response.status != 401:
+                return response
+            said = response.read(_MOST_DOCUMENT)
+            if not self._login.answer(response.headers.get("www-authenticate", "")):
+                raise refusal(401, said, self._base)
 
     def _again(self, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0) -> T:
         """Try again after a lost connection or a registry's 5xx: a few times without getting any further."""
@@ -281,11 +294,3 @@ class Registry:
         if urlsplit(url).netloc != urlsplit(self._base).netloc:
             raise RegistryError(f"the registry sends us elsewhere: {url}", where=self._base)
         return url
-
-
-def _refused(status: int, body: bytes, url: str) -> RegistryError:
-    try:
-        why = "; ".join(f"{one['code']}: {one.get('message', '')}" for one in json.loads(body)["errors"])
-    except (ValueError, KeyError, TypeError):
-        why = body[:200].decode(errors="replace").strip()
-    return RegistryError(f"the registry answered {status} {why}".rstrip(), where=url, status=status)
