@@ -13,21 +13,28 @@ A tier sees events (:mod:`.tiers`), a :class:`Trace` keeps them (:mod:`.model`),
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .model import Trace, TraceMeta
-from .recorder import session
-from .rows import Frame, Sample
-
 if TYPE_CHECKING:
+    from .model import Trace, TraceMeta
+    from .recorder import session
     from .reports.difference import DifferenceReport
     from .reports.report import TraceReport
+    from .rows import Frame, Sample
 
 __all__ = ["DifferenceReport", "Frame", "Sample", "Trace", "TraceMeta", "TraceReport", "session"]
 
-# Reports draw and need numpy; the collector, which must stay small, does neither.
-_REPORTS = {"DifferenceReport": ".reports.difference", "TraceReport": ".reports.report"}
+# Imported when first used: the collector is in this package too, and must stay small.
+_HOMES = {
+    "DifferenceReport": ".reports.difference",
+    "Frame": ".rows",
+    "Sample": ".rows",
+    "Trace": ".model",
+    "TraceMeta": ".model",
+    "TraceReport": ".reports.report",
+    "session": ".recorder",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _REPORTS:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_REPORTS[name], __name__), name)
+    return getattr(import_module(_HOMES[name], __name__), name)

@@ -282,7 +282,7 @@ int BPF_PROG(handle_return, struct pt_regs *regs, long result)
 	if (!action && !watch)
 		return 0;
 	/* In one place: the verifier follows each call of it from the start. */
-	stack = current_stack(ctx, target);
+	stack = current_stack(target);
 	if (watch)
 		audit_watched(target, stack, number, result);
 	if (action == AUDIT_OPEN)
@@ -303,7 +303,7 @@ int BPF_PROG(handle_birth, struct task_struct *parent, struct task_struct *child
 
 	if (!target || parent_tgid == child_tgid)
 		return 0;
-	stack = current_stack(ctx, target);
+	stack = current_stack(target);
 	bpf_map_update_elem(&births, &child_tgid, &stack, BPF_ANY);
 	return 0;
 }

@@ -7,7 +7,6 @@
 #define WORKBENCH_CALLS_BPF_H
 
 #include "stack.bpf.h"
-#include <asm/ptrace.h>
 
 #define EVENTS 20000	/* calls sent one by one; after that they are only counted */
 

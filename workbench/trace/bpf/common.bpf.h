@@ -60,25 +60,30 @@ static __always_inline struct target *current_target(u64 id)
 	return target && target->skip_tid != (u32)id ? target : NULL;
 }
 
-/* A thread's number at one PID namespace level. */
-static __always_inline u32 tid_at(struct task_struct *task, u32 level)
+/* What a thread is called in the PID namespace at a level that it is in. */
+static __always_inline u32 number_at(struct pid *pid, u32 level)
 {
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	u32 deepest = BPF_CORE_READ(pid, level);
+	void *slot = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
 	int number = 0;
-	void *slot;
 
-	if (!pid || level > deepest)
-		return 0;
-	slot = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
 	bpf_probe_read_kernel(&number, sizeof(number), slot + bpf_core_field_offset(struct upid, nr));
 	return number;
 }
 
-/* A thread's number as it sees itself. */
-static __always_inline u32 own_tid(struct task_struct *task)
+/* A thread's number at one PID namespace level; 0: it is not in that one. */
+static __always_inline u32 tid_at(struct task_struct *task, u32 level)
 {
-	return tid_at(task, BPF_CORE_READ(task, thread_pid, level));
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+
+	return !pid || level > BPF_CORE_READ(pid, level) ? 0 : number_at(pid, level);
+}
+
+/* The current thread's number as it sees itself. */
+static __always_inline u32 current_own_tid(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+
+	return number_at(task->thread_pid, task->thread_pid->level);
 }
 
 /* The target of any task, or NULL. */

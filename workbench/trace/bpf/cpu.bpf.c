@@ -19,6 +19,6 @@ int handle_cpu(struct bpf_perf_event_data *ctx)
 	u8 flags = (s32)((u64)PT_REGS_IP(&ctx->regs) >> 32) < 0 ? FLAG_KERNEL : 0;
 
 	if (target)
-		send_stack(ctx, target, RECORD_CPU, flags, 1);
+		send_stack(target, RECORD_CPU, flags, 1);
 	return 0;
 }

@@ -53,6 +53,6 @@ int BPF_PROG(handle_fault, unsigned long address, struct pt_regs *regs, unsigned
 	count_fault(target->pid);
 	turn = bpf_map_lookup_elem(&turns, &zero);
 	if (turn && ++*turn % FAULTS_PER_STACK == 0)
-		send_stack(ctx, target, RECORD_FAULT, 0, FAULTS_PER_STACK);
+		send_stack(target, RECORD_FAULT, 0, FAULTS_PER_STACK);
 	return 0;
 }

@@ -89,11 +89,11 @@ int BPF_PROG(handle_waking, struct task_struct *task)
 	entry->waker_pid = seen_tid(BPF_CORE_READ(waker, group_leader), target);
 	entry->waker_tid = seen_tid(waker, target);
 	bpf_get_current_comm(entry->waker, sizeof(entry->waker));
-	entry->waker_stack = current_stack(ctx, current_target(id));
+	entry->waker_stack = current_stack(current_target(id));
 	return 0;
 }
 
-static __always_inline void start_block(void *ctx, struct task_struct *task)
+static __always_inline void start_block(struct task_struct *task)
 {
 	struct target *target = task_target(task);
 	struct blocked entry = {};
@@ -102,7 +102,7 @@ static __always_inline void start_block(void *ctx, struct task_struct *task)
 	if (!target)
 		return;
 	entry.since = bpf_ktime_get_ns();
-	entry.stack = current_stack(ctx, target);
+	entry.stack = current_stack(target);
 	if (bpf_map_update_elem(&blocked, &tid, &entry, BPF_ANY))
 		count_lost(LOST_OFFCPU);
 }
@@ -141,7 +141,7 @@ int BPF_PROG(handle_block, bool preempt, struct task_struct *prev, struct task_s
 {
 	/* Not prev->__state: another CPU may have woken it by now. */
 	if (!preempt && state != TASK_RUNNING)
-		start_block(ctx, prev);
+		start_block(prev);
 	end_block(next);
 	return 0;
 }

@@ -22,6 +22,6 @@ int handle_point(struct pt_regs *ctx)
 	if (entry)
 		__sync_fetch_and_add(&entry->count, 1);
 	if (take_event())
-		send_call(target, cookie, now, 0, 0, current_stack(ctx, target));
+		send_call(target, cookie, now, 0, 0, current_stack(target));
 	return 0;
 }

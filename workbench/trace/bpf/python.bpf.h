@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Walks the frames of CPython 3.11, 3.12 and 3.13 of the current thread.
+ *
+ * It needs no help from the target: _PyRuntime -> interpreter -> the thread state whose native id is this thread's ->
+ * current frame -> previous ... All reads are of user memory that may be paged out or changing under us; a failed read
+ * gives 0 and ends the walk, a torn one gives a frame that user space refuses (its type does not match).
+ */
+#ifndef WORKBENCH_PYTHON_BPF_H
+#define WORKBENCH_PYTHON_BPF_H
+
+#include "common.bpf.h"
+
+#define THREADS_SEARCHED 1024
+#define OWNED_BY_C_STACK 3	/* _PyInterpreterFrame.owner of a shim frame (3.12 and later), which has no code */
+
+/* Thread states found before, by global tid; checked at each use. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u32);
+	__type(value, u64);
+} thread_states SEC(".maps");
+
+#define FRAME_BYTES 80		/* of every _PyInterpreterFrame: its fields and one local */
+#define LAST_WORD (FRAME_BYTES - 8)
+
+struct walk {
+	struct python_layout *layout;
+	struct stack_record *record;
+	u64 cursor;		/* the thread state or frame to look at next */
+	u64 hash;
+	u32 tid;
+	u32 count;
+	u64 code;		/* of the frame read last */
+	u32 offset;
+	u8 owner;
+	u8 frame[FRAME_BYTES];
+};
+
+static __always_inline u64 read_word(u64 address)
+{
+	u64 word = 0;
+
+	bpf_probe_read_user(&word, sizeof(word), (void *)address);
+	return word;
+}
+
+static long visit_thread(u32 index, struct walk *walk)
+{
+	if (!walk->cursor || (u32)read_word(walk->cursor + walk->layout->thread_native_id) == walk->tid)
+		return 1;
+	walk->cursor = read_word(walk->cursor + walk->layout->thread_next);
+	return 0;
+}
+
+static __always_inline u64 find_thread_state(struct walk *walk, u32 global_tid)
+{
+	struct python_layout *layout = walk->layout;
+	u64 *known = bpf_map_lookup_elem(&thread_states, &global_tid);
+	u64 interpreter;
+
+	if (known && (u32)read_word(*known + layout->thread_native_id) == walk->tid)
+		return *known;
+	interpreter = read_word(layout->runtime + layout->interpreters_head);
+	if (!interpreter)
+		return 0;
+	walk->cursor = read_word(interpreter + layout->threads_head);
+	bpf_loop(THREADS_SEARCHED, visit_thread, walk, 0);
+	if (!walk->cursor || (u32)read_word(walk->cursor + layout->thread_native_id) != walk->tid)
+		return 0;
+	bpf_map_update_elem(&thread_states, &global_tid, &walk->cursor, BPF_ANY);
+	return walk->cursor;
+}
+
+/* A word of the frame read last; 0 when the layout points outside it. */
+static __always_inline u64 frame_word(struct walk *walk, u32 offset)
+{
+	if (offset > LAST_WORD)
+		return 0;
+	return *(u64 *)&walk->frame[offset & 0x78];
+}
+
+/* Read the frame at the cursor and move on; 1: a frame with code, 0: a shim, -1: the end. One read a frame: it is most
+ * of what a walk costs.
+ */
+static __always_inline int next_frame(struct walk *walk)
+{
+	struct python_layout *layout = walk->layout;
+	u32 owner = layout->frame_owner;
+
+	if (!walk->cursor || owner >= FRAME_BYTES)
+		return -1;
+	if (bpf_probe_read_user(walk->frame, sizeof(walk->frame), (void *)walk->cursor))
+		return -1;
+	walk->cursor = frame_word(walk, layout->frame_previous);
+	walk->owner = walk->frame[owner];
+	if (walk->owner == OWNED_BY_C_STACK)
+		return 0;
+	walk->code = frame_word(walk, layout->frame_code);
+	walk->offset = frame_word(walk, layout->frame_instruction) - walk->code - layout->code_bytes;
+	return 1;
+}
+
+static long visit_frame(u32 index, struct walk *walk)
+{
+	struct python_frame *slot;
+	int found;
+
+	if (walk->count >= PYTHON_FRAMES)
+		return 1;
+	found = next_frame(walk);
+	if (found <= 0)
+		return found < 0;
+	slot = &walk->record->python[walk->count & (PYTHON_FRAMES - 1)];
+	slot->code = walk->code;
+	slot->offset = walk->offset;
+	slot->owner = walk->owner;
+	walk->count++;
+	return 0;
+}
+
+static __always_inline u64 mix(u64 hash, u64 word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ (hash >> 29);
+}
+
+static long hash_frame(u32 index, struct walk *walk)
+{
+	int found;
+
+	if (walk->count >= PYTHON_FRAMES)
+		return 1;
+	found = next_frame(walk);
+	if (found <= 0)
+		return found < 0;
+	walk->hash = mix(walk->hash, walk->code + walk->offset);
+	walk->count++;
+	return 0;
+}
+
+/* Put the cursor on this thread's innermost frame; 0 when it has none. */
+static __always_inline bool start_walk(struct walk *walk, struct target *target, u32 global_tid)
+{
+	u64 state;
+
+	walk->layout = &target->python;
+	if (!target->python.runtime)
+		return 0;
+	state = find_thread_state(walk, global_tid);
+	if (!state)
+		return 0;
+	walk->cursor = read_word(state + target->python.thread_frame);
+	if (target->python.cframe_indirect)
+		walk->cursor = read_word(walk->cursor + target->python.cframe_frame);
+	return 1;
+}
+
+static __always_inline void walk_python(struct stack_record *record, struct target *target, u32 global_tid)
+{
+	struct walk walk = { .record = record };
+
+	walk.tid = current_own_tid();
+	if (!start_walk(&walk, target, global_tid))
+		return;
+	/* Twice the frames: shim frames take an iteration and no slot. */
+	bpf_loop(2 * PYTHON_FRAMES, visit_frame, &walk, 0);
+	record->python_count = walk.count;
+	if (walk.cursor && walk.count >= PYTHON_FRAMES)
+		record->head.flags |= FLAG_TRUNCATED;
+}
+
+#endif
