@@ -66,8 +66,8 @@ class Ternary:
         """
         from ...kernels import compile_command, target_named
         from ..emit.build import build_library, write_sources
-        from ..emit.record import LIBRARY_FILE, write_record
-        from ..emit.text import HEADER_FILE, SOURCE_FILE
+        from ..emit.record import HEADER_FILE, LIBRARY_FILE, write_record
+        from ..emit.text import SOURCE_FILE
         from ..emit.whole import emit
 
         if source.is_onnx:

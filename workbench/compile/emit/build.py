@@ -10,8 +10,8 @@ from ...kernels import SOURCES, Target, compile_command
 from ...kernels.build import run_compiler
 from .emitter import Emitter
 from .plan import Plan
-from .record import LIBRARY_FILE
-from .text import HEADER_FILE, SOURCE_FILE, header, source
+from .record import HEADER_FILE, LIBRARY_FILE
+from .text import SOURCE_FILE, header, source
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -37,14 +37,20 @@ def build_library(folder: Path, target: Target) -> None:
         If the compiler fails.
     """
     command = compile_command(target)
-    for name in ("run.c", "weights.S"):
-        flags = [_needed(target)] if name == "run.c" else []
-        run_compiler([*_for_any_cpu(command, target), *flags, "-fPIC", "-c", name], folder)
+    build_entry(folder, target)
     objects = ["run.o", "weights.o", SOURCE_FILE]
     if "tern_" in (folder / SOURCE_FILE).read_text():
         objects.append(str(SOURCES / "ternary.c"))
     link = ["-shared", "-fPIC", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--hash-style=gnu"]
     run_compiler([*command, *_QUIET, *link, *objects, "-o", LIBRARY_FILE, "-lm"], folder)
+
+
+def build_entry(folder: Path, target: Target) -> None:
+    """Compile the public entry points and the constants of a folder, for any processor of the target's machine."""
+    command = compile_command(target)
+    for name in ("run.c", "weights.S"):
+        flags = [_needed(target)] if name == "run.c" else []
+        run_compiler([*_for_any_cpu(command, target), *flags, "-fPIC", "-c", name], folder)
 
 
 _QUIET = ("-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-parameter")

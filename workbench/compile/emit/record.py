@@ -12,6 +12,7 @@ from ...codec import register
 from ...errors import CorruptArtifact, WorkbenchError
 
 LIBRARY_FILE = "model.so"
+HEADER_FILE = "mlops_model.h"
 RECORD_FILE = "target.json"
 ABI = 1
 """Grows when the functions of the shared object change."""

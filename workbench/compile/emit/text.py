@@ -11,10 +11,10 @@ from ...types import Signature, TensorSpec
 from .emitter import Emitter
 from .function import Function
 from .plan import Plan, Slot
+from .record import HEADER_FILE
 from .sizes import c
 from .tensors import BYTES, C_TYPES, Buffer
 
-HEADER_FILE = "mlops_model.h"
 SOURCE_FILE = "mlops_model.c"
 _PARTS = ("math", "gemm", "rows", "convolution", "pool", "attention", "recurrent", "integer")
 _NEEDS = {
@@ -134,8 +134,12 @@ def _place(buffer: Buffer, emitter: Emitter, plan: Plan) -> str:
 
 
 def header(emitter: Emitter) -> str:
-    """Return the header."""
-    signature, names = emitter.signature, emitter.sizes.names
+    """Return the header of an emitted model."""
+    return header_of(emitter.signature, emitter.sizes.names, emitter.target)
+
+
+def header_of(signature: Signature, names: tuple[str, ...], target: str) -> str:
+    """Return the header of a model with these inputs, outputs and dynamic sizes."""
     sizes = "".join(f"#define MLOPS_SIZE_{name.removeprefix('n_')} {i}\n" for i, name in enumerate(names))
     return f"""\
 /* A compiled model. Link model.so, give every array and an arena, call mlops_model_run().
@@ -157,7 +161,7 @@ def header(emitter: Emitter) -> str:
 extern "C" {{
 #endif
 
-#define MLOPS_TARGET "{emitter.target}"
+#define MLOPS_TARGET "{target}"
 #define MLOPS_INPUTS {len(signature.inputs)}
 #define MLOPS_OUTPUTS {len(signature.outputs)}
 #define MLOPS_SIZES {len(names)}

@@ -1,0 +1,131 @@
+"""TVM: the program as Relax, compiled by LLVM for a target; runs on TVM's small runtime or on none at all.
+
+Loading needs apache-tvm-ffi and the 3 MB runtime library of the wheel, not the compiler and not torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ...errors import MissingDependency, WorkbenchError
+from ..base import Progress
+from ..config import CompileConfig
+from ..options import read_options
+from ..source import Source
+
+if TYPE_CHECKING:
+    from ...session import Runner
+
+
+@dataclass(frozen=True)
+class TvmOptions:
+    """Options of the backend ``tvm``.
+
+    Parameters
+    ----------
+    kernels
+        ``linked``: our kernels serve products, convolutions and the layers of quantized programs; ``tvm``: TVM's
+        own schedules serve everything.
+    runtime
+        ``vm``: TVM's small runtime, any size; ``none``: one shared object with C entry points, fixed sizes. For
+        another machine ``auto`` means ``none``, because no runtime is there to run it.
+    """
+
+    kernels: Literal["linked", "tvm"] = "linked"
+    runtime: Literal["auto", "vm", "none"] = "auto"
+
+
+class Tvm:
+    """Relax in, a shared object out."""
+
+    name = "tvm"
+    about = "TVM (Relax, LLVM) for a target; our kernels linked in"
+    reference = False
+    options = TvmOptions
+    schemes = ("none",)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The instruction sets it compiles for."""
+        from ..relax.targets import TARGETS
+
+        return TARGETS
+
+    def available(self) -> WorkbenchError | None:
+        """Need the wheel, with the library it fits."""
+        from ..relax.package import missing
+
+        return missing()
+
+    def refuses(self, target: str) -> WorkbenchError | None:
+        """Need a linker for the target."""
+        from ...kernels import compile_command, target_named
+
+        try:
+            compile_command(target_named(target))
+        except MissingDependency as missing:
+            return missing
+        return None
+
+    def compile(
+        self, source: Source, out: Path, config: CompileConfig, progress: Progress
+    ) -> Mapping[str, str]:
+        """Write ``model.so`` and the generated code.
+
+        Raises
+        ------
+        CompileError
+            If an operator has no form in Relax, or TVM cannot compile it.
+        MissingDependency
+            If no compiler for the target is installed.
+        """
+        from ...kernels.targets import runs_here, target_named
+        from ..emit.record import write_record
+        from ..relax.importing import to_relax
+        from ..relax.limits import limits_of, write_limits
+        from ..relax.lowering import build, fused
+        from ..relax.package import compiler
+        from ..relax.standalone import build_standalone
+        from ..relax.targets import llvm_target, resolve
+
+        options = read_options(TvmOptions, config.options, self.name)
+        target = resolve(config.target)
+        write_limits(out, limits_of(source))
+        module = to_relax(source, linked=options.kernels == "linked")
+        progress(0.4, f"compiling for {target}")
+        module = fused(module, llvm_target(target, config.threads))
+        if options.runtime == "none" or (options.runtime == "auto" and not runs_here(target_named(target))):
+            build_standalone(module, source.signature, out, target)
+        else:
+            build(module, out, target, config.threads)
+        write_record(out, target, ())
+        return {"tvm": str(compiler().__version__), "target": target}
+
+    def load(self, compiled: Path, threads: int) -> Runner:
+        """Return a runner of ``model.so``."""
+        from ..emit.record import HEADER_FILE
+
+        if (compiled / HEADER_FILE).is_file():
+            from ..emit.loader import NativeRunner
+
+            return NativeRunner(compiled, threads)
+        from ..relax.loading import RelaxRunner
+
+        return RelaxRunner(compiled, threads)
+
+    def rehearse(self, compiled: Path, threads: int) -> Runner:
+        """Return what runs it for the check: itself, or an emulator if it was made for another machine."""
+        from ...kernels.targets import runs_here, target_named
+        from ..emit.record import HEADER_FILE, read_record
+
+        if runs_here(target_named(read_record(compiled).target)) or not (compiled / HEADER_FILE).is_file():
+            return self.load(compiled, threads)
+        from ..emit.emulated import EmulatedRunner
+
+        return EmulatedRunner(compiled)
+
+
+BACKEND = Tvm()

@@ -1,0 +1,151 @@
+/* Kernels of the workbench inside a TVM module: Relax calls them by name, as it calls packed functions.
+ *
+ * Every function takes tensors, the last of which is the result. Whether a call is an object or a plain
+ * DLTensor depends on who calls (the virtual machine or generated C); both are read.
+ *
+ *   mlops_linear_f32      x [..., K], panels [N / 16, K, 16], bias [N]?          -> y [..., N]
+ *   mlops_matmul_f32      a [..., M, K], b [..., K, N], the same leading sizes   -> y [..., M, N]
+ *   mlops_convolution_f32 x, weight, bias?, settings [19]                        -> y
+ *   mlops_linear_ternary  x [..., K], packed, scale [N, G], settings [4], bias?  -> y [..., N]
+ *   mlops_conv_ternary    x, packed, scale [O], settings [17], bias?             -> y
+ *   mlops_linear_dynamic  x [..., K], w_q [N, K], scale [N], sums [N], bias?     -> y [..., N]
+ *   mlops_linear_static   x, w_q, scale, sums, step [1], zero point [1], bias?   -> y [..., N] */
+#include <stdlib.h>
+
+#include <dlpack/dlpack.h>
+#include <tvm/ffi/c_api.h>
+
+#include "base.h"
+#include "gemm.h"
+#include "convolution.h"
+#include "integer.h"
+#include "ternary.h"
+
+#define ENTRY(name)                                                                             \
+    __attribute__((visibility("default"))) int __tvm_ffi_##name(void *self, const TVMFFIAny *a, \
+                                                                int32_t n, TVMFFIAny *result)
+
+static int threads = 1;
+
+INLINE const DLTensor *tensor(const TVMFFIAny *a) {
+    return a->type_index == kTVMFFIDLTensorPtr ? a->v_ptr
+                                               : (const DLTensor *)((const char *)a->v_obj + sizeof(TVMFFIObject));
+}
+
+INLINE void *data(const TVMFFIAny *a) {
+    const DLTensor *t = tensor(a);
+    return (char *)t->data + t->byte_offset;
+}
+
+INLINE int64_t size(const TVMFFIAny *a, int axis) {
+    const DLTensor *t = tensor(a);
+    return t->shape[axis < 0 ? t->ndim + axis : axis];
+}
+
+/* The product of all sizes but the last `without`. */
+INLINE int64_t leading(const TVMFFIAny *a, int without) {
+    int64_t product = 1;
+    for (int axis = 0; axis < tensor(a)->ndim - without; ++axis) product *= tensor(a)->shape[axis];
+    return product;
+}
+
+static int finish(TVMFFIAny *result, int failed) {
+    result->type_index = kTVMFFINone;
+    result->zero_padding = 0;
+    result->v_int64 = 0;
+    if (failed) TVMFFIErrorSetRaisedFromCStr("RuntimeError", "a kernel of the workbench refused its arguments");
+    return failed ? -1 : 0;
+}
+
+ENTRY(mlops_threads) {
+    (void)self, (void)n;
+    threads = a[0].v_int64 < 1 ? 1 : (int)a[0].v_int64;
+    return finish(result, 0);
+}
+
+ENTRY(mlops_linear_f32) {
+    (void)self;
+    const TVMFFIAny *y = a + n - 1;
+    const int64_t depth = size(a, -1), columns = size(y, -1);
+    const float *bias = n > 3 ? data(a + 2) : 0;
+    gemm_f32(leading(a, 1), columns, depth, data(a), depth, data(a + 1), PANEL, depth * PANEL, data(y), columns,
+             bias, 0, 1);
+    return finish(result, 0);
+}
+
+ENTRY(mlops_matmul_f32) {
+    (void)self, (void)n;
+    const int64_t rows = size(a, -2), depth = size(a, -1), columns = size(a + 1, -1);
+    const float *left = data(a), *right = data(a + 1);
+    float *y = data(a + 2);
+    for (int64_t i = leading(a, 2); i > 0; --i, left += rows * depth, right += depth * columns, y += rows * columns)
+        gemm_f32(rows, columns, depth, left, depth, right, columns, PANEL, y, columns, 0, 0, 0);
+    return finish(result, 0);
+}
+
+ENTRY(mlops_convolution_f32) {
+    (void)self;
+    const TVMFFIAny *y = a + n - 1;
+    const int64_t *s = data(a + n - 2);
+    const float *bias = n > 4 ? data(a + 2) : 0;
+    const struct convolution t = {
+        .batch = size(a, 0), .groups = s[0], .in = s[1], .out = s[2],
+        .height = s[3] == 2 ? size(a, 2) : 1, .width = size(a, -1),
+        .rows = s[3] == 2 ? size(y, 2) : 1, .columns = size(y, -1),
+        .kernel = {s[4], s[5]}, .stride = {s[6], s[7]}, .padding = {s[8], s[9]}, .dilation = {s[10], s[11]},
+    };
+    if (t.in == 1 && t.groups > 1) {
+        depthwise_f32(&t, data(a), data(a + 1), bias, data(y));
+        return finish(result, 0);
+    }
+    float *patch = malloc((size_t)(t.in * t.kernel[0] * t.kernel[1] * t.rows * t.columns + 16) * sizeof *patch);
+    if (patch) convolution_f32(&t, data(a), data(a + 1), bias, patch, data(y));
+    free(patch);
+    return finish(result, !patch);
+}
+
+ENTRY(mlops_linear_ternary) {
+    (void)self;
+    const int64_t *s = data(a + 3);
+    const tern_matrix matrix = {data(a + 1), s[0], s[1], (int32_t)s[2], (int32_t)s[3], 1};
+    const float *bias = n > 5 ? data(a + 4) : 0;
+    return finish(result, tern_linear(&matrix, data(a + 2), bias, data(a), data(a + n - 1), leading(a, 1),
+                                      TERN_NONE, threads));
+}
+
+ENTRY(mlops_conv_ternary) {
+    (void)self;
+    const int64_t *s = data(a + 3);
+    const float *bias = n > 5 ? data(a + 4) : 0;
+    const tern_matrix matrix = {data(a + 1), s[0], s[1], (int32_t)s[2], (int32_t)s[3], s[4]};
+    const tern_conv_shape shape = {
+        .batch = size(a, 0), .channels = size(a, 1),
+        .height = s[5] == 2 ? size(a, 2) : 1, .width = size(a, -1), .outputs = s[0] * s[4], .groups = s[6],
+        .kernel = {s[7], s[8]}, .stride = {s[9], s[10]}, .padding = {s[11], s[12]}, .dilation = {s[13], s[14]},
+    };
+    return finish(result, tern_conv(&matrix, &shape, data(a + 2), bias, data(a), data(a + n - 1), TERN_NONE, threads));
+}
+
+ENTRY(mlops_linear_dynamic) {
+    (void)self;
+    const TVMFFIAny *y = a + n - 1;
+    const int64_t depth = size(a, -1), columns = size(y, -1);
+    uint8_t *q = malloc((size_t)depth + 64);
+    if (q)
+        linear_dynamic(leading(a, 1), columns, depth, data(a), depth, data(a + 1), data(a + 2), data(a + 3),
+                       n > 5 ? data(a + 4) : 0, q, data(y));
+    free(q);
+    return finish(result, !q);
+}
+
+ENTRY(mlops_linear_static) {
+    (void)self;
+    const TVMFFIAny *y = a + n - 1;
+    const int64_t depth = size(a, -1), columns = size(y, -1);
+    uint8_t *q = malloc((size_t)depth + 64);
+    if (q)
+        linear_static(leading(a, 1), columns, depth, data(a), depth, data(a + 1), data(a + 2), data(a + 3),
+                      n > 7 ? data(a + 6) : 0, *(const float *)data(a + 4), *(const int32_t *)data(a + 5), q, data(y));
+    free(q);
+    return finish(result, !q);
+}

@@ -1,0 +1,98 @@
+"""Runs ``model.so`` on TVM's small runtime: no compiler, no torch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from ...errors import BadTensor, CompileError
+from ...kernels.packed import aligned
+from ...program import read_signature
+from ..emit.loader import check_cpu
+from ..emit.record import LIBRARY_FILE, read_record
+from .limits import read_limits
+from .package import runtime
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_CPU, _POOLED = 1, 2
+
+
+class RelaxRunner:
+    """One forward pass of a compiled folder. The virtual machine runs one at a time.
+
+    Parameters
+    ----------
+    compiled
+        A compiled folder.
+    threads
+        Threads of TVM's pool, which is one for the process, and of our kernels.
+
+    Raises
+    ------
+    CorruptArtifact
+        If a file is missing or was changed.
+    CompileError
+        If it was compiled for another machine, or this processor lacks an instruction set it needs.
+    MissingDependency
+        If the runtime is not installed.
+    """
+
+    def __init__(self, compiled: Path, threads: int = 1) -> None:
+        check_cpu(read_record(compiled), compiled)
+        self._ffi = runtime()
+        self._signature = read_signature(compiled)
+        self._limits = read_limits(compiled)
+        try:
+            library = self._ffi.load_module(str((compiled / LIBRARY_FILE).absolute()))
+            self._machine = library["vm_load_executable"]()
+        except (RuntimeError, AttributeError) as error:
+            raise CompileError(f"the library cannot be loaded: {error}", where=str(compiled)) from error
+        self._machine["vm_initialization"](_CPU, 0, _POOLED)
+        self._main = self._machine["main"]
+        self._lock = threading.Lock()
+        self._ffi.get_global_func("runtime.config_threadpool")(1, threads)
+        if library.implements_function("mlops_threads"):
+            library["mlops_threads"](threads)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
+        """Return the outputs by name.
+
+        Raises
+        ------
+        BadTensor
+            If a size is larger than the model takes, or sizes do not belong together.
+        """
+        arrays = [feeds[spec.name] for spec in self._signature.inputs]
+        for spec, array in zip(self._signature.inputs, arrays, strict=True):
+            self._limits.check(spec, array.shape)
+        try:
+            with self._lock:
+                given = self._main(*(self._ffi.from_dlpack(_placed(array)) for array in arrays))
+        except (RuntimeError, ValueError, TypeError) as error:
+            words = ", ".join(
+                f"{s.name}: {list(a.shape)}" for s, a in zip(self._signature.inputs, arrays, strict=True)
+            )
+            raise BadTensor(
+                f"the model refused its inputs: {str(error).strip().splitlines()[-1]}", where=words
+            ) from error
+        values = [given] if hasattr(given, "shape") else list(given)
+        return {
+            spec.name: numpy.from_dlpack(value).copy()
+            for spec, value in zip(self._signature.outputs, values, strict=True)
+        }
+
+
+def _placed(array: Array) -> Array:
+    """Return a copy at an address that is a multiple of 64: generated code loads whole vectors."""
+    source = numpy.asarray(array, order="C")
+    place = aligned(max(source.nbytes, 1))[: source.nbytes].view(source.dtype).reshape(source.shape)
+    place[...] = source
+    return place
