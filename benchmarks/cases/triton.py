@@ -30,10 +30,10 @@ def run(samples: Samples, *, quick: bool) -> None:
 
     if not torch.cuda.is_available():
         raise SystemExit("the benchmark triton needs an NVIDIA GPU and a CUDA build of torch")
-    progress(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
-    for k, n in SHAPES[: 1 if quick else None]:
-        for m in ROWS[: 2 if quick else None]:
-            _one(samples, m, k, n)
+    card = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    cases = [(m, k, n) for k, n in SHAPES[: 1 if quick else None] for m in ROWS[: 2 if quick else None]]
+    for number in progress(len(cases), card):
+        _one(samples, *cases[number])
 
 
 def _one(samples: Samples, m: int, k: int, n: int) -> None:
@@ -65,7 +65,6 @@ def _one(samples: Samples, m: int, k: int, n: int) -> None:
     for name in ("layer", "sums"):
         for base in ("bf16", "int_mm")[: 2 if m > 16 else 1]:
             samples.ratio(f"{key}.{base}_over_{name}", f"{key}.{base}_us", f"{key}.{name}_us")
-    progress(key + " " + ", ".join(f"{name} {samples.median(f'{key}.{name}_us'):.1f} us" for name in graphs))
 
 
 def _check(planes: Any, codes: Any, trits: Any, x: Any, scale: Any) -> None:
@@ -102,7 +101,8 @@ def _graph(call: Callable[[], Any]) -> Any:
 def _time_us(graph: Any) -> float:
     import torch
 
-    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    event: Any = torch.cuda.Event
+    first, last = event(enable_timing=True), event(enable_timing=True)
     graph.replay()
     first.record()
     graph.replay()
