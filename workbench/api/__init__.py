@@ -30,7 +30,9 @@ from .probing import probe
 from .profiling import attach, profile
 from .pruning import prune
 from .staged import freeze, pause, promote, push, rollback, status, unstage
+from .sweeps import sweep, sweeps
 from .traces import diff, export
+from .trackers import track
 from .verbs import capture, compile, quantize
 from .watching import watch
 
@@ -75,6 +77,9 @@ __all__ = [
     "status",
     "step",
     "stored",
+    "sweep",
+    "sweeps",
+    "track",
     "trust_key",
     "trusted_keys",
     "unstage",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..pipeline import views
+from ..pipeline import tracking, views
 from ..pipeline.alias import point_alias
 from ..pipeline.launch import launch
 from ..pipeline.naming import name_of
@@ -57,7 +57,7 @@ def push(
     ----------
     artifact
         A compiled artifact; a program or variant means what was compiled from it last; a package is taken as
-        it is.
+        it is. An alias that MLflow has (``minilm@champion``, with a tracking URI set) means the version it is on there.
     to
         The environment.
     canary
@@ -119,7 +119,7 @@ def push(
 
     store = store or Store()
     label = name_of(store, artifact)
-    package, steps = packaging.package_of(store, artifact, sign)
+    package, steps = packaging.package_of(store, tracking.resolve(store, artifact), sign)
     if registry:
         steps.append(packaging.publish_step(package, registry, label))
         return launch(

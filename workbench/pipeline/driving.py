@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import RunCancelled
 from ..store import Event, Store, owner
-from . import record
+from . import record, tracking
 from .process import end_group
 
 Listener = Callable[[Event], None]
@@ -58,6 +58,7 @@ class RunDriver(Generic[Results]):
             self.store.runs.set_state(self.run_id, state)
             self._tell(f"run.{state}")
             self._forward()
+            tracking.begin(self.store, self.run_id)
 
     def _work(self) -> Results:
         raise NotImplementedError

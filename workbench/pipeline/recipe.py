@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from .context import StepContext
     from .result import StepResult
 
-VERBS = ("capture", "quantize", "prune", "compile", "auto", "package", "publish", "pull", "push", "call")
+VERBS = (
+    "capture",
+    "quantize",
+    "prune",
+    "compile",
+    "auto",
+    "package",
+    "publish",
+    "pull",
+    "push",
+    "call",
+    "score",
+)
 
 
 class Step(Protocol):
