@@ -74,7 +74,8 @@ def _check(planes: Any, codes: Any, trits: Any, x: Any, scale: Any) -> None:
     from workbench.compile.cuda import ternary
     from workbench.quantize.ops.ternary import token_grid
 
-    q, step = token_grid(x, (-1,))
+    # On the CPU: on a GPU torch divides by a number by multiplying with its reciprocal, one bit off.
+    q, step = (each.to(x.device) for each in token_grid(x.cpu(), (-1,)))
     m, k = x.shape
     assert torch.equal(planes.permute(0, 2, 1).reshape(m, -1)[:, :k].float(), q), "activations differ"
     exact = (q.double() @ trits.double().t()).int()

@@ -38,8 +38,10 @@ def blocks_for(rows: int) -> Blocks:
     Few rows: the codes come from memory once, so many small blocks read at the same time. Many rows: large blocks.
     """
     if rows <= 16:
-        return Blocks(16, 32, 128, 4, 4, 4)
-    return Blocks(64, 64, 64, 4, 3) if rows <= 64 else Blocks(128, 128, 64, 8, 3)
+        return Blocks(16, 64, 128, 4, 3, 4)
+    if rows <= 64:
+        return Blocks(64, 64, 64, 4, 3)
+    return Blocks(128, 128, 64, 8, 3) if rows < 1024 else Blocks(256, 128, 64, 8, 3)
 
 
 @triton.jit
