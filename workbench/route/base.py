@@ -70,6 +70,9 @@ class Route(Protocol):
     def url(self) -> str:
         """Return the service's URL; empty before the first start."""
 
+    def grpc(self) -> str:
+        """Return the service's address for gRPC, ``host:port``; empty where it has none."""
+
     def state(self) -> RouteState:
         """Return what the route is told to do."""
 

@@ -31,12 +31,16 @@ By = Literal["sentinel", "supervisor", "person"]
 @register("route_endpoint")
 @dataclass(frozen=True)
 class Endpoint:
-    """One replica's address; `id` names it in counters and logs, `pid` is its process (0 when unknown)."""
+    """One replica's address; `id` names it in counters and logs, `pid` is its process (0 when unknown).
+
+    `grpc_port` is where it answers gRPC; 0 when it does not.
+    """
 
     id: str
     host: str
     port: int
     pid: int = 0
+    grpc_port: int = 0
 
     @property
     def address(self) -> str:

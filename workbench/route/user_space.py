@@ -89,6 +89,10 @@ class UserSpaceRoute:
         port = self._known().get("port")
         return f"http://{self._host}:{port}" if port else ""
 
+    def grpc(self) -> str:
+        """Return nothing: the proxy passes HTTP/1.1 only, and gRPC goes to a replica's own address."""
+        return ""
+
     def state(self) -> RouteState:
         """Return what the route is told to do: nothing yet before the first start."""
         return self._file.read() if self._file.path.exists() else RouteState()

@@ -47,6 +47,8 @@ class ReplicaRecord:
         Where it answers; 0 until it is ready.
     restarts
         How often it was started again.
+    grpc_port
+        Where it answers gRPC; 0 where it does not.
     """
 
     id: str
@@ -54,10 +56,11 @@ class ReplicaRecord:
     owner: str = ""
     port: int = 0
     restarts: int = 0
+    grpc_port: int = 0
 
     def endpoint(self) -> Endpoint:
         """Return its address as the route knows it."""
-        return Endpoint(self.id, "127.0.0.1", self.port, owner.pid_of(self.owner))
+        return Endpoint(self.id, "127.0.0.1", self.port, owner.pid_of(self.owner), self.grpc_port)
 
 
 @codec.register("staging_version")

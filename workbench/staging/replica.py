@@ -72,7 +72,8 @@ def look(deployment: Deployment, replica: ReplicaRecord) -> ReplicaRecord:
     ready = _ready_file(deployment, replica)
     said = _json(ready)
     if said and said.get("pid") == owner.pid_of(replica.owner):
-        return replace(replica, state="ready", port=int(said["port"]))
+        grpc_port = int(said.get("grpc_port", 0))
+        return replace(replica, state="ready", port=int(said["port"]), grpc_port=grpc_port)
     failure = _json(_error_file(ready))
     if failure or not processes.alive(replica.owner):
         raise failed(deployment, replica, str((failure or {}).get("what", "its process died")))

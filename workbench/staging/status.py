@@ -29,6 +29,7 @@ class ReplicaStatus:
     rss_bytes: int
     url: str
     local_socket: str = ""
+    grpc: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class DeploymentStatus:
         The audit list, oldest first.
     shadow
         How the canary's answers compare, if it is a shadow.
+    grpc
+        The service's address for gRPC (``host:port``), where its replicas answer that and the kernel routes.
     """
 
     name: str
@@ -90,6 +93,7 @@ class DeploymentStatus:
     events: tuple[StagingEvent, ...]
     rollbacks: tuple[Rollback, ...]
     shadow: ShadowStats | None = None
+    grpc: str = ""
 
     def track(self, name: str) -> TrackStatus | None:
         """Return the track of this name."""
@@ -104,7 +108,8 @@ class DeploymentStatus:
                 shown: tuple[Cell, ...] = (one.pid or None, one.state, one.restarts, one.rss_bytes / _MIB)
                 rows.append((track.track, track.version, f"{track.weight:.4g}", one.id, *shown, *figures))
         columns = ("track", "version", "weight", "replica", "pid", "state", "restarts", "MiB")
-        title = f"{self.name}@{self.env}  {self.url}  {self.phase}  (route: {self.route})"
+        grpc = f"grpc {self.grpc}  " if self.grpc else ""
+        title = f"{self.name}@{self.env}  {self.url}  {grpc}{self.phase}  (route: {self.route})"
         last = str(self.shadow) if self.shadow else self.events[-1].text if self.events else ""
         return Table((*columns, "requests", "errors", "p50 ms", "p99 ms"), rows, title, last)
 
@@ -158,6 +163,7 @@ def status_of(deployment: Deployment) -> DeploymentStatus:
         events=record.events,
         rollbacks=state.rollbacks,
         shadow=stats.shadow if stats else None,
+        grpc=route.grpc(),
     )
 
 
@@ -174,6 +180,7 @@ def _track(
             processes.resident_bytes(one.owner),
             f"http://127.0.0.1:{one.port}" if one.port else "",
             str(deployment.local_socket(one.id)) if version.serving.local else "",
+            f"127.0.0.1:{one.grpc_port}" if one.grpc_port else "",
         )
         for one in version.replicas
     )

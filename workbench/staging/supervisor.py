@@ -78,7 +78,7 @@ class Supervisor:
                 if version is not None:
                     self._keep(version, one)
         self._give_up_canary(self.deployment.route().state())
-        if state.canary is not None:
+        if state.canary is not None or (state.stable and any(e.grpc_port for e in state.stable.endpoints)):
             self.deployment.route().refresh()
         rollout_plan.advance(self.deployment)
 
@@ -135,7 +135,7 @@ class Supervisor:
     def _mourn(self, one: ReplicaRecord, crashes: Crashes, why: str) -> ReplicaRecord:
         crashes.died(self._clock())
         self._known_dead[one.id] = one.owner
-        dead = replace(one, state="restarting", port=0)  # its port may be a stranger's soon
+        dead = replace(one, state="restarting", port=0, grpc_port=0)  # its port may be a stranger's soon
         self._set(one, dead)
         self.deployment.note("replica.died", f"{one.id} (pid {owner.pid_of(one.owner)}): {why}")
         return dead

@@ -57,6 +57,7 @@ struct control {
 	u64 windows[METRICS][2]; /* the last 64 outcomes of the stable and the canary track */
 	u64 late; /* connections given to the canary after the flip */
 	struct audit audit;
+	u32 grpc_port; /* of the service for gRPC, host order; 0: none. Last, so that what is pinned stays readable */
 };
 
 struct replica {

@@ -14,9 +14,10 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Each replica's listener for HTTP, then each one's for gRPC. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, REPLICAS);
+	__uint(max_entries, 2 * REPLICAS);
 	__type(key, u32);
 	__type(value, u64);
 } listeners SEC(".maps");
@@ -29,7 +30,9 @@ static __always_inline bool is_ours(struct bpf_sk_lookup *ctx, struct control *c
 	u32 address4 = READ_ONCE(ctx->local_ip4), a = READ_ONCE(ctx->local_ip6[0]), b = READ_ONCE(ctx->local_ip6[1]);
 	u32 d = READ_ONCE(ctx->local_ip6[2]), e = READ_ONCE(ctx->local_ip6[3]);
 
-	if (ctx->local_port != c->port || ctx->protocol != 6)
+	u32 port = READ_ONCE(ctx->local_port);
+
+	if ((port != c->port && (!port || port != c->grpc_port)) || ctx->protocol != 6)
 		return 0;
 	if (ctx->family == AF_INET)
 		return address4 == c->address4;
@@ -37,9 +40,9 @@ static __always_inline bool is_ours(struct bpf_sk_lookup *ctx, struct control *c
 }
 
 /* Give the connection to a replica of a track, the next one in turn; returns its index, or REPLICAS. */
-static __always_inline u32 give(struct bpf_sk_lookup *ctx, struct control *c, u32 slot)
+static __always_inline u32 give(struct bpf_sk_lookup *ctx, struct control *c, u32 slot, bool grpc)
 {
-	u32 count, turn, n, index, result = REPLICAS;
+	u32 count, turn, n, index, place, result = REPLICAS;
 	struct bpf_sock *listener;
 
 	if (slot >= TRACKS)
@@ -50,7 +53,8 @@ static __always_inline u32 give(struct bpf_sk_lookup *ctx, struct control *c, u3
 	turn = __sync_fetch_and_add(&c->turn, 1);
 	for (n = 0; n < TRIES; n++) {
 		index = (slot & (TRACKS - 1)) * PER_TRACK + (turn + n) % count % PER_TRACK;
-		listener = bpf_map_lookup_elem(&listeners, &index);
+		place = grpc ? index + REPLICAS : index;
+		listener = bpf_map_lookup_elem(&listeners, &place);
 		if (!listener)
 			continue;
 		if (!bpf_sk_assign(ctx, listener, BPF_SK_LOOKUP_F_REPLACE))
@@ -68,29 +72,32 @@ int split(struct bpf_sk_lookup *ctx)
 	struct control *c = the_control();
 	struct replica *one;
 	u32 index = REPLICAS, address4 = READ_ONCE(ctx->remote_ip4), address6 = READ_ONCE(ctx->remote_ip6[3]), ticket;
-	bool canary;
+	bool canary, grpc;
 	u64 key;
 
 	if (!c || !is_ours(ctx, c))
 		return SK_PASS;
+	grpc = READ_ONCE(ctx->local_port) != c->port;
 	ticket = __sync_fetch_and_add(&c->ticket, 1);
 	canary = c->state == ACTIVE && picks_canary(ticket, c->weight);
 	if (canary) {
-		index = give(ctx, c, c->canary);
-		if (index == REPLICAS) /* its process is gone, and the tracepoint of its exit has yet to come */
+		index = give(ctx, c, c->canary, grpc);
+		if (index == REPLICAS && !grpc) /* its process is gone, and the tracepoint of its exit has yet to come */
 			flip(c, CRASH, bpf_ktime_get_ns(), c->canary * PER_TRACK, 0, 0, 0);
-		else if (c->state != ACTIVE)
+		else if (index != REPLICAS && c->state != ACTIVE)
 			__sync_fetch_and_add(&c->late, 1);
 	}
 	if (index == REPLICAS)
-		index = give(ctx, c, c->stable);
+		index = give(ctx, c, c->stable, grpc);
 	if (index == REPLICAS && c->state == ACTIVE)
-		index = give(ctx, c, c->canary);
+		index = give(ctx, c, c->canary, grpc);
 	if (index == REPLICAS)
 		return SK_DROP;
 	one = replica_at(index);
 	if (one)
 		__sync_fetch_and_add(&one->routed, 1);
+	if (grpc) /* many calls share a connection: what it carries is not judged */
+		return SK_PASS;
 	key = client_key(ctx->family == AF_INET ? address4 : address6, ctx->remote_port);
 	bpf_map_update_elem(&given, &key, &index, BPF_ANY);
 	return SK_PASS;

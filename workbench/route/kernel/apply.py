@@ -14,7 +14,7 @@ from ..policy import Budget
 from ..state import Endpoint, RouteState, Track
 from . import layout
 from .pinned import Pinned, key_bytes, set_number
-from .places import descendants, find_slot, position, positions, version_at
+from .places import descendants, find_slot, grpc_place, has_listener, position, positions, version_at
 from .reading import growth_pages, learnt_latency_ns
 from .syscalls import bits_of
 
@@ -23,15 +23,17 @@ _MEMORY_BYTES = 256 << 20
 _PAGE = 4096
 
 
-def missing(pinned: Pinned, state: RouteState) -> list[Endpoint]:
-    """Return the endpoints whose listeners the kernel does not have yet."""
-    return [
-        one
-        for track in (state.stable, state.canary)
-        if track is not None
-        for one in track.endpoints
-        if position(pinned, track.version, one) is None
-    ]
+def missing(pinned: Pinned, state: RouteState) -> list[str]:
+    """Return which listeners the kernel does not have yet, by endpoint id (and :data:`~.layout.GRPC`)."""
+    found = []
+    for track in (state.stable, state.canary):
+        for one in track.endpoints if track else ():
+            index = position(pinned, track.version, one) if track else None
+            if index is None:
+                found.append(one.id)
+            if one.grpc_port and (index is None or not has_listener(pinned, grpc_place(index))):
+                found.append(one.id + layout.GRPC)
+    return found
 
 
 def apply(pinned: Pinned, state: RouteState, listeners: Mapping[str, int]) -> None:
@@ -93,6 +95,9 @@ def _enter(pinned: Pinned, track: Track, listeners: Mapping[str, int]) -> None:
         index = position(pinned, track.version, endpoint)
         if index is None and endpoint.id in listeners:
             _enter_one(pinned, slot, endpoint, listeners[endpoint.id])
+            index = position(pinned, track.version, endpoint)
+        if index is not None and endpoint.id + layout.GRPC in listeners:
+            set_number(pinned.listeners, grpc_place(index), listeners[endpoint.id + layout.GRPC])
 
 
 def _enter_one(pinned: Pinned, slot: int, endpoint: Endpoint, listener: int) -> None:
@@ -155,6 +160,7 @@ def _tell(pinned: Pinned, state: RouteState) -> None:
 
 def _forget(pinned: Pinned, index: int) -> None:
     pinned.listeners.remove(key_bytes(index))
+    pinned.listeners.remove(key_bytes(grpc_place(index)))
     if pinned.replicas[index].pid:
         for key in [key for key, value in pinned.processes.items() if value == key_bytes(index)]:
             pinned.processes.remove(key)

@@ -14,6 +14,9 @@ IDLE, ACTIVE, ROLLED_BACK = 0, 1, 2
 REASONS = ("", "errors", "latency", "jitter", "memory", "syscall", "crash", "hang")
 METRICS = ("errors", "latency", "jitter")
 
+GRPC = "/grpc"
+"""After a replica's id, it names the listener for gRPC."""
+
 LEAVE = 1
 STABLE_WORD, CANARY_WORD = 1 << 8, 2 << 8
 
@@ -60,6 +63,7 @@ class Control(c.Structure):
         ("windows", c.c_uint64 * 2 * len(METRICS)),
         ("late", c.c_uint64),
         ("audit", Audit),
+        ("grpc_port", c.c_uint32),
     )
 
 

@@ -67,11 +67,12 @@ class Pinned:
         return mapped
 
 
-def port_of(library: Library, folder: Path) -> int:
-    """Return the port that a pinned deployment answers on; 0 before it has one."""
+def ports_of(library: Library, folder: Path) -> tuple[int, int]:
+    """Return the ports that a pinned deployment answers on, HTTP's and gRPC's; 0 where it has none."""
     table = open_pinned(library, folder / "control", 4, c.sizeof(Control))
     try:
-        return int(Control.from_buffer_copy(table.get(key_bytes(0)) or bytes(c.sizeof(Control))).port)
+        found = Control.from_buffer_copy((table.get(key_bytes(0)) or b"").ljust(c.sizeof(Control), b"\0"))
+        return int(found.port), int(found.grpc_port)
     finally:
         os.close(table.fd)
 

@@ -38,6 +38,11 @@ def position(pinned: Pinned, version: int, endpoint: Endpoint) -> int | None:
     return None
 
 
+def grpc_place(index: int) -> int:
+    """Return the place of a replica's listener for gRPC."""
+    return layout.REPLICAS + index
+
+
 def has_listener(pinned: Pinned, index: int) -> bool:
     """Whether a listener is entered at a place."""
     return pinned.listeners.get(key_bytes(index)) is not None

@@ -23,7 +23,7 @@ from ..policy import Verdict
 from ..state import Endpoint, RouteState, roll_back
 from ..statefile import StateFile, file_lock
 from . import client
-from .layout import drain_word
+from .layout import GRPC, drain_word
 from .listeners import listener_of
 from .pinned import OBJECTS
 from .router import PINS, RIGHTS
@@ -114,6 +114,11 @@ class KernelRoute:
         """Return the service's URL; empty before the first start."""
         port = self._known().get("port")
         return f"http://127.0.0.1:{port}" if port else ""
+
+    def grpc(self) -> str:
+        """Return the service's address for gRPC; empty while no replica answers it."""
+        port = self._known().get("grpc_port")
+        return f"127.0.0.1:{port}" if port else ""
 
     def state(self) -> RouteState:
         """Return what the route does: what it was told, and what the kernel has decided since."""
@@ -217,14 +222,18 @@ class KernelRoute:
     def _apply(self, state: RouteState) -> None:
         """Have the kernel do what the state says, handing over the listeners it lacks."""
         missing = self._reading(state)["missing"]
-        ends = [e for t in (state.stable, state.canary) if t for e in t.endpoints if e.id in missing]
+        ends = [e for t in (state.stable, state.canary) if t for e in t.endpoints]
         with contextlib.ExitStack() as stack:
             sockets = {}
             for one in ends:
-                with contextlib.suppress(StagingError):  # it died meanwhile: the supervisor starts it again
-                    sockets[one.id] = stack.enter_context(listener_of(one.pid, one.port)).fileno()
+                for name, port in ((one.id, one.port), (one.id + GRPC, one.grpc_port)):
+                    if name in missing:
+                        with contextlib.suppress(StagingError):  # it died: the supervisor starts it again
+                            sockets[name] = stack.enter_context(listener_of(one.pid, port)).fileno()
             message = {"do": "apply", "state": codec.to_json(state), "listeners": list(sockets)}
-            self._ask(message, list(sockets.values()))
+            port = self._ask(message, list(sockets.values()))[0]["grpc_port"]
+        if port != self._known().get("grpc_port", 0):
+            atomic.write_bytes(self._about, json.dumps({**self._known(), "grpc_port": port}).encode())
 
     def _ask(self, message: dict[str, Any], handles: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         try:

@@ -33,7 +33,7 @@ from ...errors import BadRequest, NoPrivilege, ServeError, WorkbenchError
 from ..state import RouteState
 from . import apply as kernel
 from . import pinned, reading
-from .layout import drain_word
+from .layout import GRPC, drain_word
 from .reserve import Reservation
 
 MESSAGE_BYTES = 200_000
@@ -56,6 +56,7 @@ class Router:
         self._programs = pinned.read_objects()
         self._open: dict[Path, pinned.Pinned] = {}
         self._reserved: dict[Path, Reservation] = {}
+        self._reserved_grpc: dict[Path, Reservation] = {}
         # A dead replica's listener, kept open, queues its clients until the next process takes it over.
         self._listeners: dict[Path, dict[str, int]] = {}
 
@@ -111,14 +112,17 @@ class Router:
             _check_processes(uid, state)
             given = dict(zip(ask["listeners"], handed, strict=True))
             kernel.apply(route, state, given)
-            self._hold(folder, given, kernel.held(route, state))
+            plain = {name: one for name, one in given.items() if not name.endswith(GRPC)}
+            self._hold(folder, plain, kernel.held(route, state))
+            self._serve_grpc(folder, route, state)
         return self._reading(route, state), []
 
     def _reading(self, route: pinned.Pinned, state: RouteState) -> dict[str, Any]:
         tracks = {name: track for name in ("stable", "canary") if (track := state.track(name))}
         verdict = reading.verdict(route)
         return {
-            "missing": [one.id for one in kernel.missing(route, state)],
+            "missing": kernel.missing(route, state),
+            "grpc_port": route.control.grpc_port,
             "verdict": codec.to_json(verdict[1]) if verdict else None,
             "version": verdict[0] if verdict else 0,
             "tracks": {n: codec.to_json(reading.track_stats(route, t.version)) for n, t in tracks.items()},
@@ -141,21 +145,30 @@ class Router:
         control.port = self._reserved[folder].port
         return {"port": control.port}
 
+    def _serve_grpc(self, folder: Path, route: pinned.Pinned, state: RouteState) -> None:
+        """Reserve a port for gRPC once a replica answers it, and again after our own death."""
+        control = route.control
+        wanted = any(e.grpc_port for t in (state.stable, state.canary) if t for e in t.endpoints)
+        if wanted and folder not in self._reserved_grpc:
+            known, taken = control.grpc_port, frozenset(self._ports(folder))
+            self._reserved_grpc[folder] = Reservation(known, again=bool(known), taken=taken)
+            control.grpc_port = self._reserved_grpc[folder].port
+
     def _ports(self, mine: Path) -> Iterator[int]:
         """Yield the ports the kernel steers already for other deployments of the same owner, dead ones too."""
         for folder in mine.parent.iterdir():
             if folder != mine and (folder / "ready").is_dir():
                 with contextlib.suppress(WorkbenchError):
-                    yield pinned.port_of(self._library, folder)
+                    yield from pinned.ports_of(self._library, folder)
 
     def _end(self, folder: Path) -> None:
         self._open.pop(folder, None)
         for listener in self._listeners.pop(folder, {}).values():
             os.close(listener)
         pinned.remove(folder)
-        reserved = self._reserved.pop(folder, None)
-        if reserved is not None:
-            reserved.close()
+        for one in (self._reserved.pop(folder, None), self._reserved_grpc.pop(folder, None)):
+            if one is not None:
+                one.close()
 
     def _prepare(self, folder: Path, replica_id: str) -> tuple[dict[str, Any], list[int]]:
         """Hand over what a new process of a replica inherits: the drain words, and its listener if it had one."""

@@ -1,8 +1,10 @@
 """The protocol over gRPC, in the replica's own event loop (grpcio: ``pip install 'mlops-workbench[grpc]'``).
 
-HTTP/2 keeps one connection for many requests, so nobody can drain a replica request by request. While the route
-says *draining* the listener is closed and every connection gets GOAWAY: calls in flight finish, the client
-connects anew, elsewhere. When the route takes the replica back, it listens again on the same port.
+HTTP/2 keeps one connection for many requests, so nobody can drain a replica request by request. Each connection gets
+GOAWAY when it is :data:`AGE_S` old, calls in flight finish and the client connects anew, wherever the route sends it.
+When the route says *draining*, the server waits until every connection has been sent away like that before it closes:
+grpcio cancels a call that comes between its own stop and the moment at which the client has heard of it. When the
+route takes the replica back, it listens again on the same port.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ try:
 except ImportError as error:
     raise missing_dependency("grpcio", "grpc") from error
 
+AGE_S = 2.0
+"""How long a client keeps a connection; a new one costs it about a millisecond."""
+
 _LOOK_S = 0.05
+_LONGEST_AGE_S = AGE_S * 1.2  # grpcio spreads the age by a tenth
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
@@ -58,6 +64,8 @@ class GrpcTransport:
         self._server: Any = None
         self._follower: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None  # a server that waits for its last calls
+        self._handlers = _Handlers(service)
+        self._drained_at = 0.0  # when every connection there was has been sent away; 0: nobody drains
 
     async def start(self) -> dict[str, Any]:
         """Accept calls; return the port.
@@ -72,13 +80,21 @@ class GrpcTransport:
         return {"grpc_port": self._port}
 
     async def stop(self, grace_s: float) -> None:
-        """Send GOAWAY, let calls in flight finish within `grace_s`, and close."""
+        """Send the clients away, let calls in flight finish within `grace_s`, and close."""
         if self._follower is not None:
             self._follower.cancel()
         if self._leaving is not None:
             await self._leaving
         if self._server is not None:
+            await self._until_left(grace_s)
             await self._server.stop(grace_s)
+
+    async def _until_left(self, most_s: float) -> None:
+        """Wait until nobody who called lately can still have a connection from before the drain."""
+        now = time.monotonic()
+        self._drained_at = self._drained_at or now + _LONGEST_AGE_S
+        until = min(self._drained_at, self._handlers.called + _LONGEST_AGE_S, now + most_s)
+        await asyncio.sleep(max(until - now, 0.0))
 
     async def _listen(self) -> None:
         largest = self._service.max_body_bytes + _MESSAGE_OVERHEAD
@@ -87,9 +103,10 @@ class GrpcTransport:
                 ("grpc.max_receive_message_length", largest),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_connection_age_ms", int(AGE_S * 1000)),
             ]
         )
-        server.add_generic_rpc_handlers((_Handlers(self._service).table(),))
+        server.add_generic_rpc_handlers((self._handlers.table(),))
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
             self._port = server.add_insecure_port(f"{host}:{self._port}")
@@ -106,7 +123,10 @@ class GrpcTransport:
         while True:
             await asyncio.sleep(_LOOK_S)
             try:
+                if not self._service.drain.active:
+                    self._drained_at = 0.0
                 if self._service.drain.active and self._server is not None:
+                    await self._until_left(_LONGEST_AGE_S)
                     leaving, self._server = self._server, None
                     self._leaving = asyncio.create_task(leaving.stop(self._grace_s))
                     await asyncio.shield(self._leaving)
@@ -121,6 +141,7 @@ class _Handlers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.called = -_LONGEST_AGE_S  # when the last call came
 
     def table(self) -> Any:
         """Return the handlers as grpcio wants them; bytes in and out, parsed where it cannot block the loop."""
@@ -143,6 +164,7 @@ class _Handlers:
         taken, given = METHODS[name]
 
         async def call(data: bytes, context: Any) -> bytes:
+            self.called = time.monotonic()
             try:
                 reply = MESSAGES[given](**answer(parse(taken, data)))
             except WorkbenchError as error:
@@ -152,6 +174,7 @@ class _Handlers:
         return call
 
     async def _infer(self, data: bytes, context: Any) -> bytes:
+        self.called = time.monotonic()
         asked = dict(context.invocation_metadata())
         trace = TraceContext.of(_text(asked, "traceparent"), _text(asked, "x-request-id"))
         identity = {
