@@ -75,6 +75,37 @@ def test_the_sampler_and_the_tables():
     assert "ticks" in result._repr_mimebundle_()["text/plain"]
 
 
+_FUNCTIONS = """
+BPF_HASH(calls, u32);
+int uprobe__c__getpgid(struct pt_regs *ctx)
+{
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    if (pid == TRACED)
+        calls.increment(pid);
+    return 0;
+}
+"""
+
+
+def test_functions_of_a_library_are_probed():
+    done = []
+
+    def work(maps):
+        if not done:
+            for _ in range(1009):
+                os.getpgid(0)
+        done.append(maps)
+
+    (calls,) = run_probe(_FUNCTIONS.replace("TRACED", str(os.getpid())), 1.0, every=0.2, on_maps=work)
+    assert calls.entries == ((os.getpid(), 1009),)
+
+
+def test_a_function_that_is_not_there_is_said():
+    text = "int uprobe__c__no_such_function(struct pt_regs *ctx) { return 0; }"
+    with pytest.raises(InputError, match=r"the kernel refused the probe: .*no_such_function"):
+        run_probe(text, 1.0)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [

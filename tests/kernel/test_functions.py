@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.kernels import reference
+from workbench import kernels as kernels_of_ours
 from workbench import trace
 
 pytestmark = pytest.mark.bpf
@@ -35,6 +38,17 @@ def driver(tmp_path_factory):
 @pytest.fixture(scope="module")
 def points(tmp_path_factory):
     return _compiled(tmp_path_factory.mktemp("points"), "points.c", "libpoints.so")
+
+
+@pytest.fixture(scope="module")
+def tvm(tmp_path_factory):
+    """TVM's entries in a library of TVM's name: TVM itself need not be installed."""
+    return _compiled(tmp_path_factory.mktemp("tvm"), "operators.c", "libtvm_ffi.so")
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory):
+    return _compiled(tmp_path_factory.mktemp("kernels"), "operators.c", "ternary-0123.so")
 
 
 def _traced(probe, work):
@@ -169,6 +183,39 @@ def test_every_driver_call_is_counted_with_bytes_and_time(driver):
     assert all(
         "work" in {frame.name.rpartition(".")[2] for frame in recorded.stack(event)} for event in launches
     )
+
+
+def test_tvm_functions_and_our_own_kernels_are_operators(tvm, kernels):
+    def work():
+        for _ in range(_EVENTS):
+            tvm.TVMFFIFunctionCall(None, None, 0, None)
+            kernels.tern_conv(1)
+        tvm.TVMBackendParallelLaunch(None, None, 2)
+
+    recorded = _traced("operators", work)
+    counts = {
+        (row.family, row.name): row.latency.count for row in recorded.operators if row.family != "torch"
+    }
+    assert counts == {
+        ("tvm", "TVMFFIFunctionCall"): _EVENTS,
+        ("tvm", "TVMBackendParallelLaunch"): 1,
+        ("kernel", "tern_conv"): _EVENTS,
+    }
+
+
+def test_a_kernel_of_the_workbench_is_an_operator():
+    codes = np.zeros((4, 64), np.int8)
+    packed = kernels_of_ours.pack(reference.codes_of(codes), 64)
+    kernels_of_ours.accumulate(
+        packed, np.ones((2, 64), np.int8)
+    )  # compiled and loaded before the trace begins
+
+    def work():
+        for _ in range(23):
+            kernels_of_ours.accumulate(packed, np.ones((2, 64), np.int8))
+
+    rows = [row for row in _traced("operators", work).operators if row.family == "kernel"]
+    assert {row.latency.count for row in rows if row.name.startswith("tern_")} == {23}
 
 
 def test_static_points_are_counted(points):

@@ -124,3 +124,66 @@ def test_a_traced_process_that_is_killed_at_once():
             assert "gone" in error.what  # noqa: PT017
         else:
             assert recorder.trace.meta.pid == other.pid
+
+
+_INTERPRETER = """
+#include <unistd.h>
+unsigned long _PyRuntime = 1;
+const unsigned long Py_Version = VERSION;
+int main(void) { write(1, "ready\\n", 6); pause(); return 0; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "said"),
+    [
+        ("python3.14", "0x030e00f0", "CPython 3.14 are not supported yet"),
+        ("python3.13t", "0x030d00f0", "CPython 3.13t are not supported yet"),
+    ],
+)
+def test_an_interpreter_of_a_later_kind_is_said(tmp_path, name, version, said):
+    """As 3.14 and free-threaded builds are: the same symbols, frames of another shape."""
+    source, program = tmp_path / "interpreter.c", tmp_path / name
+    source.write_text(_INTERPRETER.replace("VERSION", version))
+    subprocess.run(["cc", "-rdynamic", "-o", program, source], check=True)
+    with subprocess.Popen([program], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout.readline() == b"ready\n"
+            found, why = find_interpreter(other.pid)
+            with trace.session(("cpu",), tier="bpf", pid=other.pid) as recorder:
+                pass
+        finally:
+            other.kill()
+    assert found is None
+    assert said in why
+    assert any(said in note for note in recorder.trace.meta.notes)
+
+
+_LOCKED = """
+import ctypes, platform, struct
+number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+# load the call's number; is it bpf? then EPERM, else allow
+rules = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *rule) for rule in rules))
+program = struct.pack("<HxxxxxxQ", len(rules), ctypes.addressof(code))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0
+from workbench import trace
+with trace.session() as r: sum(range(10**6))
+print(r.trace.meta.tier, "|", *r.trace.meta.reasons)
+"""
+
+
+def test_a_kernel_that_is_locked_down_is_said():
+    """Lockdown refuses bpf() with EPERM, whatever capabilities one has; a seccomp filter does the same here."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOCKED],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "MLOPS_COLLECTOR": "/nonexistent"},
+    )
+    assert done.returncode == 0, done.stderr
+    tier, reason = done.stdout.strip().split(" | ")
+    assert tier == "perf"
+    assert "bpf: the kernel refused to" in reason

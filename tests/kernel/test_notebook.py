@@ -2,9 +2,12 @@
 
 import json
 import textwrap
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 pytestmark = [
@@ -74,3 +77,55 @@ def test_a_cell_whose_code_is_dropped_is_still_named():
     assert ran == "bpf"
     texts = {row[2] for row in rows if row[0].startswith("In[")}
     assert any("sum(n * n for n in range(400_000))" in text for text in texts), rows
+
+
+_BEGIN = """
+from workbench import trace
+from workbench.trace import client
+recorder = trace.session(("cpu", "offcpu"), tier="bpf")
+recorder.__enter__()
+print(client.private_pid())
+"""
+_AGAIN = """
+import os
+from workbench import trace
+with trace.session(("syscalls",), tier="bpf") as recorder:
+    for _ in range(1009):
+        os.getppid()
+print(sum(call.latency.count for call in recorder.trace.calls if call.name == "getppid"))
+"""
+
+
+def _printed(client, code):
+    said = []
+
+    def keep(message):
+        if message["msg_type"] == "stream":
+            said.append(message["content"]["text"])
+
+    client.execute_interactive(textwrap.dedent(code), timeout=60, output_hook=keep)
+    return "".join(said)
+
+
+def _ended(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_kernel_restarted_during_a_trace_leaves_no_collector():
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        collector = int(_printed(client, _BEGIN))
+        assert not _ended(collector)
+        manager.restart_kernel(now=True)
+        end = time.monotonic() + 30
+        while not _ended(collector) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert _ended(collector)
+        client.wait_for_ready(timeout=60)
+        assert int(_printed(client, _AGAIN)) == 1009
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

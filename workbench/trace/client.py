@@ -113,6 +113,7 @@ class Collector:
 
     def __init__(self, request: Request, files: Sequence[int] = ()) -> None:
         self._sock, private = _connect(enforce=request.enforce is not None)
+        self._speaking, self._stopped = threading.Lock(), False
         try:
             self._sock.settimeout(_START_SECONDS)
             socket.send_fds(self._sock, [request.to_bytes()], list(files))
@@ -149,14 +150,19 @@ class Collector:
             return
 
     def learn(self, learned: Learned) -> None:
-        """Tell of an interpreter found in a traced process; nothing happens if the collector is gone."""
-        with contextlib.suppress(OSError):
-            self._sock.send(learned.to_bytes())
+        """Tell of an interpreter found in a traced process; nothing happens if the collector is gone.
+
+        Nor after the stop: a message nobody reads would reset the connection, and lose what is on its way.
+        """
+        with self._speaking, contextlib.suppress(OSError):
+            if not self._stopped:
+                self._sock.send(learned.to_bytes())
 
     def stop(self) -> None:
         """Ask for the end; :meth:`messages` then yields the rest."""
         self._sock.settimeout(_END_SECONDS)
-        with contextlib.suppress(OSError):
+        with self._speaking, contextlib.suppress(OSError):
+            self._stopped = True
             self._sock.send(STOP)
 
     def close(self) -> None:

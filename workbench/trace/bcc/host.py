@@ -25,6 +25,7 @@ _PRIVATE = (1 << 18) | (1 << 14)
 _MAX_ENTRIES = 1000
 _PROBE = re.compile(r"TRACEPOINT_PROBE\s*\([^)]*\)\s*\{")
 _SAMPLER = "on_sample"
+_FUNCTION = re.compile(r"\b(u(?:ret)?probe)__(\w+?)__(\w+)\s*\(")
 CELL = "cell"
 """What complaints call the text."""
 
@@ -83,6 +84,7 @@ def main() -> int:
         return 1
     try:
         _attach_sampler(bcc, program, request)
+        _attach_functions(program, request["text"])
     except Exception as error:  # noqa: BLE001 - bcc raises plain Exceptions; the notebook shows the text
         say(event="error", kind="attach", text=str(error))
         return 1
@@ -129,6 +131,13 @@ def _attach_sampler(bcc: Any, program: Any, request: dict[str, Any]) -> None:
             fn_name=_SAMPLER,
             sample_freq=request["hz"],
         )
+
+
+def _attach_functions(program: Any, text: str) -> None:
+    """Attach each ``uprobe__LIBRARY__FUNCTION`` and ``uretprobe__LIBRARY__FUNCTION`` of the text."""
+    for kind, library, function in dict.fromkeys(_FUNCTION.findall(text)):
+        attach = program.attach_uprobe if kind == "uprobe" else program.attach_uretprobe
+        attach(name=library, sym=function, fn_name=f"{kind}__{library}__{function}")
 
 
 def _report(bcc: Any, program: Any, request: dict[str, Any], say: Any) -> None:

@@ -43,7 +43,8 @@ def run_probe(
     ----------
     text
         BPF C as bcc takes it. ``TRACEPOINT_PROBE`` and ``RAW_TRACEPOINT_PROBE`` attach where they say; a
-        function ``on_sample`` attaches to the CPU clock.
+        function ``on_sample`` attaches to the CPU clock, ``uprobe__c__malloc`` to the function ``malloc`` of
+        ``libc`` in every process, ``uretprobe__c__malloc`` to its return.
     seconds
         How long it stays attached.
     hz

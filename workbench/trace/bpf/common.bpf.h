@@ -2,7 +2,7 @@
 /*
  * Maps and helpers every probe shares.
  *
- * Each object declares these maps; the loader makes all objects of a session use the same three (map fd reuse), so a
+ * Each object declares these maps; the loader makes all objects of a session use the same ones (map fd reuse), so a
  * probe is one file and the set of traced processes is one map.
  */
 #ifndef WORKBENCH_COMMON_BPF_H
@@ -42,6 +42,14 @@ struct {
 	__type(key, u64);
 	__type(value, u32);
 } known_stacks SEC(".maps");
+
+/* Thread states found before, by global tid; checked at each use. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u32);
+	__type(value, u64);
+} thread_states SEC(".maps");
 
 static __always_inline void count_lost(u32 reason)
 {

@@ -14,14 +14,6 @@
 #define THREADS_SEARCHED 1024
 #define OWNED_BY_C_STACK 3	/* _PyInterpreterFrame.owner of a shim frame (3.12 and later), which has no code */
 
-/* Thread states found before, by global tid; checked at each use. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, u32);
-	__type(value, u64);
-} thread_states SEC(".maps");
-
 #define FRAME_BYTES 80		/* of every _PyInterpreterFrame: its fields and one local */
 #define LAST_WORD (FRAME_BYTES - 8)
 
