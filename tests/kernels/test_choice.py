@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from workbench.kernels import choice
+from workbench.kernels.targets import target_named
 
 
 @pytest.fixture
@@ -40,6 +41,16 @@ def test_the_faster_layout_at_the_place_its_weights_come_from(monkeypatch):
     assert choice.choose(16_000_000, threads=8).layout == "t2"
     # the smaller layout may fit where the larger does not
     assert choice.choose(3_600_000).rates == {"t2": 5.0, "t5": 6.0}
+
+
+def test_a_rule_decides_for_what_cannot_be_measured_here(monkeypatch):
+    monkeypatch.setattr(choice, "rates", lambda threads: pytest.fail("measured for another machine"))
+    monkeypatch.setattr(
+        choice, "target_named", lambda name: target_named("generic" if name == "host" else name)
+    )
+    dense = [choice.choose(size, target="x86-64-avx512-vnni").layout for size in (10**6, 10**8)]
+    assert dense == ["t2", "t5"]
+    assert choice.choose(10**8, target="aarch64-i8mm") == choice.Choice("t2", "shared", {})
 
 
 def test_sizes_of_caches_are_whole(monkeypatch):

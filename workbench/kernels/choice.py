@@ -2,7 +2,8 @@
 
 Where weights come from decides: out of a near cache the kernel waits for itself and 2 bits win; from memory it
 waits for bytes and fewer of them may win. How much depends on the processor and on how many threads share its
-bandwidth, so it is measured, once a machine and number of threads, and kept beside the compiled kernels.
+bandwidth, so it is measured, once a machine and number of threads, and kept beside the compiled kernels. For another
+machine, which cannot be measured here, a rule decides.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from ..config import cache
 from .features import cache_bytes
 from .library import Library, Matrix, library
 from .packed import LAYOUTS, aligned
+from .targets import target_named
 
 BITS = {"t2": 2.0, "t5": 1.6}
 _K, _LARGEST = 5120, 256 * 2**20
 _ROUNDS, _SECONDS = 5, 0.03  # at least so many products, for at least so long
 _GUESSED_CACHES = (2**20, 32 * 2**20)
+# These decode 1.6 bits at the speed of memory: a table of 64 bytes is one instruction.
+_DENSE = ("x86-64-avx512-vnni",)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Choice:
     level : str
         Where the weights of that layout come from: ``"near"`` (a core's own cache), ``"shared"`` or ``"memory"``.
     rates : dict
-        Weights a second that each layout reached there.
+        Weights a second that each layout reached there; empty where the rule decided.
     """
 
     layout: str
@@ -46,7 +50,7 @@ class Choice:
     rates: dict[str, float]
 
 
-def choose(weights: int, *, threads: int = 1) -> Choice:
+def choose(weights: int, *, threads: int = 1, target: str = "host") -> Choice:
     """Return the faster layout for products with one row of activations.
 
     Parameters
@@ -55,12 +59,20 @@ def choose(weights: int, *, threads: int = 1) -> Choice:
         How many are read before the same one is read again: all ternary weights of the model.
     threads
         How many cores share them.
+    target
+        Which kernels. Others than this machine's best are not measured: 1.6 bits are taken where a target decodes
+        them at the speed of memory and 2 bits would not fit a core's own cache.
 
     Examples
     --------
     >>> choose(1000).level
     'near'
+    >>> choose(10**9, target="riscv64-rvv").layout
+    't2'
     """
+    if target_named(target) != target_named("host"):
+        level = _level_in(_GUESSED_CACHES, weights * BITS["t2"] / 8, threads)
+        return Choice("t5" if target in _DENSE and level != "near" else "t2", level, {})
     measured = rates(threads)
     levels = {layout: _level(weights * bits / 8, threads) for layout, bits in BITS.items()}
     found = {layout: measured[layout][level] for layout, level in levels.items()}
@@ -89,7 +101,11 @@ def _caches() -> tuple[int, int]:
 
 
 def _level(size: float, threads: int) -> str:
-    near, last = _caches()
+    return _level_in(_caches(), size, threads)
+
+
+def _level_in(caches: tuple[int, int], size: float, threads: int) -> str:
+    near, last = caches
     return "near" if size / threads <= 0.75 * near else "shared" if size <= 0.75 * last else "memory"
 
 

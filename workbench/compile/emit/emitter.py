@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import sympy
@@ -12,6 +13,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from ...errors import CompileError, WorkbenchError
+from ...kernels import choose
 from ...types import Signature
 from .fold import compute, is_foldable, is_worth_it, parameters
 from .function import Function
@@ -73,6 +75,12 @@ class Emitter:
         except WorkbenchError as error:
             error.where = error.where or where(node)
             raise
+
+    @cached_property
+    def ternary_layout(self) -> str:
+        """The layout of all ternary linear weights: a run reads all of them before it reads one again."""
+        nodes = (n for n in self._program.graph.nodes if str(n.target) == "workbench.linear_ternary.default")
+        return choose(sum(n.args[1].meta["val"].numel() * 4 for n in nodes), target=self.target).layout
 
     def skip(self, node: Node, value: Any) -> None:
         """Give a node its value before it is visited: another operator did its work."""

@@ -1,4 +1,4 @@
-"""The workbench's own int8 operators: linear layers on integers, and tables of int8."""
+"""The workbench's own int8 and int4 operators: linear layers, and tables of int8."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..lazy import literal
 from ..registry import Operation, operator
 from ..sizes import product
 from ..tensors import Tensor
+from ..weights import panels, to_array
 from .lookup import checked
 
 
@@ -55,6 +56,29 @@ def _linear(emitter: Emitter, node: Operation, given: tuple[Any, ...], grid: lis
     function.call(name, shape[0], columns, depth, pointer, shape[1], *constants, beta, *grid, q, y)
     emitter.add(function)
     return result
+
+
+@operator("workbench.linear_int4.default")
+def linear_int4(emitter: Emitter, node: Operation) -> Tensor:
+    """Write a linear layer on 4-bit weights, which stay so in memory, and float activations."""
+    x, w_codes, w_scale, bias, features = node.args
+    rows, result = float_rows(emitter, x), emitter.new(node)
+    shape = rows.rows()
+    assert shape is not None
+    codes, scale = known(emitter, w_codes), known(emitter, w_scale)
+    function = emitter.function(node)
+    pointer = function.read(rows, "x")
+    stored = [function.read(_panels(emitter, each), n) for each, n in ((codes, "codes"), (scale, "scale"))]
+    beta = "0" if bias is None else function.read(emitter.contiguous(bias), "bias")
+    sizes = (shape[0], sympy.Integer(len(codes)), sympy.Integer(features))
+    function.call("linear_int4", *sizes, pointer, shape[1], *stored, beta, function.write(result))
+    emitter.add(function)
+    return result
+
+
+def _panels(emitter: Emitter, rows: torch.Tensor) -> Tensor:
+    """Store rows [N, ...] as panels of 16 of them, each with its 16 values side by side."""
+    return emitter.stored(torch.from_numpy(panels(to_array(rows.t()))))
 
 
 @operator("workbench.embedding_int8.default")

@@ -19,9 +19,6 @@ from .convolution import NORMS, plane, two, words_of
 from .integer import float_rows, known, lookup
 from .norm import folded_norm
 
-_SECOND_LEVEL = 1 << 20
-"""Bytes of a weight beyond which memory, not arithmetic, is the limit: there 1.6 bits a weight win over 2."""
-_DENSE = ("x86-64-avx512-vnni",)  # targets that decode 1.6 bits at the speed of memory
 _ACTIVATIONS = {"aten.relu.default": "RELU", "aten.gelu.default": "GELU", "aten.silu.default": "SILU"}
 
 
@@ -32,8 +29,7 @@ def linear_ternary(emitter: Emitter, node: Operation) -> Tensor:
     rows, result = float_rows(emitter, x), emitter.new(node)
     rows = rows if rows.is_contiguous else emitter.copy(rows, node)
     array, k, scales = to_array(known(emitter, codes)), int(features), known(emitter, scale)
-    dense = array.nbytes > _SECOND_LEVEL and emitter.target in _DENSE
-    packed = pack(array, k, groups=scales.shape[1], layout="t5" if dense else "t2")
+    packed = pack(array, k, groups=scales.shape[1], layout=emitter.ternary_layout)
     function = emitter.function(node)
     pointer, matrix = function.read(rows, "x"), _matrix(emitter, function, packed)
     tail = _scales(emitter, function, scales, None if bias is None else known(emitter, bias))
