@@ -22,7 +22,7 @@ _SOURCE = "mlops_model.c"
 _A_PANEL = 4  # multiplies of the least loop that works on more than a rest
 _THROUGH_TABLES = {
     "tern_linear(": ("multiply_chunk", "one_row", "micro"),
-    "tern_conv(": ("pixels_chunk", "outputs_chunk", "one_output"),
+    "tern_conv(": ("pixels_chunk", "channels_chunk", "groups_chunk", "outputs_chunk", "one_output"),
 }
 """What the kernels call by address, which a disassembly does not always show."""
 _PERMUTES = re.compile(r"^(?:vpermb|tbl|vrgather)")

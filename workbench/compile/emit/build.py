@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...kernels import SOURCES, Target, compile_command
-from ...kernels.build import run_compiler
+from ...kernels import Target, compile_command
+from ...kernels.build import build_object, run_compiler
 from .emitter import Emitter
 from .plan import Plan
 from .record import HEADER_FILE, LIBRARY_FILE
@@ -40,7 +40,7 @@ def build_library(folder: Path, target: Target) -> None:
     build_entry(folder, target)
     objects = ["run.o", "weights.o", SOURCE_FILE]
     if "tern_" in (folder / SOURCE_FILE).read_text():
-        objects.append(str(SOURCES / "ternary.c"))
+        objects.append(str(build_object(target)))
     link = ["-shared", "-fPIC", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--hash-style=gnu"]
     run_compiler([*command, *_QUIET, *link, *objects, "-o", LIBRARY_FILE, "-lm"], folder)
 
