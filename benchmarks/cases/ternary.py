@@ -39,6 +39,7 @@ def run(samples: Samples, *, quick: bool) -> None:
         _convolutions(samples, rounds)
     for k, n, m in ((2560, 6912, 1), (2560, 6912, 8), (2560, 2560, 128))[: 1 if quick else 3]:
         _avx2(samples, k, n, m, rounds)
+    _models(samples, rounds)
     _body(samples, rounds)
     _oversubscribed(samples, rounds)
     if not quick:
@@ -62,7 +63,7 @@ def _products(samples: Samples, k: int, n: int, m: int, cold: bool, threads: int
     import torch
 
     from ..ternary.engines import Shape, engines
-    from ..ternary.limits import peak_products
+    from ..ternary.limits import peak_decoded, peak_products
 
     torch.set_num_threads(threads)
     shape = Shape(k, n, m, cold, threads)
@@ -78,11 +79,19 @@ def _products(samples: Samples, k: int, n: int, m: int, cold: bool, threads: int
         peak = peak_products()
         if peak:
             samples.add(f"{at}.peak.us", m * k * n / peak / threads * 1e6)
+        for layout, weights in (("t2", 4), ("t5", 5)):
+            decoded = peak_decoded(layout) if m == threads == 1 else 0
+            if decoded:
+                samples.add(f"{at}.decode_{layout}.us", k * n / weights / decoded * 1e6)
     _ratios(samples, at, names)
 
 
 def _ratios(samples: Samples, at: str, names: list[str]) -> None:
-    us = {name: f"{at}.{name}.us" for name in [*names, "peak"] if f"{at}.{name}.us" in samples}
+    us = {
+        name: f"{at}.{name}.us"
+        for name in [*names, "peak", "decode_t2", "decode_t5"]
+        if f"{at}.{name}.us" in samples
+    }
     best = min(("t2", "t5"), key=lambda name: samples.median(us[name]))
     samples.ratio(f"{at}.times_torch_fp32", us["torch_fp32"], us[best])
     other = min(_OTHERS, key=lambda name: samples.median(us[name]))
@@ -90,6 +99,8 @@ def _ratios(samples: Samples, at: str, names: list[str]) -> None:
     samples.ratio(f"{at}.times_int_mm", us["torch_int_mm"], us[best])
     if "peak" in us:
         samples.ratio(f"{at}.share_of_peak", us["peak"], us[best])
+    if f"decode_{best}" in us:
+        samples.ratio(f"{at}.share_of_decoding", us[f"decode_{best}"], us[best])
     if f"read_{best}" in us:
         samples.ratio(f"{at}.share_of_reading", us[f"read_{best}"], us[best])
 
@@ -117,6 +128,26 @@ def _avx2(samples: Samples, k: int, n: int, m: int, rounds: int) -> None:
     others = ("torch_fp32", "torch_int_mm", "torch_dynamic_int8")
     best = min(others, key=lambda name: samples.median(f"{at}.{name}.us"))
     samples.ratio(f"{at}.times_best_other", f"{at}.{best}.us", f"{at}.t2.us")
+
+
+def _models(samples: Samples, rounds: int) -> None:
+    """Whole models: the digits CNN and the character model of the tutorial, one thread."""
+    import torch
+
+    from ..ternary.models import models
+
+    with models() as compiled, torch.inference_mode():
+        for name, model in compiled.items():
+            at = f"model.{name}"
+            for call in model.calls.values():
+                call()
+            for _ in progress(rounds, name):
+                for engine, call in model.calls.items():
+                    us = call_us(call)
+                    samples.add(f"{at}.{engine}.us", us)
+                    samples.add(f"{at}.{engine}.tokens_per_s", model.tokens * 1e6 / us)
+            for engine in ("torch_fp32", "onnxruntime_fp32"):
+                samples.ratio(f"{at}.times_{engine}", f"{at}.{engine}.us", f"{at}.ours.us")
 
 
 def _body(samples: Samples, rounds: int) -> None:

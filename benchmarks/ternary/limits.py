@@ -1,4 +1,4 @@
-"""Physical limits: reading a packed weight, and the processor's peak of int8 products."""
+"""Physical limits: reading a packed weight, decoding it, and the processor's peak of int8 products."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def _calls() -> ctypes.CDLL:
         run_compiler([*compile_command("host"), "-shared", "-fPIC", str(source), "-o", str(library)])
         calls = ctypes.CDLL(str(library))
     calls.read_bytes.argtypes, calls.read_bytes.restype = [ctypes.c_void_p, ctypes.c_int64], None
-    calls.multiply_adds.argtypes, calls.multiply_adds.restype = [ctypes.c_int64], ctypes.c_int64
+    for name in ("multiply_adds", "decode_t2", "decode_t5"):
+        function = getattr(calls, name)
+        function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_int64
     return calls
 
 
@@ -33,9 +35,21 @@ def read(address: int, size: int) -> None:
 
 def peak_products() -> float:
     """Return the int8 products a second of one thread, from registers; 0 where there is no instruction for them."""
+    return _rate("multiply_adds")
+
+
+def peak_decoded(layout: str) -> float:
+    """Return the packed bytes a second that one thread turns into fields and multiplies, read from registers.
+
+    No kernel with these instructions is faster, wherever its weights come from. 0 where they do not exist.
+    """
+    return _rate(f"decode_{layout}")
+
+
+def _rate(name: str) -> float:
     best = 0.0
     for _ in range(9):
         start = time.thread_time()
-        done = _calls().multiply_adds(_ROUNDS)
+        done = getattr(_calls(), name)(_ROUNDS)
         best = max(best, done / (time.thread_time() - start))
     return best

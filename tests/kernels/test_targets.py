@@ -34,5 +34,5 @@ def test_the_same_bytes_and_sums_everywhere(name, tmp_path):
     if runners[0] and shutil.which(runners[0][0]) is None:
         pytest.skip(f"{runners[0][0]} is not installed (system-packages.txt)")
     for runner in runners:
-        shown = subprocess.run([*runner, program], capture_output=True, text=True, timeout=120)
+        shown = subprocess.run([*runner, program], capture_output=True, text=True, timeout=240)
         assert shown.stdout.strip() == PRINTED, (runner, shown)

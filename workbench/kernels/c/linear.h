@@ -1,5 +1,6 @@
 /* Rows of activations times a packed matrix: one row or many, exact sums or a whole layer. */
 
+enum { STAYS = 1 << 18 /* bytes of weights that all rows pass before the next; in a second-level cache */ };
 enum { CHUNKS_A_THREAD = 8, BLOCKS_AT_ONCE = 8192 /* T2: 2^31 / (64 * 2 * 128 * 4 products) bounds it by 32768 */ };
 
 /* Rows in the form kernels read: int8, each group padded to whole blocks. */
@@ -103,10 +104,20 @@ static void finish_row(const multiply *p, int64_t first, int lanes, float *y)
 		activate(y, lanes, p->activation);
 }
 
+/* Rows of y lie pages apart; asked for before the sums are made, they are near when these are done. */
+static inline void fetch_output(const float *y, int lanes)
+{
+	for (int i = 0; i < lanes; i += LANES)
+		__builtin_prefetch(y + i, 1);
+	__builtin_prefetch(y + lanes - 1, 1);
+}
+
 static void panel_rows(const multiply *p, int64_t first, int64_t row, int rows)
 {
 	const int lanes = (int)(p->w->n - first < PANEL ? p->w->n - first : PANEL);
 	int32_t sums[ROWS * PANEL] __attribute__((aligned(64)));
+	for (int r = 0; r < rows && rows > 1 && p->y; r++)
+		fetch_output(p->y + (row + r) * p->ld + first, lanes);
 	for (int64_t g = 0; g < p->w->groups; g++) {
 		group_sums(p, first, row, rows, g, sums);
 		for (int r = 0; r < rows; r++) {
@@ -127,13 +138,16 @@ static void panel_rows(const multiply *p, int64_t first, int64_t row, int rows)
 static void multiply_chunk(const void *job, int64_t chunk)
 {
 	const multiply *p = job;
-	const int64_t begin = chunk / p->row_chunks * p->panels_a_chunk * PANEL, end = begin + p->panels_a_chunk * PANEL;
+	const int64_t begin = chunk / p->row_chunks * p->panels_a_chunk * PANEL, last = begin + p->panels_a_chunk * PANEL;
+	const int64_t end = last < p->w->n ? last : p->w->n;
 	const int64_t top = chunk % p->row_chunks * p->rows_a_chunk;
 	const int64_t bottom = top + p->rows_a_chunk < p->a.m ? top + p->rows_a_chunk : p->a.m;
-	for (int64_t first = begin; first < end && first < p->w->n; first += PANEL)
+	const int64_t stay = STAYS / panel_offset(p->w, PANEL), step = (stay > 1 ? stay : 1) * PANEL;
+	for (int64_t from = begin; from < end; from += step)
 		for (int64_t row = top, parts = ceil_div(bottom - top, ROWS); row < bottom; parts--) {
 			const int rows = (int)ceil_div(bottom - row, parts); /* 13 rows: 7 + 6, not 12 + 1 */
-			panel_rows(p, first, row, rows);
+			for (int64_t first = from; first < from + step && first < end; first += PANEL)
+				panel_rows(p, first, row, rows);
 			row += rows;
 		}
 }
