@@ -10,7 +10,7 @@ from ..session import describe
 from ..store import Direction, LineageNode, RunRow, Store
 
 _SHORT = len("sha256:") + 12
-_LONGEST_TREE = 200
+_LONGEST_TREE = 60
 
 
 def artifact_tables(store: Store, digest: str) -> tuple[Table, ...]:

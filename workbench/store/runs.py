@@ -235,6 +235,11 @@ class Runs:
                 "INSERT OR IGNORE INTO run_artifacts VALUES (?, ?, ?, ?)", (run_id, position, role, digest)
             )
 
+    def titled(self, title: str) -> str:
+        """Return the newest run of a title, empty when there is none."""
+        rows = self._database.query("SELECT id FROM runs WHERE title = ? ORDER BY created_s DESC", (title,))
+        return str(rows[0]["id"]) if rows else ""
+
     def made(self, digest: str) -> builtins.list[tuple[str, int]]:
         """Return the run and position of every step that made an artifact, newest run first."""
         rows = self._database.query(

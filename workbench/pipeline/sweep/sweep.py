@@ -148,17 +148,15 @@ class Sweep:
 
     def _start(self, key: str, what: str, fraction: float) -> Run:
         """Begin a unit, or take the run that a killed driver left."""
-        facts = self._facts[key]
-        if facts.get("unit") == what and facts.get("run"):
-            run = Run(self._store, facts["run"])
-            if run.state in ("interrupted", "cancelled"):
-                run = self._executor.resume(run.id, background=True)
-            if run.state != "failed":
-                return run
-        recipe = self._recipe(key, fraction)
-        run = self._executor.submit(recipe, title=f"sweep {self.id}: {what} {key}", background=True)
-        self._move(key, "running", unit=what, run=run.id)
-        self._say(f"{what} {key}")
+        title = f"sweep {self.id}: {what} {key}"
+        known = self._store.runs.titled(title)  # also one whose driver was killed before it wrote it down
+        run = Run(self._store, known) if known else None
+        if run is not None and run.state in ("interrupted", "cancelled"):
+            run = self._executor.resume(run.id, background=True)
+        if run is None or run.state == "failed":
+            run = self._executor.submit(self._recipe(key, fraction), title=title, background=True)
+            self._say(f"{what} {key}")
+        self._move(key, "running", run=run.id)
         return run
 
     def _recipe(self, key: str, fraction: float) -> Recipe:
