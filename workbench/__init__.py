@@ -49,6 +49,7 @@ _HOMES = {
             "logs",
             "new_key",
             "on_exit",
+            "operators",
             "pause",
             "pipeline",
             "probe",

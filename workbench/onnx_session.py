@@ -35,6 +35,9 @@ class OnnxRunner:
         neighbours, and a replica shares its machine.
     optimize
         False runs the graph as written.
+    profile
+        Beginning of the path of a trace that ``session.end_profiling()`` writes, and of the graph as it is run,
+        ``.onnx``; None for neither.
 
     Raises
     ------
@@ -42,12 +45,17 @@ class OnnxRunner:
         If onnxruntime cannot load the file.
     """
 
-    def __init__(self, path: Path, threads: int = 1, *, optimize: bool = True) -> None:
+    def __init__(
+        self, path: Path, threads: int = 1, *, optimize: bool = True, profile: Path | None = None
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if profile is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(profile)
+            options.optimized_model_filepath = f"{profile}.onnx"
         if not optimize:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:

@@ -93,6 +93,7 @@ LINES = [
     ("status minilm", {"deployment": "minilm"}),
     ("watch minilm --for 10s --every 2s", {"deployment": "minilm", "time": 10.0, "every": 2.0}),
     ("pause minilm", {"deployment": "minilm", "off": False}),
+    ("operators minilm --repeats 5", {"artifact": "minilm", "repeats": 5, "batch": 1}),
     ("asm minilm --layer encoder.0", {"artifact": "minilm", "layer": "encoder.0", "full": False}),
     ("promote minilm", {"deployment": "minilm"}),
     ("rollback minilm", {"deployment": "minilm"}),

@@ -24,6 +24,7 @@ from .environments import build_environment, environment, export_environment
 from .history import cancel, logs, resume, runs
 from .lineages import lineage, reproduce
 from .manifests import export_manifests
+from .operators import operators
 from .packaging import new_key, pull, trust_key, trusted_keys
 from .pipelines import each, on_exit, pipeline, run, step, stored, when
 from .probing import probe
@@ -59,6 +60,7 @@ __all__ = [
     "logs",
     "new_key",
     "on_exit",
+    "operators",
     "pause",
     "pipeline",
     "probe",

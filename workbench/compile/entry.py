@@ -142,14 +142,25 @@ def load(compiled: Path, threads: int = 1) -> Session:
     UnknownBackend, MissingDependency
         If its backend does not exist or is not installed.
     """
+    name = backend_of(compiled)
+    return Session(read_signature(compiled), _available(name).load(compiled, threads), compiled.name)
+
+
+def backend_of(compiled: Path) -> str:
+    """Return the name of the backend that made a compiled folder.
+
+    Raises
+    ------
+    CorruptArtifact
+        If the folder does not say.
+    """
     path = compiled / BACKEND_FILE
     try:
-        name = str(json.loads(path.read_bytes())["backend"])
+        return str(json.loads(path.read_bytes())["backend"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptArtifact(
             f"{BACKEND_FILE} is missing or cannot be read: {error}", where=str(path), fix="compile it again"
         ) from error
-    return Session(read_signature(compiled), _available(name).load(compiled, threads), compiled.name)
 
 
 def reference(program: Path, threads: int = 1) -> Session:

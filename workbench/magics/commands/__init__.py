@@ -13,6 +13,7 @@ ORDER = (
     "compile",
     "sweep",
     "backends",
+    "operators",
     "asm",
     "profile",
     "probe",

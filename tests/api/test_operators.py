@@ -1,0 +1,69 @@
+"""``operators``: each backend's own profiler in one layout, with work counted by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.errors import InputError
+
+
+class Net(nn.Module):
+    """One convolution, one linear layer; 16 channels, since onnxruntime pads to a multiple of 16."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 16, 3, padding=1)
+        self.linear = nn.Linear(16 * 16 * 16, 10)
+
+    def forward(self, x):
+        return self.linear(torch.relu(self.convolution(x)).flatten(1))
+
+
+CONVOLUTION = 2 * 16 * 16 * 16 * 3 * 9
+LINEAR = 2 * 16 * 16 * 16 * 10
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_HOME", str(tmp_path_factory.mktemp("store")))
+        torch.manual_seed(0)
+        wb.capture(Net(), torch.randn(4, 3, 16, 16), name="net", dynamic="x:0=batch")
+        yield
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "eager"])
+def test_work_is_counted_as_by_hand(home, backend):
+    wb.compile("net", backend=backend)
+    found = wb.operators(f"net/{backend}", repeats=3)
+    work = [one["flops"] for one in found.operators if one["flops"] in (CONVOLUTION, LINEAR)]
+    assert set(work) == {CONVOLUTION, LINEAR}
+    assert all(one["seconds"] >= 0 for one in found.operators)
+    linear = next(one for one in found.operators if one["flops"] == LINEAR)
+    if backend == "onnxruntime":
+        assert linear["bytes"] == 4 * (16 * 16 * 16 + 16 * 16 * 16 * 10 + 10 + 10)
+    assert found.mfu > 0
+    assert found.peak_gflops > 0
+    assert "of peak" in found.text()
+
+
+def test_the_batch_as_captured(home):
+    wb.compile("net")
+    found = wb.operators("net/onnxruntime", repeats=2, batch=0)
+    assert 4 * CONVOLUTION in [one["flops"] for one in found.operators]
+
+
+def test_openvino_tells_times(home):
+    pytest.importorskip("openvino")
+    wb.compile("net", backend="openvino")
+    found = wb.operators("net/openvino", repeats=3)
+    assert {one["kind"] for one in found.operators} & {"Convolution", "FullyConnected", "MatMul"}
+    assert found.total_ms > 0
+
+
+def test_a_backend_without_a_profiler_names_those_with_one(home):
+    wb.compile("net", backend="ternary")
+    with pytest.raises(InputError, match="tells no time by operator") as caught:
+        wb.operators("net/ternary")
+    assert "eager, onnxruntime, openvino" in caught.value.fix
