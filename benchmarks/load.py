@@ -47,7 +47,7 @@ async def client(port: int, keep: bool, until: float, counts: Counts) -> None:
         counts.errors += head[9:12] != b"200"
         counts.latencies_us.append((time.perf_counter() - start) * 1e6)
         counts.last_ns[head.partition(b"x-version: ")[2][:1].decode()] = time.monotonic_ns()
-        if b"connection: close" in head:
+        if b"connection: close" in head.lower():
             writer.close()
             reader = writer = None
     if writer is not None:
