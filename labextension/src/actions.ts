@@ -4,7 +4,9 @@ import { Clipboard, Dialog, IFrame, MainAreaWidget, Notification, showDialog } f
 import { TranslationBundle } from '@jupyterlab/translation';
 
 import { workbenchIcon } from './icons';
+import { lines } from './lines';
 import { nameOf } from './model/library';
+import { isActive } from './model/runs';
 import { Workbench } from './model/workbench';
 import { Notebooks } from './notebook';
 import { IArtifact } from './tokens';
@@ -27,19 +29,35 @@ export function actionsOf(
       copy(line);
     }
   };
+  const perform: IActions['perform'] = async (line, act, question) => {
+    if (inserts()) {
+      insert(line);
+      return;
+    }
+    if (question && !(await agreed(question, line, trans))) {
+      return;
+    }
+    bench.ui.set({ line });
+    await bench.attempt(act);
+  };
   return {
     copy,
     insert,
-    perform: async (line, act, question) => {
-      if (inserts()) {
-        insert(line);
-        return;
+    perform,
+    cancelNewest: () => {
+      const run = bench.runs.list(bench.ui.scope).find(isActive);
+      if (run) {
+        perform(lines.cancel(run), () => bench.runs.cancel(run.id));
       }
-      if (question && !(await agreed(question, line, trans))) {
+    },
+    again: async run => {
+      const line = lines.again(run);
+      if (inserts() || !run.origin) {
+        insert(line); // a shell's line may mean files beside that shell
         return;
       }
       bench.ui.set({ line });
-      await bench.attempt(act);
+      await bench.attempt(() => notebooks.again(run, line));
     },
     reveal: run => void bench.attempt(() => notebooks.reveal(run)),
     profile: artifact => void bench.attempt(() => openProfile(app, bench, artifact))

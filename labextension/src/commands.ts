@@ -6,36 +6,30 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { TranslationBundle } from '@jupyterlab/translation';
 
 import { workbenchIcon } from './icons';
-import { lines } from './lines';
-import { isActive } from './model/runs';
-import { Workbench } from './model/workbench';
-import { CommandIDs } from './tokens';
-import { IActions } from './view/context';
-import { Panel } from './view/panel';
+import type { IStarted } from './start';
+import { CommandIDs, PANEL } from './tokens';
 
-export function addCommands(
-  app: JupyterFrontEnd,
-  bench: Workbench,
-  panel: Panel,
-  actions: IActions,
-  trans: TranslationBundle
-): void {
+export function addCommands(app: JupyterFrontEnd, started: () => Promise<IStarted>, trans: TranslationBundle): void {
   const add = (id: string, label: string, execute: (args: { [key: string]: unknown }) => unknown): void => {
     app.commands.addCommand(id, { label, caption: label, icon: workbenchIcon, execute: args => execute(args) });
   };
-  add(CommandIDs.open, trans.__('Show the MLOps Workbench'), () => app.shell.activateById(panel.id));
-  add(CommandIDs.refresh, trans.__('Refresh the MLOps Workbench'), () => bench.load());
-  add(CommandIDs.insert, trans.__('Insert an %mlops Line'), args => actions.insert(String(args.line ?? '%mlops ')));
-  add(CommandIDs.filter, trans.__('Workbench: This Notebook or All'), () =>
-    bench.ui.set({ filter: bench.ui.filter === 'all' ? 'notebook' : 'all' })
+  add(CommandIDs.open, trans.__('Show the MLOps Workbench'), () => app.shell.activateById(PANEL));
+  add(CommandIDs.refresh, trans.__('Refresh the MLOps Workbench'), async () => (await started()).bench.load());
+  add(CommandIDs.insert, trans.__('Insert an %mlops Line'), async args =>
+    (await started()).actions.insert(String(args.line ?? '%mlops '))
   );
-  add(CommandIDs.cancelNewest, trans.__('Cancel the Newest Run'), () => {
-    const run = bench.runs.list(bench.ui.scope).find(isActive);
-    if (run) {
-      actions.perform(lines.cancel(run), () => bench.runs.cancel(run.id));
-    }
+  add(CommandIDs.filter, trans.__('Workbench: This Notebook or All'), async () => {
+    const { ui } = (await started()).bench;
+    ui.set({ filter: ui.filter === 'all' ? 'notebook' : 'all' });
   });
-  add(CommandIDs.openProfile, trans.__('Open the Newest Profile'), () => {
+  add(CommandIDs.cancelNewest, trans.__('Cancel the Newest Run'), async () => {
+    const { actions, ready } = await started();
+    await ready;
+    actions.cancelNewest();
+  });
+  add(CommandIDs.openProfile, trans.__('Open the Newest Profile'), async () => {
+    const { bench, actions, ready } = await started();
+    await ready;
     const newest = bench.library.profiles[0];
     if (newest) {
       actions.profile(newest);

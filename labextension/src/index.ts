@@ -1,27 +1,24 @@
-/** Wiring only: make the models, the stream, the panel and the commands. */
+/**
+ * Wiring only: a place in the side bar, the commands, and the views of notebooks.
+ *
+ * JupyterLab loads this file before it shows anything, so it stays small; `start.ts` and all it needs come when
+ * somebody looks at the panel or uses a command, and `mime.ts` when a notebook has a view.
+ */
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
-import { ServerConnection } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { actionsOf } from './actions';
 import { addCommands, offerCommands } from './commands';
+import { Holder } from './holder';
 import { workbenchIcon } from './icons';
 import { addViews } from './mime';
-import { Filter } from './model/ui';
-import { Workbench } from './model/workbench';
-import { Notebooks } from './notebook';
-import { address, WorkbenchServer } from './server';
-import { ISocket, Stream } from './stream';
-import { Message, PLUGIN, Section } from './tokens';
-import { Panel } from './view/panel';
-
-/** How long to wait before asking again a server that did not answer at all, in milliseconds. */
-const RETRY_MS = 5000;
+import { modules } from './modules';
+import type { IStarted } from './start';
+import { PANEL, PLUGIN } from './tokens';
 
 const panelPlugin: JupyterFrontEndPlugin<void> = {
   id: PLUGIN,
@@ -38,59 +35,21 @@ const panelPlugin: JupyterFrontEndPlugin<void> = {
     registry: ISettingRegistry | null
   ) => {
     const trans = (translator ?? nullTranslator).load('mlops_workbench');
-    const settings = app.serviceManager.serverSettings;
-    const server = new WorkbenchServer(settings);
-    const bench = new Workbench(server);
-    const notebooks = new Notebooks(app, tracker);
-    let inserts = false;
-    const actions = actionsOf(app, bench, notebooks, trans, () => inserts);
-    const panel = new Panel(bench, trans, actions);
-    panel.title.icon = workbenchIcon;
-    panel.title.caption = trans.__('MLOps workbench');
-    app.shell.add(panel, 'right', { rank: 500 });
-    restorer?.add(panel, panel.id);
-    addCommands(app, bench, panel, actions, trans);
+    let starting: Promise<IStarted> | undefined;
+    const started = (): Promise<IStarted> => {
+      starting ??= import('./start').then(module => module.start({ app, trans, tracker, registry }));
+      starting.catch(() => (starting = undefined));
+      return starting;
+    };
+    const holder = new Holder(PANEL, async () => (await started()).panel);
+    holder.title.icon = workbenchIcon;
+    holder.title.caption = trans.__('MLOps workbench');
+    app.shell.add(holder, 'right', { rank: 500 });
+    restorer?.add(holder, holder.id);
+    addCommands(app, started, trans);
     offerCommands(palette, launcher, tracker, app, trans);
-    tracker?.currentChanged.connect(() => bench.ui.set({ notebook: notebooks.path }));
-    void registry?.load(PLUGIN).then(loaded => {
-      const apply = (): void => {
-        inserts = loaded.composite.buttons === 'insert';
-        bench.ui.set({
-          filter: loaded.composite.filter as Filter,
-          open: new Set(loaded.composite.sections as Section[])
-        });
-      };
-      apply();
-      loaded.changed.connect(apply);
-    });
-    const stream = new Stream({
-      connect: since => socketTo(settings, since),
-      poll: since => server.events(since) as Promise<Message>,
-      take: message => bench.take(message),
-      live: live => bench.ui.set({ live })
-    });
-    panel.disposed.connect(() => stream.stop());
-    void app.restored.then(() => begin(bench, stream));
   }
 };
-
-/** Load once and follow; a server that is not up yet is asked again. */
-async function begin(bench: Workbench, stream: Stream): Promise<void> {
-  try {
-    stream.start(await bench.load());
-  } catch {
-    setTimeout(() => void begin(bench, stream), RETRY_MS);
-  }
-}
-
-function socketTo(settings: ServerConnection.ISettings, since: number): ISocket {
-  const url = new URL(address({ ...settings, baseUrl: settings.wsUrl }, 'stream'));
-  url.searchParams.set('since', String(since));
-  if (settings.appendToken && settings.token) {
-    url.searchParams.set('token', settings.token);
-  }
-  return new settings.WebSocket(url.href);
-}
 
 const viewsPlugin: JupyterFrontEndPlugin<void> = {
   id: '@mlops/workbench-lab:views',
@@ -98,8 +57,7 @@ const viewsPlugin: JupyterFrontEndPlugin<void> = {
   autoStart: true,
   requires: [IRenderMimeRegistry],
   activate: (app: JupyterFrontEnd, registry: IRenderMimeRegistry) => {
-    const settings = app.serviceManager.serverSettings;
-    addViews(registry, view => new URL(address(settings, 'views', `${view}.js`), location.href).href);
+    addViews(registry, modules(app.serviceManager.serverSettings));
   }
 };
 

@@ -7,19 +7,16 @@
 import { IRenderMime, IRenderMimeRegistry, MimeModel } from '@jupyterlab/rendermime';
 import { Widget } from '@lumino/widgets';
 
-import { DataModel, partsOf } from './parts';
+import { IModule } from './modules';
+import { DataModel, IPart, partsOf } from './parts';
 
 export const MIME = 'application/vnd.mlops.view+json';
-
-interface IModule {
-  default: { render(context: { model: DataModel; el: HTMLElement }): void | (() => void) | Promise<void | (() => void)> };
-}
 
 const NAME = /^[a-z][a-z0-9_]{0,40}$/;
 
 export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
   constructor(
-    private _address: (view: string) => string,
+    private _load: (view: string) => Promise<IModule>,
     private _registry: IRenderMimeRegistry
   ) {
     super();
@@ -32,21 +29,34 @@ export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
       this._models[0].update(parts[0].data);
       return;
     }
-    this._clear();
-    for (const part of parts) {
-      const element = document.createElement('div');
-      this.node.append(element);
-      if ('html' in part) {
-        await this._html(part.html, model.trusted, element);
-      } else {
-        await this._view(part, element);
+    try {
+      await this._draw(parts, model.trusted);
+    } catch (error) {
+      const html = model.data['text/html'];
+      if (typeof html !== 'string') {
+        throw error;
       }
+      console.warn('a view was not drawn; its static picture is shown', error);
+      await this._draw([{ html }], model.trusted);
     }
   }
 
   dispose(): void {
     this._clear();
     super.dispose();
+  }
+
+  private async _draw(parts: IPart[], trusted: boolean): Promise<void> {
+    this._clear();
+    for (const part of parts) {
+      const element = document.createElement('div');
+      this.node.append(element);
+      if ('html' in part) {
+        await this._html(part.html, trusted, element);
+      } else {
+        await this._view(part, element);
+      }
+    }
   }
 
   private async _html(html: string, trusted: boolean, element: HTMLElement): Promise<void> {
@@ -61,7 +71,7 @@ export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
     }
     const model = new DataModel(part.data);
     this._models.push(model);
-    const module = (await import(/* webpackIgnore: true */ this._address(part.view))) as IModule;
+    const module = await this._load(part.view);
     const end = await module.default.render({ model, el: element });
     if (end) {
       this._ends.push(end);
@@ -79,9 +89,9 @@ export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
 }
 
 /** Teach a registry the views. */
-export function addViews(registry: IRenderMimeRegistry, address: (view: string) => string): void {
+export function addViews(registry: IRenderMimeRegistry, load: (view: string) => Promise<IModule>): void {
   registry.addFactory(
-    { safe: true, mimeTypes: [MIME], defaultRank: 30, createRenderer: () => new ViewRenderer(address, registry) },
+    { safe: true, mimeTypes: [MIME], defaultRank: 30, createRenderer: () => new ViewRenderer(load, registry) },
     30
   );
 }

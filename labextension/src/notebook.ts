@@ -38,10 +38,34 @@ export class Notebooks {
 
   /** Open a run's notebook at the cell that started it. */
   async reveal(run: IRun): Promise<void> {
+    await this._at(run);
+  }
+
+  /** Run a line again in the notebook it was typed in: its cell if that still is this line and nothing else (a cell
+   *  magic: with whatever stands below it now), else a new cell below. */
+  async again(run: IRun, line: string): Promise<void> {
+    const panel = await this._at(run);
+    if (!panel) {
+      return;
+    }
+    const notebook = panel.content;
+    const source = notebook.activeCell?.model.sharedModel.getSource().trim() ?? '';
+    const same = notebook.activeCell?.model.id === run.cell && (line.startsWith('%%') ? source.startsWith(line) : source === line);
+    if (!same) {
+      NotebookActions.insertBelow(notebook);
+      notebook.activeCell?.model.sharedModel.setSource(line);
+    }
+    if (!line.startsWith('%%') || same) {
+      await NotebookActions.run(notebook, panel.sessionContext); // a cell magic without its body would fail
+    }
+  }
+
+  /** Open a run's notebook and make the cell that started it the active one, if it is still there. */
+  private async _at(run: IRun): Promise<NotebookPanel | undefined> {
     const opened: unknown = await this._app.commands.execute('docmanager:open', { path: run.origin });
     const panel = this._tracker?.find(one => one === opened || one.context.path === run.origin);
     if (!panel) {
-      return;
+      return undefined;
     }
     await panel.context.ready;
     await panel.revealed;
@@ -50,6 +74,7 @@ export class Notebooks {
       panel.content.activeCellIndex = index;
       await this._scroll(panel, index);
     }
+    return panel;
   }
 
   private async _scroll(panel: NotebookPanel, index: number): Promise<void> {

@@ -208,3 +208,6 @@ export const SECTIONS = ['runs', 'models', 'staging', 'profiles', 'system'] as c
 export type Section = (typeof SECTIONS)[number];
 
 export const PLUGIN = '@mlops/workbench-lab:panel';
+
+/** Id of the panel's widget. */
+export const PANEL = 'mlops-workbench';

@@ -218,6 +218,21 @@ class Seat:
         self.page.mouse.move(edge["x"] - 110, 400, steps=4)
         self.page.mouse.up()
 
+    def notebook(self, path: str) -> None:
+        """Open a notebook, or bring it to the front, and wait for its kernel."""
+        self.command("docmanager:open", path=path)
+        self.page.wait_for_function(
+            "path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path
+        )
+        self.page.evaluate(
+            """async () => {
+              const panel = window.jupyterapp.shell.currentWidget;
+              await panel.context.ready;
+              await panel.sessionContext.ready;
+              await panel.sessionContext.session.kernel.info;
+            }"""
+        )
+
     def section(self, name: str) -> Any:
         """Return a section of the panel, opened."""
         section = self.page.locator(f".mlops-Section[data-section={name}]")
@@ -247,6 +262,12 @@ def seat(lab: Lab, browser: Any) -> Iterator[Seat]:
         ):
             seat.complaints.append(message.text)
 
+    def bare(request: Any) -> None:
+        """Note a request of ours that a hub would refuse: one with cookies and nothing that a script must send."""
+        if "/mlops/api/" in request.url and not {"x-xsrftoken", "authorization"} & set(request.headers):
+            seat.complaints.append(f"without the login's headers: {request.method} {request.url}")
+
+    page.on("request", bare)
     page.on("console", note)
     page.on("pageerror", lambda error: seat.complaints.append(str(error)))
     seat.open()

@@ -5,8 +5,10 @@ back, a reload, themes, Chinese. Each test leaves the page as the next one finds
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from workbench.store import Store
@@ -18,6 +20,16 @@ def make():
     time.sleep(120)
 batch = torch.zeros(1, 2)
 """
+SECOND = """%load_ext workbench
+from onnx import parser, save
+TEXT = '<ir_version: 8, opset_import: ["": 17]> g (float[1,2] x) => (float[1,2] y) { y = Relu(x) }'
+save(parser.parse_model(TEXT), "tiny.onnx")
+---
+%mlops capture tiny.onnx
+---
+%mlops lineage tiny
+---
+%mlops watch digits --for 3s --every 0.5s"""
 PROFILE_CELL = 14
 LAST_CELL = 20  # up to the canary and its 200 requests
 
@@ -48,16 +60,9 @@ def test_a_run_of_the_shell_shows_with_no_kernel_and_can_be_cancelled(seat: Any)
 
 
 def test_the_panel_follows_the_quickstart_notebook(seat: Any) -> None:
-    seat.command("docmanager:open", path="01-quickstart.ipynb")
-    seat.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    seat.notebook("01-quickstart.ipynb")
     seat.page.evaluate(
-        """async last => {
-          const panel = window.jupyterapp.shell.currentWidget;
-          await panel.sessionContext.ready;
-          await panel.sessionContext.session.kernel.info;
-          panel.content.activeCellIndex = last + 1;
-        }""",
-        LAST_CELL,
+        "last => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = last + 1; }", LAST_CELL
     )
     seat.command("notebook:run-all-above")
     staging = seat.section("staging")
@@ -134,6 +139,71 @@ def test_a_profile_opens_in_a_tab(seat: Any) -> None:
     seat.page.locator(".jp-IFrame").wait_for(state="detached")
 
 
+def test_two_kernels_at_once_and_each_run_knows_its_notebook(seat: Any) -> None:
+    """The quickstart's kernel is busy all the while; runs of the other notebook show, filtered and not."""
+    page, cards = seat.page, seat.page.locator(".mlops-Card[data-run]")
+    every = cards.count()
+    busy = """() => {
+      const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
+      sessionContext.session.kernel.requestExecute({ code: 'while True: __import__("time").sleep(0.1)' });
+      return sessionContext.session.kernel.id;
+    }"""
+    first = page.evaluate(busy)
+    write_notebook(seat.lab.root / "second.ipynb", SECOND)
+    seat.notebook("second.ipynb")
+    assert (
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.id") != first
+    )
+    seat.command("notebook:run-all-cells")
+    mine = page.locator(".mlops-Card[data-run][data-state=done]", has_text="capture tiny")
+    mine.wait_for()
+    page.get_by_role("button", name="This notebook").click()
+    page.wait_for_function("() => document.querySelectorAll('.mlops-Card[data-run]').length === 1")
+    page.locator(".mlops-Filter").get_by_role("button", name="All").click()
+    page.wait_for_function(
+        "n => document.querySelectorAll('.mlops-Card[data-run]').length === n", arg=every + 1
+    )
+
+
+def test_a_watch_and_a_lineage_are_live_in_their_cells(seat: Any) -> None:
+    views = seat.page.locator(".jp-OutputArea-output.mlops-View")
+    views.locator("g[data-node]").first.wait_for()  # the lineage
+    chart = views.locator(".mlops-chart").first  # the watch: it has curves after its second reading
+    chart.wait_for()
+    views.locator(".mlops-split", has_text="stable 90 %").wait_for()
+    seat.page.wait_for_function(
+        """() => { const { content } = window.jupyterapp.shell.currentWidget;
+                   return content.widgets.every(cell => cell.model.executionState !== 'running'); }"""
+    )
+    seat.shot("view-watch")
+
+
+def test_a_finished_run_is_run_again_in_its_notebook(seat: Any) -> None:
+    cards = seat.page.locator(".mlops-Card[data-run]")
+    every = cards.count()
+    seat.page.locator(".mlops-Card[data-run]", has_text="capture tiny").get_by_role(
+        "button", name="Run it again in its notebook"
+    ).click()
+    again = seat.page.locator(".mlops-Card[data-state=done]", has_text="capture tiny")
+    again.nth(1).wait_for()
+    assert cards.count() == every + 1
+    seat.page.locator(".mlops-Footer code", has_text="%mlops capture tiny.onnx").wait_for()
+
+
+def test_a_kernel_that_is_gone_takes_nothing_along(seat: Any) -> None:
+    before = seat.page.locator(".mlops-Card[data-run]").count()
+    seat.page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
+    )
+    assert seat.lab.shell("runs", "--limit", "1", capture_output=True).returncode == 0
+    assert seat.page.locator(".mlops-Card[data-run]").count() == before
+    assert seat.page.locator(".mlops-Live").get_attribute("data-live") == "true"
+    seat.notebook("01-quickstart.ipynb")
+    seat.page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt(); }"
+    )
+
+
 def test_staging_shows_both_tracks_and_how_they_do(seat: Any) -> None:
     seat.page.locator("[data-section=runs] h2 button").click()
     card = seat.section("staging").locator("[data-deployment=digits]")
@@ -155,6 +225,13 @@ def test_nothing_is_lost_by_a_reload(seat: Any) -> None:
     after = seat.page.locator(".mlops-Card[data-run]").evaluate_all("all => all.map(one => one.dataset.run)")
     assert after == before
     seat.page.locator(".mlops-Spark").first.wait_for()  # the readings are the server's, not the page's
+
+
+def write_notebook(path: Path, cells: str) -> None:
+    """Write a notebook; a line of three dashes ends a cell."""
+    code = [nbformat.v4.new_code_cell(text) for text in cells.split("\n---\n")]
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=code, metadata=spec), path)
 
 
 def serious(page: Any) -> list[str]:

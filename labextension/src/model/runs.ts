@@ -13,6 +13,9 @@ const ACTIVE = new Set<State>(['pending', 'running']);
 /** Most runs kept; the oldest go. */
 export const KEPT = 1000;
 
+/** Runs beyond those kept that may wait for a look at the list before they go. */
+const SPARE = 200;
+
 /** Bytes of a log's end that a card shows. */
 const TAIL = 16 * 1024;
 
@@ -24,6 +27,7 @@ export class RunsModel extends Changing {
 
   /** Runs, newest first, of every notebook or of one. */
   list(notebook = ''): IRun[] {
+    this._settle();
     return notebook ? this._runs.filter(run => run.origin === notebook) : this._runs;
   }
 
@@ -33,6 +37,7 @@ export class RunsModel extends Changing {
 
   /** How many move. */
   get active(): number {
+    this._settle();
     return this._runs.filter(isActive).length;
   }
 
@@ -40,6 +45,7 @@ export class RunsModel extends Changing {
   async load(limit = 200): Promise<number> {
     const { runs, seq } = await this._server.runs(limit);
     this._byId.clear();
+    this._stale = true;
     this._put(runs);
     return seq;
   }
@@ -56,9 +62,10 @@ export class RunsModel extends Changing {
         if (run && isActive(run) && event.kind === 'step.progress') {
           const { message: said, fraction } = event.payload as { message?: string; fraction?: number | null };
           this._byId.set(run.id, { ...run, message: said ?? run.message, fraction: fraction ?? null });
+          this._stale = true;
         }
       }
-      this._sort();
+      this.touch();
     }
   }
 
@@ -79,21 +86,30 @@ export class RunsModel extends Changing {
     for (const run of runs) {
       this._byId.set(run.id, run);
     }
-    this._sort();
+    this._stale ||= runs.length > 0;
+    if (this._byId.size > KEPT + SPARE) {
+      this._settle();
+    }
+    this.touch();
   }
 
-  private _sort(): void {
+  /** Bring the list up to date: when it is looked at, not with every message. */
+  private _settle(): void {
+    if (!this._stale) {
+      return;
+    }
+    this._stale = false;
     const sorted = [...this._byId.values()].sort((a, b) => b.created_s - a.created_s || (a.id < b.id ? 1 : -1));
     for (const run of sorted.splice(KEPT)) {
       this._byId.delete(run.id);
     }
     this._runs = sorted;
-    this.touch();
   }
 
   private _byId = new Map<string, IRun>();
   private _runs: IRun[] = [];
   private _server: IServer;
+  private _stale = false;
 }
 
 /** Return whether the run still moves, so that progress and a cancel button make sense. */

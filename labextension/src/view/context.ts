@@ -13,6 +13,10 @@ export interface IActions {
   copy(line: string): void;
   /** Do something and show the line that does the same; ask first when there is a question. */
   perform(line: string, act: () => Promise<unknown>, question?: { title: string; body: string }): void;
+  /** End the newest run that moves, if there is one. */
+  cancelNewest(): void;
+  /** Run a run's line again in its notebook; a shell's line is only inserted. */
+  again(run: IRun): void;
   /** Open the notebook a run came from, at its cell. */
   reveal(run: IRun): void;
   /** Open a profile's report in the main area. */

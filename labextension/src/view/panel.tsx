@@ -24,8 +24,7 @@ export class Panel extends ReactWidget {
   constructor(bench: Workbench, trans: TranslationBundle, actions: IActions) {
     super();
     this._context = { bench, trans, actions };
-    this.id = 'mlops-workbench';
-    this.addClass('mlops-Panel');
+    this.addClass('mlops-Contents');
   }
 
   protected render(): React.ReactElement {

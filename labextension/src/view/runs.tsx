@@ -1,5 +1,5 @@
 /** The section Runs: one card a run, newest first. */
-import { codeIcon, fileIcon, runIcon, stopIcon, UseSignal } from '@jupyterlab/ui-components';
+import { fileIcon, refreshIcon, runIcon, stopIcon, UseSignal } from '@jupyterlab/ui-components';
 import { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
@@ -107,11 +107,11 @@ const Card = React.memo(function Card(props: {
               onClick={() => actions.perform(lines.resume(run), () => bench.runs.resume(run.id))}
             />
           )}
-          {run.state === 'done' && run.line && (
+          {!active && run.line && (
             <IconButton
-              icon={codeIcon}
-              label={trans.__('Insert the line to run it again')}
-              onClick={() => actions.insert(lines.again(run))}
+              icon={refreshIcon}
+              label={run.origin ? trans.__('Run it again in its notebook') : trans.__('Insert the line to run it again')}
+              onClick={() => actions.again(run)}
             />
           )}
           {run.origin && (

@@ -9,6 +9,10 @@
   overflow: hidden;
 }
 
+.mlops-Contents {
+  height: 100%;
+}
+
 .mlops-Frame {
   display: flex;
   flex-direction: column;
