@@ -30,6 +30,7 @@ save(parser.parse_model(TEXT), "tiny.onnx")
 %mlops lineage tiny
 ---
 %mlops watch digits --for 3s --every 0.5s"""
+LINEAGE_CELL, WATCH_CELL = 2, 3
 PROFILE_CELL = 14
 LAST_CELL = 20  # up to the canary and its 200 requests
 
@@ -141,8 +142,7 @@ def test_a_profile_opens_in_a_tab(seat: Any) -> None:
 
 def test_two_kernels_at_once_and_each_run_knows_its_notebook(seat: Any) -> None:
     """The quickstart's kernel is busy all the while; runs of the other notebook show, filtered and not."""
-    page, cards = seat.page, seat.page.locator(".mlops-Card[data-run]")
-    every = cards.count()
+    page = seat.page
     busy = """() => {
       const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
       sessionContext.session.kernel.requestExecute({ code: 'while True: __import__("time").sleep(0.1)' });
@@ -160,16 +160,16 @@ def test_two_kernels_at_once_and_each_run_knows_its_notebook(seat: Any) -> None:
     page.get_by_role("button", name="This notebook").click()
     page.wait_for_function("() => document.querySelectorAll('.mlops-Card[data-run]').length === 1")
     page.locator(".mlops-Filter").get_by_role("button", name="All").click()
-    page.wait_for_function(
-        "n => document.querySelectorAll('.mlops-Card[data-run]').length === n", arg=every + 1
-    )
+    page.locator(".mlops-Card[data-run]", has_text="push digits:int8").wait_for()
 
 
 def test_a_watch_and_a_lineage_are_live_in_their_cells(seat: Any) -> None:
     views = seat.page.locator(".jp-OutputArea-output.mlops-View")
-    views.locator("g[data-node]").first.wait_for()  # the lineage
-    chart = views.locator(".mlops-chart").first  # the watch: it has curves after its second reading
-    chart.wait_for()
+    show = "index => { window.jupyterapp.shell.currentWidget.content.scrollToItem(index); }"
+    seat.page.evaluate(show, LINEAGE_CELL)  # cells far from the window have no nodes
+    views.locator("g[data-node]").first.wait_for()
+    seat.page.evaluate(show, WATCH_CELL)
+    views.locator(".mlops-chart").first.wait_for()
     views.locator(".mlops-split", has_text="stable 90 %").wait_for()
     seat.page.wait_for_function(
         """() => { const { content } = window.jupyterapp.shell.currentWidget;
@@ -179,14 +179,10 @@ def test_a_watch_and_a_lineage_are_live_in_their_cells(seat: Any) -> None:
 
 
 def test_a_finished_run_is_run_again_in_its_notebook(seat: Any) -> None:
-    cards = seat.page.locator(".mlops-Card[data-run]")
-    every = cards.count()
-    seat.page.locator(".mlops-Card[data-run]", has_text="capture tiny").get_by_role(
-        "button", name="Run it again in its notebook"
-    ).click()
-    again = seat.page.locator(".mlops-Card[data-state=done]", has_text="capture tiny")
-    again.nth(1).wait_for()
-    assert cards.count() == every + 1
+    done = seat.page.locator(".mlops-Card[data-run][data-state=done]", has_text="capture tiny")
+    done.get_by_role("button", name="Run it again in its notebook").click()
+    done.nth(1).wait_for()
+    assert done.count() == 2
     seat.page.locator(".mlops-Footer code", has_text="%mlops capture tiny.onnx").wait_for()
 
 

@@ -103,3 +103,15 @@ def test_the_index_takes_titles_from_the_notebooks() -> None:
     assert len(table.rows) == len(list((ROOT / "notebooks").glob("[0-9]*.ipynb"))) - 1
     assert all(title and says for _, title, says in table.rows)
     assert 'href="01-quickstart.ipynb"' in table.html()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").rglob("*.ipynb")), ids=lambda p: p.stem)
+def test_a_notebook_links_only_to_what_is_there(path: Path) -> None:
+    """In its prose and in the pages its cells left; addresses of a deployment are no links."""
+    text = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        text.append(cell.source if cell.cell_type == "markdown" else "")
+        text += [output["data"].get("text/html", "") for output in cell.get("outputs", []) if "data" in output]
+    found = re.findall(r"""\]\(([^)\s]+)\)|href=["']([^"']+)["']""", "\n".join(text))
+    local = {link.partition("#")[0] for pair in found for link in pair if link and ":" not in link}
+    assert [link for link in sorted(local) if link and not (path.parent / link).exists()] == []
