@@ -164,7 +164,7 @@ def test_two_kernels_at_once_and_each_run_knows_its_notebook(seat: Any) -> None:
 
 
 def test_a_watch_and_a_lineage_are_live_in_their_cells(seat: Any) -> None:
-    views = seat.page.locator(".jp-OutputArea-output.mlops-View")
+    views = seat.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output.mlops-View")
     show = "index => { window.jupyterapp.shell.currentWidget.content.scrollToItem(index); }"
     seat.page.evaluate(show, LINEAGE_CELL)  # cells far from the window have no nodes
     views.locator("g[data-node]").first.wait_for()

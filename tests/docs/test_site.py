@@ -111,7 +111,9 @@ def test_a_notebook_links_only_to_what_is_there(path: Path) -> None:
     text = []
     for cell in nbformat.read(path, as_version=4).cells:
         text.append(cell.source if cell.cell_type == "markdown" else "")
-        text += [output["data"].get("text/html", "") for output in cell.get("outputs", []) if "data" in output]
+        text += [
+            output["data"].get("text/html", "") for output in cell.get("outputs", []) if "data" in output
+        ]
     found = re.findall(r"""\]\(([^)\s]+)\)|href=["']([^"']+)["']""", "\n".join(text))
     local = {link.partition("#")[0] for pair in found for link in pair if link and ":" not in link}
     assert [link for link in sorted(local) if link and not (path.parent / link).exists()] == []
