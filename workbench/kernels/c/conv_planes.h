@@ -28,7 +28,6 @@ static inline int64_t phase_place(const convolution *p, int64_t h, int64_t v)
 #define EVEN4(i) (i), (i) + 2, (i) + 4, (i) + 6
 #define EVEN16(i) EVEN4(i), EVEN4((i) + 8), EVEN4((i) + 16), EVEN4((i) + 24)
 typedef uint32_t pair __attribute__((aligned(2), may_alias));
-
 /* Neighbours apart, a constant number at a time, the last time overlapping: no loop is left over for odd ends. */
 static inline __attribute__((always_inline)) void part_runs(const int16_t *from, int64_t count, const int run, int16_t *even,
 							    int16_t *odd)
