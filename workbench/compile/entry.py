@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import codec
@@ -45,6 +45,8 @@ class CompileReport:
         Time by stage: ``reference``, ``compile``, ``check``. Not stored: it differs from run to run.
     target
         The machine it was compiled for, where the backend names one.
+    notes
+        What the backend reports beyond that, such as an NPU compiler's estimates.
     """
 
     backend: str
@@ -55,6 +57,7 @@ class CompileReport:
     bytes: int
     seconds: Mapping[str, float]
     target: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def compile_program(
@@ -122,6 +125,7 @@ def compile_program(
         size,
         clock.seconds,
         versions.get("target", ""),
+        {key: versions[key] for key in getattr(chosen, "reported", ()) if key in versions},
     )
 
 

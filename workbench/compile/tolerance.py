@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .base import backend
 from .config import CompileConfig
 from .source import Source
 
@@ -46,7 +47,7 @@ def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
     default = next((_BY_DTYPE[d] for d in ("float16", "float32", "float64") if d in dtypes), None)
     if default is None:
         default = _BY_DTYPE["float32"]
-    if source.quantized:
+    if source.quantized or getattr(backend(config.backend), "quantizes", False):
         default = _QUANTIZED
     return Tolerance(
         default.absolute if config.tolerance_abs is None else config.tolerance_abs,

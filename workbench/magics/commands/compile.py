@@ -25,7 +25,8 @@ def add(parser: Parser) -> None:
         metavar="MACHINE",
         default="",
         help="machine to compile for, for a backend that has targets: "
-        "host, x86-64-avx512-vnni, x86-64-avx2, aarch64-neon, aarch64-i8mm, aarch64-sve, riscv64-rvv, generic, cuda",
+        "host, x86-64-avx512-vnni, x86-64-avx2, aarch64-neon, aarch64-i8mm, aarch64-sve, riscv64-rvv, generic, cuda, "
+        "ethos-u55, ethos-u65, ethos-u85",
     )
     parser.argument(
         "--option",

@@ -85,6 +85,7 @@ def _table(report: CompileReport) -> Table:
     rows: tuple[tuple[str, Any], ...] = (
         ("backend", report.backend),
         *((("target", report.target),) if report.target else ()),
+        *((name.replace("_", " "), text) for name, text in report.notes.items()),
         ("MB", report.bytes / 1e6),
         ("max abs error", report.max_abs_error),
         ("tolerance", f"{report.tolerance_abs:.3g} + {report.tolerance_rel:.3g} x peak"),
