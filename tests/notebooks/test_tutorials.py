@@ -61,6 +61,9 @@ def test_it_runs_and_tells_its_story(path: Path, home: Path) -> None:
         assert text.count("fp32, trained as long") == 2  # the control, for both models
         assert "all int4" in text
         assert "hot loop" in text
+    if path.stem == "04-compile":
+        assert re.search(r"^True (eager|onnxruntime|openvino) \S+$", text, re.MULTILINE), text  # found again
+        assert "of peak" in text
     if path.stem == "05-profile":
         assert re.search(r"In\[4\] line \d+ +words = \[word\.strip|words = \[re\.sub", text), text
         if text.count("with tier bpf") == 6:
