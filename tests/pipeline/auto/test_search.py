@@ -185,3 +185,11 @@ def test_a_worker_that_dies_is_replaced(tmp_path):
 def test_a_worker_that_takes_too_long_is_ended(tmp_path):
     with Team(1, tmp_path / "log") as team, pytest.raises(StepFailed, match="took longer"):
         team.ask("eager", 0.0, "time", folder=str(tmp_path), feeds="", least_s=0.0)
+
+
+def test_every_backend_names_formats_there_are():
+    from workbench.compile.base import backend, backend_names
+    from workbench.quantize.named import NAMED
+
+    for name in backend_names():
+        assert set(backend(name).schemes) <= set(NAMED), name

@@ -68,7 +68,7 @@ class Inductor(ForThisMachine):
     about = "torch.compile ahead of time, weights frozen; needs a C++ compiler"
     reference = False
     options = InductorOptions
-    schemes = ("none", "int8-static", "int8-smooth")
+    schemes = ("none", "int8-static")
 
     def available(self) -> WorkbenchError | None:
         """Need torch; a C++ compiler only to compile."""
