@@ -47,6 +47,7 @@ _HOMES = {
             "gc",
             "lineage",
             "logs",
+            "mirror",
             "new_key",
             "on_exit",
             "operators",

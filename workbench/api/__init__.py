@@ -26,7 +26,7 @@ from .lineages import lineage, reproduce
 from .manifests import export_manifests
 from .operators import operators
 from .packaging import new_key, pull, trust_key, trusted_keys
-from .pipelines import each, on_exit, pipeline, run, step, stored, when
+from .pipelines import each, mirror, on_exit, pipeline, run, step, stored, when
 from .probing import probe
 from .profiling import attach, profile
 from .pruning import prune
@@ -58,6 +58,7 @@ __all__ = [
     "gc",
     "lineage",
     "logs",
+    "mirror",
     "new_key",
     "on_exit",
     "operators",

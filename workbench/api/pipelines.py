@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..pipeline.dsl import each, on_exit, pipeline, step, stored, when
@@ -13,8 +15,11 @@ from ..store import Store
 
 if TYPE_CHECKING:
     from ..pipeline.driving import Listener
+    from ..pipeline.walk.driver import PipelineRun
 
-__all__ = ["each", "on_exit", "pipeline", "run", "step", "stored", "when"]
+_RUN = re.compile("r[0-9a-f]{10}")
+
+__all__ = ["each", "mirror", "on_exit", "pipeline", "run", "step", "stored", "when"]
 
 
 def run(
@@ -38,8 +43,9 @@ def run(
     arguments
         The pipeline's inputs.
     executor
-        ``local`` (processes of this machine), ``ray`` (a Ray started here), ``ray://HOST:PORT`` (a cluster), or
-        ``kubeflow://HOST:PORT``. Nothing else changes.
+        ``local`` (processes of this machine), ``ray`` (a Ray started here) or ``ray://HOST:PORT`` (the head of a
+        cluster that this machine is a node of), or ``kubeflow://HOST:PORT`` (submitted; answers the cluster's
+        run). Nothing else changes.
     fresh
         Run every step, whatever is known already.
 
@@ -68,17 +74,78 @@ def run(
     >>> run(twice, {"n": 4}, store=Store(Path(tempfile.mkdtemp()))).value()
     16
     """
-    from ..pipeline.bring import bring
-    from ..pipeline.walk.driver import PipelineRun
-
-    found = bring(work)
-    order = PipelineRun(found.name, found.spec, found.platform, dict(arguments or {}), fresh)
+    store = store or Store()
+    order = replace(_work(store, work, arguments), fresh=fresh)
     return launch(
-        store or Store(),
+        store,
         order,
-        title=f"run {found.name}",
+        title=f"run {order.name}",
         background=background,
         dry_run=dry_run,
         on_event=on_event,
         executor=executor,
     )
+
+
+def mirror(
+    work: Any,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    against: str = "ray",
+    store: Store | None = None,
+    on_event: Listener | None = None,
+) -> Result:
+    """Run a pipeline here and on another executor, and compare what every step left, digest by digest.
+
+    Parameters
+    ----------
+    work, arguments
+        As for :func:`run`; or the id of a run whose recipe or pipeline is meant.
+    against
+        The other executor.
+
+    Returns
+    -------
+    Result
+        ``result.equal`` says whether all is the same; ``result.first`` names the first step that is not, and the
+        second table says why.
+
+    Raises
+    ------
+    WorkbenchError
+        If it fails on either.
+    """
+    from ..pipeline.mirror import mirror as reflect
+
+    store = store or Store()
+    found = reflect(
+        store, _work(store, work, arguments), against, title=f"mirror {work}"[:60], on_event=on_event
+    )
+    first = found.first
+    tables = [found.table()]
+    if found.causes:
+        from .lineages import difference_table
+
+        tables.append(difference_table(list(found.causes), f"why {first.step if first else ''} differs"))
+    equal = sum(one.equal for one in found.steps)
+    return Result(
+        f"{equal} of {len(found.steps)} steps are the same on local and {against}",
+        tuple(tables),
+        details={
+            "equal": first is None,
+            "first": first.step if first else "",
+            "runs": list(found.runs),
+            "causes": [vars(one) for one in found.causes],
+        },
+        store=store,
+    )
+
+
+def _work(store: Store, work: Any, arguments: Mapping[str, Any] | None) -> PipelineRun:
+    from ..pipeline.bring import bring
+    from ..pipeline.walk.driver import PipelineRun, pipeline_of
+
+    if isinstance(work, str) and _RUN.fullmatch(work):
+        return pipeline_of(store.runs.get(work))
+    found = bring(work)
+    return PipelineRun(found.name, found.spec, found.platform, dict(arguments or {}))

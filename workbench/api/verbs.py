@@ -34,6 +34,7 @@ def capture(
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
+    executor: str = "local",
 ) -> Result | Run:
     """Capture a model as a program.
 
@@ -75,6 +76,7 @@ def capture(
         title=f"capture {name}",
         background=background,
         dry_run=dry_run,
+        executor=executor,
         on_event=on_event,
         live=None if live is None else {0: live},
     )
@@ -102,6 +104,7 @@ def quantize(
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
+    executor: str = "local",
 ) -> Result | Run:
     """Quantize a captured program and judge the variant beside it.
 
@@ -181,6 +184,7 @@ def quantize(
         title=f"quantize {artifact}",
         background=background,
         dry_run=dry_run,
+        executor=executor,
         on_event=on_event,
     )
 
@@ -200,6 +204,7 @@ def compile(
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
+    executor: str = "local",
 ) -> Result | Run:
     """Compile a program or variant for a backend and check it against torch eager.
 
@@ -251,6 +256,7 @@ def compile(
         title=f"compile {artifact}",
         background=background,
         dry_run=dry_run,
+        executor=executor,
         on_event=on_event,
     )
 

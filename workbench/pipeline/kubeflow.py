@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import types
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..atomic import disk_guard, inside, write_bytes
-from ..errors import StepFailed, missing_dependency
+from ..errors import InputError, RunError, StepFailed, missing_dependency
 from ..store import Store
 from ..store.blobs import remove_tree
+from .dsl import Pipeline
 from .workers.order import KUBEFLOW, Order, Outcome
 
 _CONTENT, _METADATA = "content", "metadata.json"
@@ -110,3 +113,58 @@ def _outcome(store: Store, order: Order, folder: Path, form: Mapping[str, Any]) 
         finally:
             remove_tree(kept)
     return Outcome(parameters, artifacts)
+
+
+def validated(pipeline: Pipeline) -> Any:
+    """Return a pipeline as Kubeflow's own message, which refuses what is no part of it.
+
+    Raises
+    ------
+    MissingDependency
+        If kfp is not installed.
+    InputError
+        If a field is unknown or has another type.
+    """
+    try:
+        from google.protobuf import json_format
+        from kfp.pipeline_spec import pipeline_spec_pb2
+    except ImportError:
+        raise missing_dependency("kfp", "kubeflow") from None
+    try:
+        json_format.ParseDict(pipeline.platform, pipeline_spec_pb2.PlatformSpec())
+        return json_format.ParseDict(pipeline.spec, pipeline_spec_pb2.PipelineSpec())
+    except json_format.ParseError as error:
+        raise InputError(f"Kubeflow would not take it: {error}", where=pipeline.name) from error
+
+
+def submit(pipeline: Pipeline, host: str, arguments: Mapping[str, Any], *, token: str = "") -> str:
+    """Give a pipeline to a cluster and return the id of its run there.
+
+    Raises
+    ------
+    MissingDependency
+        If kfp is not installed.
+    InputError
+        If Kubeflow would not take the pipeline.
+    RunError
+        If the cluster does not answer, or refuses.
+    """
+    validated(pipeline)
+    import kfp
+    from kfp_server_api.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.yaml"
+        path.write_text(pipeline.yaml())
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", FutureWarning
+                )  # "only works with version 2": which is what we write
+                client = kfp.Client(host=host, existing_token=token or None)
+            made = client.create_run_from_pipeline_package(str(path), arguments=dict(arguments))
+        except (ApiException, HTTPError, OSError, ValueError) as error:
+            what = f"the cluster did not take the pipeline: {type(error).__name__}"
+            raise RunError(what, where=host, fix="check the address and the token", log=str(error)) from error
+    return str(made.run_id)

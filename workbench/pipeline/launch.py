@@ -12,12 +12,15 @@ from .. import codec
 from ..store import Store
 from .driver import recipe_of
 from .driving import Listener
+from .executors.choose import CLUSTER, kind_of
+from .executors.cluster import give
 from .executors.executor import Executor
 from .recipe import Recipe, loads
 from .result import Result, table_of
 from .run import Run
 from .walk.driver import PipelineRun
 from .walk.outcome import pipeline_result
+from .walk.recipe import compiled
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ def launch(
     if dry_run:
         form = codec.to_json(recipe)
         return Result("recipe", pictures=(Text(json.dumps(form, indent=2)),), details={"recipe": form})
+    if kind_of(executor) == CLUSTER:
+        return give(compiled(recipe, title) if isinstance(recipe, Recipe) else recipe, executor)
     run = Executor(store, executor).submit(
         recipe, title=title, background=background, on_event=on_event, live=live
     )

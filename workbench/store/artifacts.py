@@ -46,10 +46,11 @@ class Artifacts:
         for folder in (self._folder, self._blobs):
             folder.mkdir(exist_ok=True)
 
-    def put(self, draft: ArtifactDraft) -> str:
+    def put(self, draft: ArtifactDraft, *, orphan: bool = False) -> str:
         """Store a draft and return its digest; the same content gives the same digest, stored once.
 
-        When it returns, the artifact is whole: putting content that is there but went bad heals it.
+        With `orphan`, its parents need not be here (it comes from another store). When it returns, the artifact
+        is whole: putting content that is there but went bad heals it.
 
         Raises
         ------
@@ -60,7 +61,7 @@ class Artifacts:
         UnknownArtifact
             If a parent is not in the store.
         """
-        for parent in draft.parents:
+        for parent in () if orphan else draft.parents:
             self._require(parent)
         scratch = self._scratch()
         try:

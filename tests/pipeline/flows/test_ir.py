@@ -158,7 +158,11 @@ def test_mistakes_in_a_pipeline_function_are_named():
     def tensor(n: int = 1):
         return keep(object())
 
+    def mixed(n: int = 1):
+        return keep.map([1, n])
+
     for function, words in (
+        (mixed, "holds plain values"),
         (branches, "known only when the pipeline runs"),
         (compares, "no condition"),
         (leaks, "cannot be used outside"),

@@ -19,6 +19,8 @@ ORDER = (
     "probe",
     "diff",
     "export",
+    "run",
+    "mirror",
     "push",
     "pull",
     "status",

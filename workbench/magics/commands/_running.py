@@ -1,4 +1,4 @@
-"""Options of every command that starts a run."""
+"""Options of every command that starts a run, and of those that can run elsewhere."""
 
 from __future__ import annotations
 
@@ -18,3 +18,13 @@ def add(parser: Parser) -> None:
 def options(args: argparse.Namespace, context: Context) -> dict[str, Any]:
     """Return them as the keyword arguments of an api function."""
     return {"background": args.bg, "dry_run": args.dry_run, "on_event": context.on_event}
+
+
+def add_executor(parser: Parser) -> None:
+    """Declare ``--executor``."""
+    parser.argument(
+        "--executor",
+        metavar="WHERE",
+        default="local",
+        help="local, ray (started here), ray://HOST:PORT, kubeflow://HOST:PORT (default: %(default)s)",
+    )

@@ -56,6 +56,7 @@ def add(parser: Parser) -> None:
     parser.argument("--name", default="", help="name of the result (default: artifact/backend)")
     _isolating.add(parser)
     _running.add(parser)
+    _running.add_executor(parser)
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -97,6 +98,7 @@ def _choose(args: argparse.Namespace, context: Context) -> Any:
         threads=args.threads,
         name=args.name,
         **_running.options(args, context),
+        executor=args.executor,
     )
 
 

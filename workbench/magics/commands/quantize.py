@@ -50,6 +50,7 @@ def add(parser: Parser) -> None:
     parser.argument("--name", default="", help="name of the variant (default: artifact:scheme)")
     _isolating.add(parser)
     _running.add(parser)
+    _running.add_executor(parser)
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -72,6 +73,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         name=args.name,
         **_isolating.options(args),
         **_running.options(args, context),
+        executor=args.executor,
     )
 
 

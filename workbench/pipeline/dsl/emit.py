@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import __version__, codec
+from ..workers.order import LISTS, OUTPUTS
 from .step import Needs, StepFunction
 
-IMAGE = f"mlops-workbench:{__version__}"
+IMAGE = f"mlops-workbench:{__version__}-python3.11"
 """The container image a step runs in on a cluster, unless another is given."""
 
 COMMAND = ("python3", "-m", "workbench.pipeline.entrypoint")
 """What a container of a step starts with."""
 
-EXECUTOR_INPUT = ("--executor_input", "{{$}}")
+PROTOCOL = ("--protocol", "kfp.dsl.executor_main")
+"""Says that the arguments are those of a Python component: Kubeflow's local runner takes no others."""
 
 
 def component(step: StepFunction, name: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -36,14 +38,29 @@ def component(step: StepFunction, name: str, given: Mapping[str, Mapping[str, An
     return form
 
 
-def executor(step: StepFunction) -> dict[str, Any]:
-    """Return the executor of a step."""
-    return {"container": {**command("--function", codec.dumps(step.source())), **_resources(step.needs)}}
+def executor(step: StepFunction, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the executor of a step whose component is given."""
+    run = command("--function", codec.dumps(step.source()), definition)
+    return {"container": {**run, **_resources(step.needs)}}
 
 
-def command(flag: str, body: str) -> dict[str, Any]:
+def command(flag: str, body: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return image, command and arguments of a container that runs a body of ours."""
-    return {"image": IMAGE, "command": list(COMMAND), "args": [*EXECUTOR_INPUT, flag, body]}
+    artifacts = definition.get("inputDefinitions", {}).get("artifacts", {})
+    lists = sorted(name for name, one in artifacts.items() if one.get("isArtifactList"))
+    outputs = codec.dumps(definition["outputDefinitions"])
+    arguments = [
+        *PROTOCOL,
+        OUTPUTS,
+        outputs,
+        LISTS,
+        codec.dumps(lists),
+        "--executor_input",
+        "{{$}}",
+        flag,
+        body,
+    ]
+    return {"image": IMAGE, "command": list(COMMAND), "args": arguments}
 
 
 def _resources(needs: Needs) -> dict[str, Any]:

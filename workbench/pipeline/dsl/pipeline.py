@@ -118,6 +118,12 @@ def each(items: Any, at_once: int = 0) -> Iterator[Value]:
         iterator: dict[str, Any] = {"itemInput": item}
     else:
         listed = list(items)
+        if any(isinstance(one, Value) for one in listed):
+            raise InputError(
+                "a list to loop over holds plain values, or is itself the output of a step",
+                where=name,
+                fix="let a step return the list",
+            )
         kinds = {TYPES.get(type(one), "") for one in listed}
         item = f"pipelinechannel--{name}-loop-item"
         kind, value = "parameters", Value(scope, "", item, kinds.pop() if len(kinds) == 1 else "STRUCT")

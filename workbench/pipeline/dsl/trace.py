@@ -138,7 +138,7 @@ class Trace:
         sources = {key: self._source(step, key, value) for key, value in bound.arguments.items()}
         definition = component(step, name, {key: value for key, (_, value) in sources.items()})
         self.components[f"comp-{name}"] = definition
-        self.executors[f"exec-{name}"] = executor(step)
+        self.executors[f"exec-{name}"] = executor(step, definition)
         if step.needs.timeout_s:
             self.limits[f"exec-{name}"] = {"activeDeadlineSeconds": max(1, int(step.needs.timeout_s))}
         form = task_form(name, sources)

@@ -12,12 +12,12 @@ from ..ir import Graph
 from ..workers.host import Host
 from ..workers.order import FUNCTION, KUBEFLOW, STEP, argument_of, body_of, search_path
 
-LOCAL = "local"
-_KINDS = (LOCAL,)
+LOCAL, RAY, CLUSTER = "local", "ray", "kubeflow"
+_KINDS = (LOCAL, RAY, CLUSTER)
 
 
 def kind_of(executor: str) -> str:
-    """Return ``local``.
+    """Return ``local``, ``ray`` or ``kubeflow``.
 
     Raises
     ------
@@ -26,15 +26,15 @@ def kind_of(executor: str) -> str:
 
     Examples
     --------
-    >>> kind_of("local")
-    'local'
+    >>> kind_of("ray://10.0.0.1:6379")
+    'ray'
     """
     kind, _, rest = executor.partition("://")
-    if kind not in _KINDS or (kind == LOCAL and rest):
+    if kind not in _KINDS or (kind == LOCAL and rest) or (kind == CLUSTER and not rest):
         raise InputError(
             f"no executor {executor!r}",
             where="executor",
-            fix="local",
+            fix="local, ray (started here), ray://HOST:PORT, or kubeflow://HOST:PORT",
         )
     return kind
 
@@ -51,7 +51,10 @@ def open_host(executor: str, store: Store, graph: Graph) -> Host:
     """
     from .limits import check, machine
 
-    kind_of(executor)
+    if kind_of(executor) == RAY:
+        from .ray import open_ray
+
+        return open_ray(executor, store, graph, preloads(graph))
     check(graph, machine(), "the local executor")
     path = json.dumps(search_path())
     arguments = (str(store.home), path, *preloads(graph))

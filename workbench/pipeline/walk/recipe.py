@@ -62,7 +62,7 @@ def _add(spec: dict[str, Any], task: str, step: Step, fields: list[str]) -> None
         component["inputDefinitions"] = {"artifacts": dict.fromkeys(fields, _DEFINITION)}
     spec["components"][f"comp-{task}"] = component
     spec["deploymentSpec"]["executors"][f"exec-{task}"] = {
-        "container": command("--step", codec.dumps(placed))
+        "container": command("--step", codec.dumps(placed), component)
     }
 
 

@@ -204,8 +204,6 @@ def _verb(store: Store, order: Order) -> Outcome:
     step = pin(loads(order.argument(STEP)), digest)
     with StepContext(store, order.run_id, order.position, step) as context:
         result = body_of(step)(step, context)
-    if step.name and order.position >= 0:
-        store.names.set(step.name, result.output)
     return Outcome(artifacts={"artifact": result.output}, result=codec.to_json(result))
 
 

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 from ...errors import StepFailed, WorkbenchError
 from ...store import Store, owner
 from . import body, ledger
+from .answers import Answers
 from .order import Order, Outcome
 
 _END_S = 0.5
@@ -52,10 +53,12 @@ class Forks:
     ----------
     home
         The store's folder.
+    answers
+        Where answers go.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, answers: Answers) -> None:
+        self._home, self._answers = home, answers
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._open = True
@@ -64,7 +67,7 @@ class Forks:
     def serve(self) -> None:
         """Work until the other end is gone and every child has ended."""
         self._selector.register(0, selectors.EVENT_READ)
-        self._say({"ready": len(os.sched_getaffinity(0))})
+        self._answers.say({"ready": len(os.sched_getaffinity(0))})
         while self._open or self._children:
             for key, _ in self._selector.select(self._rest_s()):
                 if key.fd == 0:
@@ -145,7 +148,7 @@ class Forks:
             outcome = json.loads(child.told)
         except ValueError:
             outcome = self._died(child, os.waitstatus_to_exitcode(status))
-        self._say({"ended": child.ticket, "outcome": outcome})
+        self._answers.say({"ended": child.ticket, "outcome": outcome})
 
     def _died(self, child: _Child, code: int) -> dict[str, Any]:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
@@ -165,11 +168,6 @@ class Forks:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
 
-    def _say(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the store has it
-            sys.stdout.write(json.dumps(message) + "\n")
-            sys.stdout.flush()
-
 
 def redirect(log: Path) -> None:
     """Make a file standard output and error, and nothing standard input."""
@@ -181,13 +179,14 @@ def redirect(log: Path) -> None:
 
 def main(home: str, search_path: str, *preload: str) -> None:
     """Import what steps will need, then serve."""
+    answers = Answers()  # before anything is imported that may print
     sys.path.extend(entry for entry in json.loads(search_path) if entry not in sys.path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the notebook is the driver's to answer
     for name in ("numpy", *preload):
         with contextlib.suppress(Exception):  # the step that needs it will say what is wrong with it
             importlib.import_module(name)
     gc.freeze()
-    Forks(Path(home)).serve()
+    Forks(Path(home), answers).serve()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import codec
 from ...store import Store
 from .. import provenance
-from .order import Order, Outcome
+from .order import STEP, Order, Outcome
 
 
 def begin(store: Store, order: Order, owner: str) -> None:
@@ -21,6 +22,8 @@ def finish(store: Store, order: Order, outcome: Outcome, *, cached: bool = False
     for digest in outcome.artifacts.values():
         store.runs.refer(order.run_id, order.position, "output", digest)
     if outcome.error is None:
+        if STEP in order.body:
+            _verb(store, order, outcome, cached)
         if not cached:
             for digest in outcome.artifacts.values():
                 provenance.note(store, digest, order.run_id, order.position)
@@ -31,6 +34,18 @@ def finish(store: Store, order: Order, outcome: Outcome, *, cached: bool = False
     else:
         store.runs.finish_step(order.run_id, order.position, "failed", error=outcome.error)
         _tell(store, order, "step.failed", dict(outcome.error))
+
+
+def _verb(store: Store, order: Order, outcome: Outcome, cached: bool) -> None:
+    """Give what a verb made its name, and keep its figures."""
+    from ..recipe import loads
+
+    result = codec.from_json(outcome.result)
+    name = loads(order.argument(STEP)).name
+    if name:
+        store.names.set(name, result.output)
+    for figure in () if cached else result.measured:
+        store.measurements.set(result.output, figure.key, figure.value, figure.unit, figure.baseline)
 
 
 def known(store: Store, key: str) -> Outcome | None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from ... import codec
 from ..ir.graph import Component
 
+OUTPUTS, LISTS = "--outputs", "--lists"
 FUNCTION, STEP, KUBEFLOW = "--function", "--step", "--function_to_execute"
 """Arguments of a container that say what its body is: a function, a verb of the workbench, a component of kfp."""
 
@@ -112,9 +113,12 @@ class Outcome:
 
 
 def body_of(component: Component) -> tuple[str, ...]:
-    """Return command and arguments of a component's container."""
+    """Return what a component's container runs: for one of ours, the arguments that say what."""
     container = component.container
-    return (*container.get("command", ()), *container.get("args", ()))
+    arguments = tuple(container.get("args", ()))
+    if FUNCTION in arguments or STEP in arguments:
+        return arguments[arguments.index("--executor_input") + 2 :]
+    return (*container.get("command", ()), *arguments)
 
 
 def argument_of(body: tuple[str, ...], flag: str) -> str:

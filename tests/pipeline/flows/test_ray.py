@@ -1,0 +1,197 @@
+"""The Ray executor: three nodes in network namespaces, one killed halfway; other environments; a lost head."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from workbench.errors import InputError, RunError, WorkbenchError
+from workbench.pipeline.executors.ray_node import RayNode, authenticated, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+STEPS = 60
+
+
+@wb.step(cache=False)
+def work(i: int, folder: str):
+    import time
+
+    with (Path(folder) / str(i)).open("a") as file:
+        file.write(f"{time.time()}\n")
+    time.sleep(0.3)
+    rng = np.random.default_rng(i)
+    return {"i": i, "w": rng.normal(size=1000), "seeded": np.random.rand(2)}
+
+
+@wb.step
+def summed(parts) -> float:
+    return float(sum(part["w"].sum() + part["seeded"].sum() for part in parts))
+
+
+@wb.pipeline
+def fan_out(folder: str, n: list):
+    with wb.each(n) as i:
+        part = work(i, folder)
+    return summed(part)
+
+
+@wb.step
+def slow(i: int) -> int:
+    import time
+
+    time.sleep(120)
+    return i
+
+
+@wb.pipeline
+def endless():
+    return slow.map([1, 2])
+
+
+@wb.step(timeout_s=1)
+def late() -> int:
+    import time
+
+    time.sleep(60)
+    return 1
+
+
+@wb.step(retries=1, cache=False)
+def twice(folder: str) -> int:
+    path = Path(folder) / "tries"
+    with path.open("a") as file:
+        file.write("x")
+    if len(path.read_text()) < 2:
+        os.kill(os.getpid(), 9)
+    raise ValueError("and then an error of its own")
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A folder for a cluster's token and logs, with everything in it ended afterwards."""
+    pytest.importorskip("ray")
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+    for name, value in authenticated(folder).items():
+        monkeypatch.setenv(name, value)
+    nodes: list[RayNode] = []
+    yield folder, nodes
+    for node in nodes:
+        node.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def networks():
+    """Two network namespaces on a bridge with an address of this one."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("NOT RUN: three Ray nodes in network namespaces need root and iproute2")
+    tag, subnet = f"mw{os.getpid() % 100000}", f"10.{200 + os.getpid() % 50}.{os.getpid() % 250}"
+    bridge = f"{tag}b"
+    _ip(f"link add {bridge} type bridge")
+    _ip(f"addr add {subnet}.1/24 dev {bridge}")
+    _ip(f"link set {bridge} up")
+    names = []
+    for at in (2, 3):
+        name, cable = f"{tag}n{at}", f"{tag}v{at}"
+        _ip(f"netns add {name}")
+        names.append(name)
+        _ip(f"link add {cable} type veth peer name eth0 netns {name}")
+        _ip(f"link set {cable} master {bridge} up")
+        _ip(f"-n {name} addr add {subnet}.{at}/24 dev eth0")
+        _ip(f"-n {name} link set eth0 up")
+        _ip(f"-n {name} link set lo up")
+    yield subnet, names
+    for name in names:
+        _ip(f"netns del {name}")
+    _ip(f"link del {bridge}")
+
+
+def _ip(words):
+    subprocess.run(["ip", *words.split()], check=True, capture_output=True, timeout=30)
+
+
+def test_a_node_lost_halfway_costs_nothing_that_was_finished(store, tmp_path, cluster, networks):
+    (folder, nodes), (subnet, names) = cluster, networks
+    address = f"{subnet}.1:{free_port()}"
+    nodes.append(RayNode(folder, address, 1, head=True))
+    for at, name in zip((2, 3), names, strict=True):
+        prefix = ("ip", "netns", "exec", name)
+        nodes.append(RayNode(folder, address, 1, ip=f"{subnet}.{at}", prefix=prefix))
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    done, finished = Counter(), set()
+
+    def listen(event):
+        done[event.kind] += 1
+        if event.kind == "step.done" and done["step.done"] == STEPS // 2:
+            run = store.runs.get(event.run_id)
+            finished.update(step.verb for step in run.steps if step.state == "done")
+            nodes[2].kill()
+
+    arguments = {"folder": str(marks), "n": list(range(STEPS))}
+    result = wb.run(fan_out, arguments, store=store, executor=f"ray://{address}", on_event=listen)
+    assert len(finished) >= STEPS // 2
+    for path in finished:
+        number = path.partition("[")[2].partition("]")[0]
+        assert len((marks / number).read_text().split()) == 1, f"{path} was finished and ran again"
+    assert result.value() == wb.run(fan_out, arguments, store=store, fresh=True).value()
+    ours, theirs = (store.runs.get(one) for one in (result.run, store.runs.list(1)[0].id))
+    made = [{step.verb: step.result for step in run.steps} for run in (ours, theirs)]
+    assert made[0] == made[1]
+    assert len(made[0]) == STEPS + 1
+
+
+def test_other_environments_errors_and_a_lost_head(store, tmp_path, cluster, monkeypatch):
+    folder, nodes = cluster
+    address = f"127.0.0.1:{free_port()}"
+    nodes.append(RayNode(folder, address, 2, head=True))
+    executor = f"ray://{address}"
+
+    with pytest.raises(WorkbenchError, match="longer than 1 s"):
+        wb.run(wb.pipeline(_late), store=store, executor=executor)
+    with pytest.raises(WorkbenchError, match="and then an error of its own"):
+        wb.run(wb.pipeline(_twice), {"folder": str(tmp_path)}, store=store, executor=executor)
+
+    strange = tmp_path / "strange"
+    (strange / "numpyro-9.9.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(strange))
+    monkeypatch.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{strange}")
+    with pytest.raises(InputError, match=r"another environment: numpyro absent instead of 9\.9"):
+        wb.run(endless, store=store, executor=executor)
+    monkeypatch.undo()
+    for name, value in authenticated(folder).items():
+        monkeypatch.setenv(name, value)
+
+    def lose(event):
+        if event.kind == "step.started" and nodes:
+            nodes.pop().kill()
+
+    with pytest.raises(RunError, match=r"Ray at .* is gone|Ray could not finish"):
+        wb.run(endless, store=store, executor=executor, on_event=lose)
+    assert store.runs.list(1)[0].state == "failed"
+
+
+def _late():
+    return late()
+
+
+def _twice(folder: str):
+    return twice(folder)
+
+
+def test_nobody_there_and_what_cannot_leave_is_refused_before_anything_starts(store, cluster):
+    with pytest.raises(InputError, match="no executor 'slurm'"):
+        wb.run(endless, store=store, executor="slurm")
+    with pytest.raises(InputError, match="live module"):
+        import torch
+
+        wb.capture(torch.nn.Linear(2, 2), torch.zeros(1, 2), name="m", store=store, executor="ray")

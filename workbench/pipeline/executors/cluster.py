@@ -1,0 +1,53 @@
+"""The Kubeflow executor: a pipeline goes to a cluster, which runs the same containers and keeps their outputs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ...errors import InputError
+from ...render.table import Table
+from ..dsl import Pipeline
+from ..result import Result
+from .ray import refuse_signed
+
+if TYPE_CHECKING:
+    from ..walk.driver import PipelineRun
+
+TOKEN = "MLOPS_KUBEFLOW_TOKEN"  # noqa: S105 - the name of the variable that holds it
+"""Environment variable with the token of the cluster, if it wants one."""
+
+
+def give(work: PipelineRun, executor: str) -> Result:
+    """Submit a pipeline to a cluster.
+
+    Raises
+    ------
+    InputError
+        If it reads artifacts of this store, or carries a function that only this store can open; names which.
+    MissingDependency
+        If kfp is not installed.
+    RunError
+        If the cluster does not answer, or refuses.
+    """
+    from ..kubeflow import submit
+
+    graph = work.graph()
+    refuse_signed(graph, "Kubeflow")
+    reading = [
+        str(one.executor["importer"]["artifactUri"].get("constant", ""))
+        for one in graph.leaves()
+        if "importer" in one.executor
+    ]
+    here = [uri.removeprefix("mlops:") for uri in reading if uri.startswith("mlops:")]
+    if here:
+        raise InputError(
+            f"a cluster cannot read {', '.join(here)} of this store",
+            where=work.name,
+            fix="let a step of the pipeline make it, or pull it from a registry in a step",
+        )
+    host = f"http://{executor.partition('://')[2]}"
+    pipeline = Pipeline(work.name, work.spec, work.platform)
+    run_id = submit(pipeline, host, work.arguments, token=os.environ.get(TOKEN, ""))
+    table = Table(("cluster", "run", "page"), [(host, run_id, f"{host}/#/runs/details/{run_id}")])
+    return Result(f"{work.name} on {host}", (table,), details={"run": run_id, "host": host})

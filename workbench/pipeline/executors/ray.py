@@ -1,0 +1,291 @@
+"""The Ray executor: steps as tasks of a cluster. The only file that touches Ray.
+
+``python -m workbench.pipeline.executors.ray`` is the host program: a process of its own, because Ray ends the
+process that uses it when the cluster's head is lost, and that must not be a notebook. It puts artifacts into
+Ray's object store once each, sends orders as tasks, takes what they made into the store, and records it there.
+A worker keeps a store of its own for as long as it lives, and runs the very code that a local step runs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError, RunError, StepFailed, WorkbenchError, missing_dependency
+from ...store import Store, owner
+from ...store.blobs import remove_tree
+from ..ir import Graph
+from ..workers import body, environment, ledger, parcel
+from ..workers.answers import Answers
+from ..workers.host import Host
+from ..workers.order import STEP, Order, Outcome, argument_of, body_of, search_path
+from .limits import Room, check
+from .ray_node import RayNode, authenticated, free_port
+
+_AHEAD = 2.0
+_SYSTEM_RETRIES = 5
+_store: Store | None = None
+
+
+def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> Host:
+    """Return a host that runs steps on Ray.
+
+    Parameters
+    ----------
+    executor
+        ``ray`` starts a node here; ``ray://HOST:PORT`` is the head of a cluster that this machine is a node of.
+
+    Raises
+    ------
+    InputError
+        If a step carries a function that only this store can open, or asks for what no cluster has.
+    MissingDependency
+        If Ray is not installed.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("ray") is None:
+        raise missing_dependency("ray", "ray")
+    check(graph, Room(float("inf"), float("inf"), float("inf")), "Ray")
+    refuse_signed(graph, "Ray")
+    _, _, address = executor.partition("://")
+    arguments = (str(store.home), address, json.dumps(search_path()), *preload)
+    return Host(__name__, *arguments, name=f"Ray at {address or 'this machine'}")
+
+
+def refuse_signed(graph: Graph, who: str) -> None:
+    """Refuse verbs that carry a function by value: it is signed with the store's own key, which stays here."""
+    from ..recipe import blobs_of, loads
+
+    bodies = {component.name: body_of(component) for component in graph.leaves()}
+    carrying = [
+        name for name, one in bodies.items() if STEP in one and blobs_of(loads(argument_of(one, STEP)))
+    ]
+    if carrying:
+        names = ", ".join(name.removeprefix("comp-") for name in carrying)
+        raise InputError(
+            f"{who} cannot run {names}: it carries a function of the notebook",
+            where=names,
+            fix="put the function into a module that every node has, or leave --executor out",
+        )
+
+
+def work(form: dict[str, Any], wanted: dict[str, Any], names: list[str], *contents: bytes) -> tuple[Any, Any]:
+    """Run an order on the node this is called on; return the outcome and the artifacts it made."""
+    order = Order.of(form)
+    store = _node_store()
+    try:
+        environment.check(wanted, _node())
+        for digest, content in zip(names, contents, strict=True):
+            if not store.artifacts.exists(digest):
+                parcel.unpack(store, digest, content)
+        with _limited(order):
+            outcome = body.run(store, order)
+    except WorkbenchError as error:
+        outcome = Outcome(error=error.to_json())
+    return outcome.to_json(), {digest: parcel.pack(store, digest) for digest in outcome.artifacts.values()}
+
+
+def look(wanted: dict[str, Any], preload: list[str], paths: list[str]) -> dict[str, Any] | None:
+    """Return the error of a node whose environment differs, None when all is well; loads what steps need."""
+    import importlib
+
+    try:
+        environment.check(wanted, _node())  # before the paths of who asks hide what is missing here
+    except InputError as error:
+        return error.to_json()
+    sys.path.extend(entry for entry in paths if entry not in sys.path)
+    for name in preload:
+        with contextlib.suppress(Exception):  # the step that needs it will say what is wrong with it
+            importlib.import_module(name)
+    return None
+
+
+def _node() -> str:
+    import ray
+
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+
+
+def _cpus() -> float:
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 1.0))  # type: ignore[no-untyped-call]
+
+
+def _node_store() -> Store:
+    global _store
+    if _store is None:
+        home = Path(tempfile.mkdtemp(prefix="mlops-ray-"))
+        atexit.register(remove_tree, home)
+        _store = Store(home)
+    return _store
+
+
+@contextlib.contextmanager
+def _limited(order: Order) -> Any:
+    """Interrupt an order that takes longer than it may."""
+
+    def late(*_: Any) -> None:
+        raise StepFailed(f"it ran longer than {order.timeout_s:g} s", where=f"{order.run_id}, {order.path}")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, order.timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Bridge:
+    """The host program.
+
+    Parameters
+    ----------
+    store
+        Where artifacts come from and results go.
+    address
+        The cluster's head.
+    preload, paths
+        Modules that steps need, and where they are found.
+    answers
+        Where answers go.
+    """
+
+    def __init__(
+        self, store: Store, address: str, preload: list[str], paths: list[str], answers: Answers
+    ) -> None:
+        import ray
+
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        self._store, self._answers = store, answers
+        self._task = ray.remote(work)
+        self._wanted = environment.expected()
+        self._given = ray.put(self._wanted)
+        self._parcels: dict[str, Any] = {}
+        self._running: dict[int, tuple[Order, Any]] = {}
+        self._heard: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self._open = True
+        self._look_at_nodes(preload, paths)
+
+    def serve(self) -> None:
+        """Work until the other end is gone and every task has ended."""
+        import ray
+
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._answers.say({"ready": max(1.0, _cpus()) * _AHEAD})
+        while self._open or self._running:
+            kind, what = self._heard.get()
+            if kind == "end":
+                self._open = False
+            elif kind == "done":
+                self._done(*what)
+            elif "cancel" in what:
+                for _, reference in [self._running[t] for t in (what["cancel"],) if t in self._running]:
+                    ray.cancel(reference, force=True)
+            else:
+                self._submit(what["ticket"], Order.of(what["order"]))
+
+    def _look_at_nodes(self, preload: list[str], paths: list[str]) -> None:
+        """Refuse a cluster with a node whose environment differs, before any step starts."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        probe = ray.remote(look)
+        known = ray.nodes()  # type: ignore[no-untyped-call]
+        nodes = [node["NodeID"] for node in known if node["Alive"] and node["Resources"].get("CPU")]
+        asked = [
+            probe.options(
+                num_cpus=1, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)
+            ).remote(self._wanted, preload, paths)
+            for node in nodes
+        ]
+        for error in ray.get(asked):
+            if error is not None:
+                raise InputError.of(error)
+
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            self._heard.put(("message", json.loads(line)))
+        self._heard.put(("end", None))
+
+    def _submit(self, ticket: int, order: Order) -> None:
+        import ray
+
+        ledger.begin(self._store, order, owner.current())
+        names = list(dict.fromkeys(order.digests()))
+        for digest in names:
+            if digest not in self._parcels:
+                self._parcels[digest] = ray.put(parcel.pack(self._store, digest))
+        options: dict[str, Any] = {"num_cpus": order.cpus or 1.0, "max_retries": _SYSTEM_RETRIES}
+        if order.memory_bytes:
+            options["memory"] = order.memory_bytes
+        reference = self._task.options(**options).remote(
+            order.to_json(), self._given, names, *(self._parcels[digest] for digest in names)
+        )
+        self._running[ticket] = (order, reference)
+        reference.future().add_done_callback(lambda done: self._heard.put(("done", (ticket, done))))
+
+    def _done(self, ticket: int, done: Any) -> None:
+        order, _ = self._running.pop(ticket)
+        try:
+            form, contents = done.result()
+            outcome = Outcome.of(form)
+            for digest, content in contents.items():
+                parcel.unpack(self._store, digest, content)
+            ledger.finish(self._store, order, outcome)
+        except WorkbenchError as error:
+            outcome = self._failed(order, error)
+        except Exception as error:  # noqa: BLE001 - Ray's own errors: a lost worker, a cancelled task
+            where = f"{order.run_id}, {order.path}"
+            fix = f"%mlops resume {order.run_id} tries again"
+            what = f"Ray could not finish the step: {type(error).__name__}"
+            outcome = self._failed(order, StepFailed(what, where=where, fix=fix, log=str(error)[-2000:]))
+        self._answers.say({"ended": ticket, "outcome": outcome.to_json()})
+
+    def _failed(self, order: Order, error: WorkbenchError) -> Outcome:
+        outcome = Outcome(error=error.to_json())
+        with contextlib.suppress(WorkbenchError):  # a full disk: whoever asked hears of it all the same
+            ledger.finish(self._store, order, outcome)
+        return outcome
+
+
+def main(home: str, address: str, paths: str, *preload: str) -> None:
+    """Connect, or start a node, and serve."""
+    answers = Answers()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the notebook is the driver's to answer
+    node = None
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        try:
+            if not address:  # the folder's path is short: sockets lie in it
+                os.environ.update(authenticated(Path(folder)))
+                address = f"127.0.0.1:{free_port()}"
+                node = RayNode(Path(folder), address, len(os.sched_getaffinity(0)), head=True)
+            Bridge(Store(Path(home)), address, list(preload), json.loads(paths), answers).serve()
+        except WorkbenchError as error:
+            answers.say({"fatal": error.to_json()})
+        except ConnectionError as error:
+            fatal = RunError(
+                f"no Ray cluster answers at {address}", where=address, fix="ray start --head", log=str(error)
+            )
+            answers.say({"fatal": fatal.to_json()})
+        finally:
+            if node is not None:
+                node.kill()
+
+
+if __name__ == "__main__":
+    from workbench.pipeline.executors.ray import main as run  # tasks are found by this name, not by __main__
+
+    run(*sys.argv[1:])
