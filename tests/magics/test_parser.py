@@ -106,6 +106,8 @@ LINES = [
     ("track --limit 3", {"run_id": "", "limit": 3}),
     ("sweep minilm --scheme int8,ternary --budget 10m", {"scheme": ("int8", "ternary"), "budget": 600.0}),
     ("sweep --resume s1", {"artifact": "", "resume": "s1", "backend": ("auto",)}),
+    ("run flow --set n=3 name=a --executor ray", {"set": [("n", 3), ("name", "a")], "executor": "ray"}),
+    ("mirror flow --against ray://h:1", {"pipeline": "flow", "against": "ray://h:1"}),
     ("logs r1", {"run_id": "r1"}),
     ("cancel r1", {"run_id": "r1"}),
     ("resume r1 --bg", {"run_id": "r1", "bg": True}),

@@ -75,6 +75,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         name=args.name,
         **_isolating.options(args),
         **_running.options(args, context),
+        executor=args.executor,
     )
 
 
@@ -83,6 +84,7 @@ def _choose(args: argparse.Namespace, context: Context) -> Any:
     from ...errors import InputError
 
     unused = {"--isolate": args.isolate, "--target": args.target, "--option": args.option}
+    unused["--executor"] = args.executor if args.executor != "local" else ""
     if given := [name for name, value in unused.items() if value]:
         raise InputError(
             f"--backend auto takes no {', '.join(given)}", where=given[0], fix="name one backend"
@@ -98,7 +100,6 @@ def _choose(args: argparse.Namespace, context: Context) -> Any:
         threads=args.threads,
         name=args.name,
         **_running.options(args, context),
-        executor=args.executor,
     )
 
 

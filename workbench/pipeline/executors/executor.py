@@ -92,6 +92,12 @@ class Executor:
                 where=self.name,
                 fix="leave --isolate or --executor out",
             )
+        if isinstance(work, Recipe) and work.isolation is not None and self.name != "local":
+            raise InputError(
+                "only the local executor isolates a step",
+                where=self.name,
+                fix="leave --isolate or --executor out",
+            )
         verbs = []  # a pipeline finds its steps as it goes on
         if isinstance(work, Recipe) and self.name == "local":
             verbs = [step.verb for step in work.steps]
