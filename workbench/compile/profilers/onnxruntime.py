@@ -65,11 +65,11 @@ def _flops(kind: str, facts: Mapping[str, Any], constants: list[list[int]]) -> f
     outputs = [shape for one in facts["output_type_shape"] for shape in one.values()]
     if not outputs:
         return None
-    out = math.prod(outputs[0])
+    out = float(math.prod(outputs[0]))
     if "Conv" in kind:
         weight = next((shape for shape in constants if len(shape) > 2), None)
         return None if weight is None else 2.0 * out * math.prod(weight[1:])
     if "MatMul" in kind or "Gemm" in kind:
         first = next(shape for one in facts["input_type_shape"] for shape in one.values())
         return 2.0 * out * int(first[-1])
-    return float(out)
+    return out
