@@ -25,8 +25,8 @@ SHORT, LONG = 2, 22
 
 @step
 def nothing(i: int) -> int:
-    """Return the input: the work of a step that does none."""
-    return i
+    """Return the next number, so that no step of a chain is answered by another's result."""
+    return i + 1
 
 
 @step
