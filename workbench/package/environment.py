@@ -44,13 +44,21 @@ class EnvironmentLock:
         return codec.digest(self)
 
 
+def search_path() -> list[str]:
+    """Return ``sys.path`` without what setuptools adds for itself when something imports it.
+
+    Its copies of other packages are nobody's choice, and they are there in one process and not in the next.
+    """
+    return [entry for entry in sys.path if Path(entry).name != "_vendor"]
+
+
 def lock(path: Iterable[str] | None = None) -> EnvironmentLock:
     """Return the lock of this interpreter's environment.
 
     Parameters
     ----------
     path
-        Folders to look in; ``sys.path`` by default. The first of two versions counts, as for imports.
+        Folders to look in; by default :func:`search_path`. The first of two versions counts, as for imports.
 
     Examples
     --------
@@ -58,7 +66,7 @@ def lock(path: Iterable[str] | None = None) -> EnvironmentLock:
     True
     """
     found: dict[str, str] = {}
-    for folder in sys.path if path is None else path:
+    for folder in search_path() if path is None else path:
         for name, version in _installed(folder):
             found.setdefault(name, version)
     return EnvironmentLock(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +78,10 @@ class Installed:
 
 def installed(path: Iterable[str] | None = None) -> dict[str, Installed]:
     """Return what is installed by name; the first of two versions on the path counts, as for imports."""
-    from ..environment import FOLDER
+    from ..environment import FOLDER, search_path
 
     found: dict[str, Installed] = {}
-    for folder in sys.path if path is None else path:
+    for folder in search_path() if path is None else path:
         for entry in sorted(Path(folder).glob("*.dist-info")) if folder else ():
             match = FOLDER.fullmatch(entry.name)
             if match:
