@@ -94,10 +94,9 @@ def test_profile_without_a_cell_says_how(story: Any) -> None:
 def test_lineage_is_a_table_and_a_picture(story: Any) -> None:
     _, messages = story.execute("%mlops lineage mlp:int8")
     (data,) = [m["content"]["data"] for m in messages if m["msg_type"] == "execute_result"]
-    assert [line.split()[:3] for line in data["text/plain"].splitlines()[3:]] == [
-        ["mlp:int8", "variant", "quantize"],
-        ["mlp", "program", "capture"],
-    ]
+    rows = [line.split()[:3] for line in data["text/plain"].splitlines()]
+    assert rows[(at := rows.index(["mlp:int8", "variant", "quantize"])) + 1] == ["mlp", "program", "capture"]
+    assert ["model", "mlp"] in [row[:2] for row in rows[:at]], "first the answers, then the ancestors"
     assert "<svg" in data["text/html"]
 
 
