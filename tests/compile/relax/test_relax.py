@@ -1,5 +1,6 @@
 """The backend tvm: import, both kinds of kernels, dynamic sizes, a fresh process, refusals."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,13 @@ def test_a_network_gives_what_torch_gives_at_every_size(tvm_compile, name, kerne
     assert len(report.checked) == 4
     assert report.max_abs_error <= 1e-5
     assert ('"mlops_' in (out / "model.tir.txt").read_text()) == (kernels == "linked")
+
+
+def test_the_caller_keeps_its_processors(tvm_compile):
+    """TVM's pool pins the thread that calls it unless told not to: a notebook would stay on one core."""
+    before = os.sched_getaffinity(0)
+    load(tvm_compile(Tagger(), tags())[0], threads=2)(tags(batch=3, tokens=7))
+    assert os.sched_getaffinity(0) == before
 
 
 def test_nested_outputs_integers_and_booleans_come_back(tvm_compile):

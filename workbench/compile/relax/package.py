@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
@@ -40,8 +41,7 @@ def compiler() -> Any:
     MissingDependency
         If it is not installed, or with a library it does not fit.
     """
-    if lacking := missing():
-        raise lacking
+    _prepare()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tvm
@@ -58,8 +58,7 @@ def runtime() -> Any:
     MissingDependency
         If it is not installed, or with a library it does not fit.
     """
-    if lacking := missing():
-        raise lacking
+    _prepare()
     if "tvm" in sys.modules:  # its libraries are loaded, the small one would come twice
         return sys.modules["tvm_ffi"]
     import ctypes
@@ -71,6 +70,13 @@ def runtime() -> Any:
     folder = Path(spec.submodule_search_locations[0])
     ctypes.CDLL(str(folder / "lib" / "libtvm_runtime.so"), ctypes.RTLD_GLOBAL)
     return ffi
+
+
+def _prepare() -> None:
+    if lacking := missing():
+        raise lacking
+    # TVM's pool would pin the thread that calls it to one core, and with it a notebook and all that it starts.
+    os.environ.setdefault("TVM_BIND_THREADS", "0")
 
 
 def _without_torch() -> Any:

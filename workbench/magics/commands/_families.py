@@ -14,7 +14,7 @@ def members(folder: str) -> tuple[str, ...]:
     Examples
     --------
     >>> members("compile/backends")
-    ('eager', 'inductor', 'onnxruntime', 'openvino', 'ternary')
+    ('eager', 'ethos', 'inductor', 'onnxruntime', 'openvino', 'ternary', 'triton', 'tvm')
     """
     found = pkgutil.iter_modules([str(_PACKAGE / folder)])
     return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
