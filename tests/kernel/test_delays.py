@@ -10,7 +10,6 @@ import pytest
 from workbench import trace
 
 pytestmark = pytest.mark.bpf
-_EDGES = 3
 _SPIN = "import time\nend = time.time() + 20\nwhile time.time() < end: pass"
 
 
@@ -27,6 +26,13 @@ def neighbour():
 
 
 def test_a_noisy_neighbour_is_seen_when_it_is_noisy(neighbour):
+    """In a process of its own: what other tests left running in this one takes part in its waits."""
+    script = "from tests.kernel.test_delays import check; check()"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
+
+
+def check():
+    """Trace this thread beside a neighbour; records and histogram must tell the same."""
     with trace.session(("cpu", "sched"), tier="bpf") as recorder:
         end = time.thread_time() + 0.4
         while time.thread_time() < end:
@@ -35,13 +41,10 @@ def test_a_noisy_neighbour_is_seen_when_it_is_noisy(neighbour):
     delays = [delay for delay in recorded.delays if delay.tid == own]
     (waits,) = (row for row in recorded.waits if row.tid == own)
     longer, as_long = sum(waits.latency.slots[17:]), sum(waits.latency.slots[16:])
-    # 0.1 ms lies in slot 16. At either end of a trace a wait or two was seen in one of the two and not in the other.
-    assert longer - _EDGES <= len(delays) <= as_long + _EDGES
-    inner = sorted(delay.duration_ns for delay in delays)[:-_EDGES]
-    assert sum(inner) <= waits.latency.total_ns
+    # 0.1 ms lies in slot 16. With both cores busy one record of some 150 was missing now and then, never more.
+    assert longer - 1 <= len(delays) <= as_long
+    assert sum(delay.duration_ns for delay in delays) <= waits.latency.total_ns
     assert sum(delay.duration_ns for delay in delays) > 0.5 * waits.latency.total_ns > 0
-    longest = [delay.duration_ns for delay in delays if delay.duration_ns <= waits.latency.max_ns + 1000]
-    assert len(longest) >= len(delays) - _EDGES
-    assert max(longest) > 0.5 * waits.latency.max_ns
+    assert max(delay.duration_ns for delay in delays) == pytest.approx(waits.latency.max_ns, abs=1000)
     assert all(delay.duration_ns >= 100_000 for delay in delays)
     assert [delay.time_ns for delay in delays] == sorted(delay.time_ns for delay in delays)

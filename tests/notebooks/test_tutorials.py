@@ -67,7 +67,7 @@ def test_it_runs_and_tells_its_story(path: Path, home: Path) -> None:
     if path.stem == "05-profile":
         assert re.search(r"In\[4\] line \d+ +words = \[word\.strip|words = \[re\.sub", text), text
         if text.count("with tier bpf") == 6:
-            assert re.search(r"history\.append\(.* 10 +40 +10 +\d+ c10", text), text
+            assert re.search(r"history\.append\(.* 10 +40 +10 +120 c10", text), text
             assert re.search(r"with lock: .* python at In\[7\] line \d+", text), text
             assert re.search(r"violation +connect +127\.0\.0\.2:\d+ +1 .* In\[9\] line 8", text), text
     if path.stem == "02-real-model":
