@@ -55,7 +55,7 @@ class Installed:
         lines = [
             f"{path},{digest}"
             for path, digest in self._rows()
-            if digest and not path.startswith("..") and Path(path).name not in _VOLATILE
+            if digest and not path.startswith("..") and path.rpartition("/")[2] not in _VOLATILE
         ]
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
@@ -69,11 +69,15 @@ class Installed:
         return {normal(name) for name, _, marker in found if not _EXTRA.search(marker)}
 
     def _rows(self) -> list[tuple[str, str]]:
+        """Return path and digest of each line; no parser for the many files without a quoted name, for its time."""
         try:
-            with (self.record / "RECORD").open(newline="") as file:
-                return [(row[0], row[1]) for row in csv.reader(file) if len(row) > 1]
+            text = (self.record / "RECORD").read_text(encoding="utf-8")
         except OSError:  # installed by the system's package manager: nothing is listed
             return []
+        if '"' in text:
+            return [(row[0], row[1]) for row in csv.reader(text.splitlines()) if len(row) > 1]
+        rows = [line.rsplit(",", 2) for line in text.splitlines()]
+        return [(row[0], row[1]) for row in rows if len(row) == 3]
 
 
 def installed(path: Iterable[str] | None = None) -> dict[str, Installed]:
