@@ -183,6 +183,14 @@ def test_resume_after_cancel(store, executor, driving, calls, work, running, tmp
     assert (tmp_path / "mark.fine").read_text() == "x"
 
 
+def test_resume_leaves_a_run_that_is_done_as_it_is(store, executor, calls, work, tmp_path):
+    run = executor.submit(calls(work["fine"]))
+    before = store.runs.get(run.id)
+    assert executor.resume(run.id).state == "done"
+    assert store.runs.get(run.id) == before
+    assert (tmp_path / "mark.fine").read_text() == "x"
+
+
 def test_a_background_run_goes_on_by_itself(store, executor, calls, work, tmp_path):
     seen = []
     run = executor.submit(calls(work["fine"], work["slow"]), background=True, on_event=seen.append)

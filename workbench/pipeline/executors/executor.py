@@ -92,12 +92,6 @@ class Executor:
                 where=self.name,
                 fix="leave --isolate or --executor out",
             )
-        if isinstance(work, Recipe) and work.isolation is not None and self.name != "local":
-            raise InputError(
-                "only the local executor isolates a step",
-                where=self.name,
-                fix="leave --isolate or --executor out",
-            )
         verbs = []  # a pipeline finds its steps as it goes on
         if isinstance(work, Recipe) and self.name == "local":
             verbs = [step.verb for step in work.steps]
@@ -112,7 +106,7 @@ class Executor:
         return self._go(run_id, background, on_event, live)
 
     def resume(self, run_id: str, *, background: bool = False, on_event: Listener | None = None) -> Run:
-        """Go on with a run; steps that are done are kept.
+        """Go on with a run; steps that are done are kept, and a run that is done stays as it is.
 
         Raises
         ------
@@ -122,6 +116,8 @@ class Executor:
             If it is still running.
         """
         row = self.store.runs.get(run_id)
+        if row.state == "done":
+            return Run(self.store, run_id)
         if row.state in ("pending", "running") and owner.alive(row.driver):
             raise RunError(
                 f"run {run_id} is running (pid {owner.pid_of(row.driver)})",
