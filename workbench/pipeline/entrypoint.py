@@ -20,6 +20,9 @@ from .environment import lock_digest
 from .workers import body, parcel
 from .workers.order import OUTPUTS, Order, Outcome, argument_of, seed_of
 
+RESULT = "result"
+"""Metadata of an artifact that a verb made: its :class:`~workbench.pipeline.result.StepResult` as JSON text."""
+
 _MOUNTS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 """Where Kubeflow mounts the object stores it knows."""
 
@@ -78,11 +81,17 @@ def leave(store: Store, told: Mapping[str, Any], outcome: Outcome) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         parcel.export(store, digest, folder)
-        kept = {"name": form.get("name", name), "uri": form["uri"], "metadata": {"digest": digest}}
+        kept = {"name": form.get("name", name), "uri": form["uri"], "metadata": metadata(digest, outcome)}
         record["artifacts"][name] = {"artifacts": [kept]}
     path = Path(outputs["outputFile"])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))
+
+
+def metadata(digest: str, outcome: Outcome) -> dict[str, Any]:
+    """Return what is said of an artifact beside its files: its digest, and what a verb reports."""
+    told = {} if outcome.result is None else {RESULT: json.dumps(outcome.result)}
+    return {"digest": digest, **told}
 
 
 def path_of(uri: str) -> Path:

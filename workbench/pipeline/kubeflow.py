@@ -5,6 +5,8 @@ A component of ``kfp.dsl`` runs through ``kfp.dsl.executor.Executor``, which is 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import tempfile
@@ -19,9 +21,11 @@ from ..errors import InputError, RunError, StepFailed, missing_dependency
 from ..store import Store
 from ..store.blobs import remove_tree
 from .dsl import Pipeline
-from .workers.order import KUBEFLOW, Order, Outcome
+from .workers.order import FUNCTION, KUBEFLOW, STEP, Order, Outcome
 
-_CONTENT, _METADATA = "content", "metadata.json"
+_CONTENT, _METADATA, _OUTPUT_FILE = "content", "metadata.json", "executor_output.json"
+
+_KIND = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
 
 
 def run_component(store: Store, order: Order) -> Outcome:
@@ -51,18 +55,93 @@ def run_component(store: Store, order: Order) -> Outcome:
         remove_tree(folder)
 
 
+def run_container(store: Store, order: Order) -> Outcome:
+    """Let kfp's own local runner start the command of a step's container, and take in what it left.
+
+    The executor input names artifacts as Kubeflow's launcher does; its message
+    (``pipeline_spec_pb2.ExecutorInput``) must take it.
+
+    Raises
+    ------
+    StepFailed
+        If the command fails or leaves no output; carries the end of what it printed.
+    """
+    from google.protobuf import json_format
+    from kfp.local import config, placeholder_utils, subprocess_task_handler
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    folder = store.scratch()
+    try:
+        form = _executor_input(store, order, folder)
+        json_format.ParseDict(form, pipeline_spec_pb2.ExecutorInput())
+        image, words = container_of(order)
+        names = (order.run_id, order.path.replace("/", "-"), str(folder), order.run_id)
+        places = ("pipeline_resource_name", "task_resource_name", "pipeline_root", "unique_pipeline_id")
+        told = dict(zip(places, names, strict=True))
+        words = placeholder_utils.replace_placeholders(words, executor_input_dict=form, **told)
+        runner = config.SubprocessRunner(use_venv=False)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            handler = subprocess_task_handler.SubprocessTaskHandler(image, words, str(folder), runner)
+            state = handler.run()
+        print(printed.getvalue(), flush=True)
+        if state.name != "SUCCESS":
+            raise _failed(order, printed.getvalue())
+        return _outcome(store, order, folder, form) if KUBEFLOW in order.body else _left(store, folder, form)
+    finally:
+        remove_tree(folder)
+
+
+def container_of(order: Order) -> tuple[str, list[str]]:
+    """Return image and command of an order's container, as they stand in the IR."""
+    from .dsl.emit import IMAGE, command
+
+    if KUBEFLOW in order.body:
+        return IMAGE, list(order.body)
+    flag = FUNCTION if FUNCTION in order.body else STEP
+    lists = {name: {"isArtifactList": True} for name, one in order.artifacts.items() if isinstance(one, list)}
+    definition = {"outputDefinitions": order.outputs, "inputDefinitions": {"artifacts": lists}}
+    form = command(flag, order.argument(flag), definition)
+    return form["image"], [*form["command"], *form["args"]]
+
+
+def _left(store: Store, folder: Path, form: Mapping[str, Any]) -> Outcome:
+    """Return what a container of ours left, with its artifacts taken into the store."""
+    from .entrypoint import RESULT
+    from .workers import parcel
+
+    told = json.loads((folder / _OUTPUT_FILE).read_bytes())
+    artifacts, result = {}, None
+    for name in form["outputs"]["artifacts"]:
+        (kept,) = told["artifacts"][name]["artifacts"]
+        artifacts[name] = parcel.adopt(store, folder / name, kept["metadata"]["digest"])
+        result = json.loads(kept["metadata"].get(RESULT, "null"))
+    return Outcome(told["parameterValues"], artifacts, result)
+
+
+def _failed(order: Order, printed: str) -> StepFailed:
+    lines = [line.strip() for line in printed.splitlines() if line.strip()] or ["it printed nothing"]
+    return StepFailed(
+        f"its container failed: {lines[-1]}",
+        where=f"{order.run_id}, {order.path}",
+        fix=f"%mlops logs {order.run_id} shows what it printed",
+        log=printed[-4000:],
+    )
+
+
 def _executor_input(store: Store, order: Order, folder: Path) -> dict[str, Any]:
     outputs = order.outputs
     inputs: dict[str, Any] = {"parameterValues": dict(order.parameters), "artifacts": {}}
     for name, value in order.artifacts.items():
         many = [value] if isinstance(value, str) else value
-        inputs["artifacts"][name] = {"artifacts": [_lent(store, digest) for digest in many]}
+        lent = _lent if KUBEFLOW in order.body else _whole
+        inputs["artifacts"][name] = {"artifacts": [lent(store, digest) for digest in many]}
     artifacts = {
         name: {"artifacts": [_artifact(name, form["artifactType"], folder / name, {})]}
         for name, form in outputs.get("artifacts", {}).items()
     }
     parameters = {name: {"outputFile": str(folder / f"{name}.out")} for name in outputs.get("parameters", {})}
-    result = str(folder / "executor_output.json")
+    result = str(folder / _OUTPUT_FILE)
     return {
         "inputs": inputs,
         "outputs": {"parameters": parameters, "artifacts": artifacts, "outputFile": result},
@@ -77,17 +156,22 @@ def _lent(store: Store, digest: str) -> dict[str, Any]:
     """Return an artifact of the store as a component sees one."""
     store.artifacts.verify(digest)
     folder = store.artifacts.path(digest)
-    kind: Mapping[str, Any] = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
     if not (folder / _METADATA).is_file():
-        return _artifact(digest, kind, folder, {})
+        return _artifact(digest, _KIND, folder, {})
     known = json.loads((folder / _METADATA).read_bytes())
     return _artifact(digest, known["type"], inside(folder, _CONTENT), known["metadata"])
+
+
+def _whole(store: Store, digest: str) -> dict[str, Any]:
+    """Return an artifact of the store as a container of ours left it: files and manifest in a folder."""
+    store.artifacts.verify(digest)
+    return _artifact(digest, _KIND, store.artifacts.path(digest), {"digest": digest})
 
 
 def _outcome(store: Store, order: Order, folder: Path, form: Mapping[str, Any]) -> Outcome:
     from .workers.body import check_size, put
 
-    written = folder / "executor_output.json"
+    written = folder / _OUTPUT_FILE
     told = json.loads(written.read_bytes()) if written.is_file() else {}
     parameters = dict(told.get("parameterValues", {}))
     check_size(parameters, order.path)

@@ -60,6 +60,45 @@ def test_kubeflows_local_runner_gives_the_same_digests(store, tmp_path, monkeypa
     assert task.outputs["data"].metadata["digest"] == ours.outputs["data"]
 
 
+@wb.step
+def total(parts) -> int:
+    return sum(len(part["x"]) for part in parts)
+
+
+@wb.step
+def picky(n: int) -> int:
+    raise ValueError(f"{n} is too many")
+
+
+@wb.pipeline
+def failing(n: int = 7):
+    return picky(n)
+
+
+@wb.pipeline
+def gathering(sizes: list):
+    with wb.each(sizes) as n:
+        part = make(n)
+    return total(part)
+
+
+def test_every_step_is_the_same_in_a_container_started_by_kfp(store):
+    from tests.pipeline.flows.theirs import theirs
+
+    result = wb.mirror(gathering, {"sizes": [2]}, against="kubeflow", store=store)
+    assert result.equal
+    assert "2 of 2 steps are the same on local and kubeflow" in result.text()
+    result = wb.mirror(theirs, {"n": 1}, against="kubeflow", store=store)
+    assert result.equal
+    assert "3 of 3" in result.text()
+
+
+def test_a_container_that_fails_says_why(store):
+    with pytest.raises(StepFailed, match="its container failed: .*7 is too many") as caught:
+        wb.run(failing, store=store, executor="kubeflow")
+    assert "Traceback" in caught.value.fields["log"]
+
+
 def test_a_pipeline_of_kfp_runs_here(store, tmp_path):
     from kfp import compiler
 

@@ -26,5 +26,6 @@ def add_executor(parser: Parser) -> None:
         "--executor",
         metavar="WHERE",
         default="local",
-        help="local, ray (started here), ray://HOST:PORT, kubeflow://HOST:PORT (default: %(default)s)",
+        help="local, ray (started here), ray://HOST:PORT, kubeflow (kfp's runner here), "
+        "kubeflow://HOST:PORT (default: %(default)s)",
     )

@@ -14,7 +14,7 @@ def add(parser: Parser) -> None:
     """Declare the arguments."""
     _work.add(parser)
     parser.argument(
-        "--against", metavar="WHERE", default="ray", help="ray, ray://HOST:PORT (default: %(default)s)"
+        "--against", metavar="WHERE", default="ray", help="ray, ray://HOST:PORT, kubeflow (default: %(default)s)"
     )
 
 
@@ -31,6 +31,6 @@ COMMAND = Command(
     "run a pipeline here and elsewhere and compare every step",
     add,
     call,
-    examples=("flow --against ray", "flow --set n=20 --against ray://10.0.0.1:6379"),
+    examples=("flow --against kubeflow", "flow --set n=20 --against ray://10.0.0.1:6379"),
     subject="pipeline",
 )

@@ -12,12 +12,12 @@ from ..ir import Graph
 from ..workers.host import Host
 from ..workers.order import FUNCTION, KUBEFLOW, STEP, argument_of, body_of, search_path
 
-LOCAL, RAY, CLUSTER = "local", "ray", "kubeflow"
-_KINDS = (LOCAL, RAY, CLUSTER)
+LOCAL, RAY, KUBEFLOW_HERE, CLUSTER = "local", "ray", "kubeflow", "kubeflow cluster"
+_WORDS = (LOCAL, RAY, KUBEFLOW_HERE)
 
 
 def kind_of(executor: str) -> str:
-    """Return ``local``, ``ray`` or ``kubeflow``.
+    """Return ``local``, ``ray``, ``kubeflow`` (kfp's own local runner) or ``kubeflow cluster``.
 
     Raises
     ------
@@ -29,14 +29,14 @@ def kind_of(executor: str) -> str:
     >>> kind_of("ray://10.0.0.1:6379")
     'ray'
     """
-    kind, _, rest = executor.partition("://")
-    if kind not in _KINDS or (kind == LOCAL and rest) or (kind == CLUSTER and not rest):
+    word, separator, rest = executor.partition("://")
+    if word not in _WORDS or (separator and (word == LOCAL or not rest)):
         raise InputError(
             f"no executor {executor!r}",
             where="executor",
-            fix="local, ray (started here), ray://HOST:PORT, or kubeflow://HOST:PORT",
+            fix="local, ray (started here), ray://HOST:PORT, kubeflow (kfp's runner here), kubeflow://HOST:PORT",
         )
-    return kind
+    return CLUSTER if word == KUBEFLOW_HERE and rest else word
 
 
 def open_host(executor: str, store: Store, graph: Graph) -> Host:
@@ -55,10 +55,14 @@ def open_host(executor: str, store: Store, graph: Graph) -> Host:
         from .ray import open_ray
 
         return open_ray(executor, store, graph, preloads(graph))
+    here = (str(store.home), json.dumps(search_path()))
+    if kind_of(executor) == KUBEFLOW_HERE:
+        from .kubeflow_here import NAME, PROGRAM, ready
+
+        ready(graph)
+        return Host(PROGRAM, *here, name=NAME)
     check(graph, machine(), "the local executor")
-    path = json.dumps(search_path())
-    arguments = (str(store.home), path, *preloads(graph))
-    return Host("workbench.pipeline.workers.forks", *arguments, name="the local executor")
+    return Host("workbench.pipeline.workers.forks", *here, *preloads(graph), name="the local executor")
 
 
 def preloads(graph: Graph) -> list[str]:

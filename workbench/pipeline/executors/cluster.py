@@ -9,7 +9,7 @@ from ...errors import InputError
 from ...render.table import Table
 from ..dsl import Pipeline
 from ..result import Result
-from .ray import refuse_signed
+from .limits import refuse_signed
 
 if TYPE_CHECKING:
     from ..walk.driver import PipelineRun

@@ -10,7 +10,7 @@ import psutil
 
 from ...errors import InputError
 from ..ir.graph import Component, Graph
-from ..workers.order import FUNCTION, KUBEFLOW, STEP, body_of
+from ..workers.order import FUNCTION, KUBEFLOW, STEP, argument_of, body_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,23 @@ def check(graph: Graph, room: Room, who: str) -> None:
             f"{who} cannot run this pipeline: {'; '.join(found)}",
             where=graph.name,
             fix="ask for less, or choose another executor",
+        )
+
+
+def refuse_signed(graph: Graph, who: str) -> None:
+    """Refuse verbs that carry a function by value: it is signed with the store's own key, which stays here."""
+    from ..recipe import blobs_of, loads
+
+    bodies = {component.name: body_of(component) for component in graph.leaves()}
+    carrying = [
+        name for name, one in bodies.items() if STEP in one and blobs_of(loads(argument_of(one, STEP)))
+    ]
+    if carrying:
+        names = ", ".join(name.removeprefix("comp-") for name in carrying)
+        raise InputError(
+            f"{who} cannot run {names}: it carries a function of the notebook",
+            where=names,
+            fix="put the function into a module that every node has, or leave --executor out",
         )
 
 

@@ -28,8 +28,8 @@ from ..ir import Graph
 from ..workers import body, environment, ledger, parcel
 from ..workers.answers import Answers
 from ..workers.host import Host
-from ..workers.order import STEP, Order, Outcome, argument_of, body_of, search_path
-from .limits import Room, check
+from ..workers.order import Order, Outcome, search_path
+from .limits import Room, check, refuse_signed
 from .ray_node import RayNode, authenticated, free_port
 
 _AHEAD = 2.0
@@ -61,23 +61,6 @@ def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> H
     _, _, address = executor.partition("://")
     arguments = (str(store.home), address, json.dumps(search_path()), *preload)
     return Host(__name__, *arguments, name=f"Ray at {address or 'this machine'}")
-
-
-def refuse_signed(graph: Graph, who: str) -> None:
-    """Refuse verbs that carry a function by value: it is signed with the store's own key, which stays here."""
-    from ..recipe import blobs_of, loads
-
-    bodies = {component.name: body_of(component) for component in graph.leaves()}
-    carrying = [
-        name for name, one in bodies.items() if STEP in one and blobs_of(loads(argument_of(one, STEP)))
-    ]
-    if carrying:
-        names = ", ".join(name.removeprefix("comp-") for name in carrying)
-        raise InputError(
-            f"{who} cannot run {names}: it carries a function of the notebook",
-            where=names,
-            fix="put the function into a module that every node has, or leave --executor out",
-        )
 
 
 def work(form: dict[str, Any], wanted: dict[str, Any], names: list[str], *contents: bytes) -> tuple[Any, Any]:

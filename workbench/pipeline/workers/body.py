@@ -102,6 +102,12 @@ def load(source: FunctionSource) -> Callable[..., Any]:
                 fix="bring the same code to every node, or compile the pipeline again",
             )
         return function
+    if codec.digest({"source": source.text}) != source.fingerprint:
+        raise InputError(
+            f"the source of {source.name} is not the one that was written down",
+            where=source.target,
+            fix="compile the pipeline again",
+        )
     name = f"<step {source.name}>"
     linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {"__name__": "workbench_step"}

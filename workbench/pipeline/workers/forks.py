@@ -19,6 +19,7 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +30,7 @@ from . import body, ledger
 from .answers import Answers
 from .order import Order, Outcome
 
-_END_S = 0.5
+Work = Callable[[Store, Order], Outcome]
 _MESSAGE_BYTES = 1 << 22
 
 
@@ -55,10 +56,12 @@ class Forks:
         The store's folder.
     answers
         Where answers go.
+    work
+        What runs an order in its child and returns what it left.
     """
 
-    def __init__(self, home: Path, answers: Answers) -> None:
-        self._home, self._answers = home, answers
+    def __init__(self, home: Path, answers: Answers, work: Work = body.run) -> None:
+        self._home, self._answers, self._work = home, answers, work
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._open = True
@@ -114,7 +117,7 @@ class Forks:
             os.setsid()
             self._selector.close()
             redirect(self._home / "logs" / f"{order.run_id}.{order.position}.log")
-            outcome = self._work(order)
+            outcome = self._outcome(order)
             text = json.dumps(outcome.to_json()).encode()
             while text:
                 text = text[os.write(pipe, text) :]
@@ -124,12 +127,12 @@ class Forks:
                 stream.flush()
             os._exit(code)
 
-    def _work(self, order: Order) -> Outcome:
+    def _outcome(self, order: Order) -> Outcome:
         try:
             store = Store(self._home)
             ledger.begin(store, order, owner.current())
             body.limit_memory(order.memory_bytes)
-            outcome = body.run(store, order)
+            outcome = self._work(store, order)
             ledger.finish(store, order, outcome)
         except WorkbenchError as error:  # the store cannot be written: who asked hears of it through the pipe
             return Outcome(error=error.to_json())
@@ -177,7 +180,7 @@ def redirect(log: Path) -> None:
         os.dup2(out.fileno(), 2)
 
 
-def main(home: str, search_path: str, *preload: str) -> None:
+def main(home: str, search_path: str, *preload: str, work: Work = body.run) -> None:
     """Import what steps will need, then serve."""
     answers = Answers()  # before anything is imported that may print
     sys.path.extend(entry for entry in json.loads(search_path) if entry not in sys.path)
@@ -186,7 +189,7 @@ def main(home: str, search_path: str, *preload: str) -> None:
         with contextlib.suppress(Exception):  # the step that needs it will say what is wrong with it
             importlib.import_module(name)
     gc.freeze()
-    Forks(Path(home), answers).serve()
+    Forks(Path(home), answers, work).serve()
 
 
 if __name__ == "__main__":
