@@ -9,6 +9,7 @@ program        absolute   relative   why
 float64        1e-10      1e-9       another order of summation
 float32        1e-5       1e-3       another order of summation, fused and approximated functions
 float16        1e-3       2e-2       as above with 11 bits; kernels differ in where they round
+bfloat16       1e-2       1e-1       as above with 8 bits, inside a program; no output has it
 quantized      1e-3       1e-1       a value near a step's edge rounds to either side, in every layer
 =============  =========  =========  ==============================================================
 
@@ -37,14 +38,16 @@ _BY_DTYPE = {
     "float64": Tolerance(1e-10, 1e-9),
     "float32": Tolerance(1e-5, 1e-3),
     "float16": Tolerance(1e-3, 2e-2),
+    "bfloat16": Tolerance(1e-2, 1e-1),
 }
 _QUANTIZED = Tolerance(1e-3, 1e-1)
 
 
 def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
     """Return what the caller asked for, else the default of the program's coarsest dtype."""
-    dtypes = {spec.dtype for spec in (*source.signature.inputs, *source.signature.outputs)}
-    default = next((_BY_DTYPE[d] for d in ("float16", "float32", "float64") if d in dtypes), None)
+    dtypes = {spec.dtype for spec in (*source.signature.inputs, *source.signature.outputs)} | _weights(source)
+    order = ("bfloat16", "float16", "float32", "float64")
+    default = next((_BY_DTYPE[d] for d in order if d in dtypes), None)
     if default is None:
         default = _BY_DTYPE["float32"]
     if source.quantized or getattr(backend(config.backend), "quantizes", False):
@@ -53,3 +56,11 @@ def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
         default.absolute if config.tolerance_abs is None else config.tolerance_abs,
         default.relative if config.tolerance_rel is None else config.tolerance_rel,
     )
+
+
+def _weights(source: Source) -> set[str]:
+    """Return in which half precision weights of a torch program are, if any."""
+    if source.is_onnx:
+        return set()
+    dtypes = {str(value.dtype).removeprefix("torch.") for value in source.program.state_dict.values()}
+    return dtypes & {"float16", "bfloat16"}

@@ -17,7 +17,8 @@ from ...kernels import choose
 from ...types import Signature
 from .fold import compute, is_foldable, is_worth_it, parameters
 from .function import Function
-from .lazy import LONGEST, Lazy, leaf, write_loop
+from .halves import half_of, widened
+from .lazy import LONGEST, Lazy, combine, leaf, write_loop
 from .registry import operators
 from .sizes import Shape, Sizes, product
 from .tensors import C_TYPES, Buffer, Tensor, whole
@@ -32,7 +33,7 @@ class Emitter:
     Parameters
     ----------
     program
-        In operators that ``ops/`` knows.
+        In operators that ``ops/`` knows, none of its values in half precision.
     signature
         Names its inputs, outputs and sizes.
     target
@@ -183,7 +184,7 @@ class Emitter:
         program = self._program
         for node, spec in parameters(program):
             state: Any = program.state_dict.get(str(spec.target), program.constants.get(str(spec.target)))
-            self._constants[node] = state.detach()
+            self._constants[node] = widened(state.detach())
         nodes = [
             node for node in program.graph.nodes if node.op == "placeholder" and node not in self._constants
         ]
@@ -191,13 +192,21 @@ class Emitter:
 
     def _input(self, index: int, node: Node) -> Shape:
         shape = self.shape(node)
-        buffer = Buffer(f"inputs[{index}]", "input", dtype_of(node.meta["val"]), product(shape))
-        self._values[node] = whole(buffer, shape)
+        half = half_of(node)
+        buffer = Buffer(f"inputs[{index}]", "input", half or dtype_of(node.meta["val"]), product(shape))
+        value = whole(buffer, shape)
+        self._values[node] = value
+        if half:
+            wide = combine("float32", shape, "float_of_half({0})", [leaf(value)])
+            self._values[node] = self.fused(node, wide)
         return shape
 
     def _output(self, index: int, node: Node) -> None:
         """Let the last function write the output where the caller wants it, or copy it there."""
         value = self.tensor(node)
+        if half_of(node):
+            narrow = combine("float16", value.shape, "half_of_float({0})", [leaf(value)])
+            value = self.materialize(narrow, node)
         if value.buffer.kind == "arena" and value.is_whole:
             buffer = value.buffer
         else:
@@ -212,7 +221,7 @@ class Emitter:
             return False
         if str(node.target) in operators() and not is_worth_it(node):
             return False
-        self._constants[node] = compute(node, self._constants)
+        self._constants[node] = widened(compute(node, self._constants))
         return True
 
 

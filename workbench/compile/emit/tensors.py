@@ -20,12 +20,12 @@ ZERO, ONE = sympy.Integer(0), sympy.Integer(1)
 
 C_TYPES = {
     "float32": "float", "float64": "double", "int64": "int64_t", "int32": "int32_t", "int16": "int16_t",
-    "int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t",
+    "int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "float16": "uint16_t",
 }  # fmt: skip
-"""C type by dtype; a bool is a byte that is 0 or 1."""
+"""C type by dtype; a bool is a byte that is 0 or 1, a float16 its bits: only inputs and outputs are one."""
 
 BYTES = {
-    "float32": 4, "float64": 8, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
+    "float32": 4, "float64": 8, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1, "float16": 2,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..source import Source
 from .emitter import Emitter
+from .halves import widen_values
 from .lower import lower
 from .plan import Plan, plan
 from .sizes import symbol_of
@@ -17,7 +18,9 @@ def emit(source: Source, target: str) -> tuple[Emitter, Plan]:
     CompileError
         If an operator cannot be written.
     """
-    emitter = Emitter(lower(source.program), source.signature, target)
+    program = lower(source.program)
+    widen_values(program)
+    emitter = Emitter(program, source.signature, target)
     emitter.run()
     captured = {
         str(symbol_of(dim)): size

@@ -9,6 +9,7 @@ import torch
 from torch.fx import Node
 
 from ..emitter import Emitter, Value, dtype_of
+from ..halves import half_of
 from ..lazy import Lazy, cast, combine, leaf, literal, size_literal
 from ..registry import Emit, Operation, operator
 from ..tensors import ONE, Tensor
@@ -253,9 +254,12 @@ def prelu(emitter: Emitter, node: Operation) -> Value:
 
 @elementwise("aten._to_copy.default", "aten.to.dtype", "aten.to.dtype_layout", "aten.type_as.default")
 def convert(emitter: Emitter, node: Operation) -> Value:
-    """Write a conversion of dtype."""
+    """Write a conversion of dtype; to half precision, a rounding of a float32."""
     source = node.args[0]
     assert isinstance(source, Node)
+    half = half_of(node)
+    if half and half_of(source) != half:
+        return write(emitter, node, "float32", f"round_{half}({{0}})", source)
     same_dtype = source.meta["val"].dtype == node.meta["val"].dtype
     if same_dtype and not isinstance(emitter.value(source), Lazy):
         return emitter.value(source)
