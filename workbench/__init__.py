@@ -43,6 +43,7 @@ _HOMES = {
             "export",
             "export_environment",
             "export_manifests",
+            "export_pipeline",
             "freeze",
             "gc",
             "lineage",

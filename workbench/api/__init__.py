@@ -21,6 +21,7 @@ from .choosing import choose
 from .collectors import collector
 from .compare import compare
 from .environments import build_environment, environment, export_environment
+from .exporting import export_pipeline
 from .history import cancel, logs, resume, runs
 from .lineages import lineage, reproduce
 from .manifests import export_manifests
@@ -54,6 +55,7 @@ __all__ = [
     "export",
     "export_environment",
     "export_manifests",
+    "export_pipeline",
     "freeze",
     "gc",
     "lineage",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError, UnknownArtifact
 from ..pipeline.dsl import each, on_exit, pipeline, step, stored, when
 from ..pipeline.launch import launch
 from ..pipeline.result import Result
@@ -39,13 +40,13 @@ def run(
     ----------
     work
         A function with ``@wb.pipeline``, a pipeline function of ``kfp.dsl``, a ``.yaml`` file with Kubeflow's
-        PipelineSpec, or ``"module:function"``.
+        PipelineSpec, ``"module:function"``, or the name or digest of an artifact: the steps that made it.
     arguments
         The pipeline's inputs.
     executor
         ``local`` (processes of this machine), ``ray`` (a Ray started here) or ``ray://HOST:PORT`` (the head of a
-        cluster that this machine is a node of), or ``kubeflow://HOST:PORT`` (submitted; answers the cluster's
-        run). Nothing else changes.
+        cluster that this machine is a node of), ``kubeflow`` (kfp's own local runner, on this machine), or
+        ``kubeflow://HOST:PORT`` (submitted; answers the cluster's run). Nothing else changes.
     fresh
         Run every step, whatever is known already.
 
@@ -64,8 +65,7 @@ def run(
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
-    >>> @step
+    >>>     >>> @step
     ... def double(x: int) -> int:
     ...     return 2 * x
     >>> @pipeline
@@ -75,7 +75,7 @@ def run(
     16
     """
     store = store or Store()
-    order = replace(_work(store, work, arguments), fresh=fresh)
+    order = replace(work_of(store, work, arguments), fresh=fresh)
     return launch(
         store,
         order,
@@ -119,7 +119,7 @@ def mirror(
 
     store = store or Store()
     found = reflect(
-        store, _work(store, work, arguments), against, title=f"mirror {work}"[:60], on_event=on_event
+        store, work_of(store, work, arguments), against, title=f"mirror {work}"[:60], on_event=on_event
     )
     first = found.first
     tables = [found.table()]
@@ -141,11 +141,28 @@ def mirror(
     )
 
 
-def _work(store: Store, work: Any, arguments: Mapping[str, Any] | None) -> PipelineRun:
+def work_of(store: Store, work: Any, arguments: Mapping[str, Any] | None) -> PipelineRun:
+    """Return what a user means by a pipeline: see :func:`run`; also the id of a run."""
     from ..pipeline.bring import bring
     from ..pipeline.walk.driver import PipelineRun, pipeline_of
 
     if isinstance(work, str) and _RUN.fullmatch(work):
         return pipeline_of(store.runs.get(work))
+    digest = _artifact(store, work)
+    if digest:
+        from ..pipeline.making import recipe_making
+        from ..pipeline.walk.recipe import compiled
+
+        return compiled(recipe_making(store, digest), re.sub("[^a-z0-9-]+", "-", work.lower()).strip("-"))
     found = bring(work)
     return PipelineRun(found.name, found.spec, found.platform, dict(arguments or {}))
+
+
+def _artifact(store: Store, work: Any) -> str:
+    """Return the digest of the artifact that a text names, empty when it names none."""
+    if not isinstance(work, str) or work.endswith((".yaml", ".yml", ".json")):
+        return ""
+    try:
+        return store.names.resolve(work)
+    except (InputError, UnknownArtifact):
+        return ""

@@ -3,7 +3,8 @@
 A function that a fresh process can import crosses as ``module:qualname`` with the digest of its module's
 source. Any other (defined in a notebook cell) crosses by value: cloudpickle bytes in a ``data`` artifact,
 signed with the store's own key (HMAC-SHA256, RFC 2104). The signature is checked before a single byte is
-unpickled.
+unpickled. Processes that have another store (a Ray worker, a container) cannot check it, so the source goes along
+as text wherever text says all there is to say; nothing is ever unpickled there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import importlib
 import io
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -44,11 +45,22 @@ class CallableReference:
         numbers.
     blob
         Digest of the signed artifact, empty for an importable function.
+    text
+        Source that gives the function to a process without this store; empty where there is none.
+    stays
+        Why there is none.
     """
 
     target: str
     fingerprint: str
     blob: str = ""
+    text: str = ""
+    stays: str = ""
+
+    @property
+    def portable(self) -> CallableReference:
+        """The same without the signed artifact, if a process elsewhere can do without."""
+        return replace(self, blob="") if self.text else self
 
 
 def send(store: Store, function: Callable[..., Any]) -> CallableReference:
@@ -72,8 +84,8 @@ def send(store: Store, function: Callable[..., Any]) -> CallableReference:
                 where=target_of(function),
                 fix="let it use plain data and tensors, or put it into a module",
             ) from error
-    blob = _store(store, payload)
-    return CallableReference(target_of(function), _digest(plain), blob)
+    blob, (text, stays) = _store(store, payload), _source_text(function)
+    return CallableReference(target_of(function), _digest(plain), blob, text, stays)
 
 
 def receive(store: Store | None, reference: CallableReference) -> Callable[..., Any]:
@@ -86,6 +98,10 @@ def receive(store: Store | None, reference: CallableReference) -> Callable[..., 
     MissingInput
         If the module or the function is not there in this process.
     """
+    if reference.text and not reference.blob:
+        from .dsl.source import execute
+
+        return execute(reference.target.rpartition(":")[2].rpartition(".")[2], reference.text)
     if reference.blob:
         if store is None:
             raise MissingInput(f"{reference.target} lies in a store that is not here", where=reference.target)
@@ -123,6 +139,18 @@ def is_importable(function: Callable[..., Any]) -> bool:
 def fingerprint_of(function: Callable[..., Any]) -> str:
     """Return the digest of the module that an importable function lies in."""
     return _digest(_source(function))
+
+
+def _source_text(function: Callable[..., Any]) -> tuple[str, str]:
+    """Return the source of a notebook's function, or why there is none."""
+    from .dsl.source import source_of
+
+    if not hasattr(function, "__code__"):
+        return "", f"it is a {type(function).__name__}, no function"
+    try:
+        return source_of(function).text, ""
+    except InputError as error:
+        return "", error.what
 
 
 def _digest(content: bytes) -> str:

@@ -21,7 +21,7 @@ from ..errors import InputError, RunError, StepFailed, missing_dependency
 from ..store import Store
 from ..store.blobs import remove_tree
 from .dsl import Pipeline
-from .workers.order import FUNCTION, KUBEFLOW, STEP, Order, Outcome
+from .workers.order import FUNCTION, GIVEN, KUBEFLOW, STEP, Order, Outcome
 
 _CONTENT, _METADATA, _OUTPUT_FILE = "content", "metadata.json", "executor_output.json"
 
@@ -98,7 +98,7 @@ def container_of(order: Order) -> tuple[str, list[str]]:
 
     if KUBEFLOW in order.body:
         return IMAGE, list(order.body)
-    flag = FUNCTION if FUNCTION in order.body else STEP
+    flag = next(one for one in (FUNCTION, STEP, GIVEN) if one in order.body)
     lists = {name: {"isArtifactList": True} for name, one in order.artifacts.items() if isinstance(one, list)}
     definition = {"outputDefinitions": order.outputs, "inputDefinitions": {"artifacts": lists}}
     form = command(flag, order.argument(flag), definition)

@@ -60,7 +60,7 @@ def launch(
         form = codec.to_json(recipe)
         return Result("recipe", pictures=(Text(json.dumps(form, indent=2)),), details={"recipe": form})
     if kind_of(executor) == CLUSTER:
-        return give(compiled(recipe, title) if isinstance(recipe, Recipe) else recipe, executor)
+        return give(store, compiled(recipe, title) if isinstance(recipe, Recipe) else recipe, executor)
     run = Executor(store, executor).submit(
         recipe, title=title, background=background, on_event=on_event, live=live
     )

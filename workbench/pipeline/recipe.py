@@ -118,8 +118,19 @@ def input_texts(step: Step) -> list[tuple[str, str]]:
 
 def blobs_of(step: Step) -> list[str]:
     """Return the digests of the signed functions a step carries."""
-    values = [getattr(step, field.name) for field in dataclasses.fields(step)]  # type: ignore[arg-type]
-    return [value.blob for value in values if isinstance(value, CallableReference) and value.blob]
+    return [value.blob for value in functions_of(step).values() if value.blob]
+
+
+def functions_of(step: Step) -> dict[str, CallableReference]:
+    """Return the functions of a step by field."""
+    fields = [field.name for field in dataclasses.fields(step)]  # type: ignore[arg-type]
+    return {field: value for field in fields if isinstance(value := getattr(step, field), CallableReference)}
+
+
+def portable(step: S) -> S:
+    """Return the step with functions as source where they have one, so that it means the same elsewhere."""
+    changed = {field: value.portable for field, value in functions_of(step).items()}
+    return dataclasses.replace(step, **changed)  # type: ignore[type-var]
 
 
 def pin(step: S, resolve: Callable[[str], str]) -> S:
@@ -131,14 +142,12 @@ def canonical(step: Step) -> dict[str, Any]:
     """Return the JSON form that manifests record and the cache keys.
 
     It has no output name, and callables by fingerprint only: the blob that carries one is signed with the
-    store's own key and so differs between stores.
+    store's own key and so differs between stores, and its source as text says the same again.
     """
-    plain = {
-        field.name: dataclasses.replace(value, blob="")
-        for field in dataclasses.fields(step)  # type: ignore[arg-type]
-        if isinstance(value := getattr(step, field.name), CallableReference)
-    }
-    form = codec.to_json(dataclasses.replace(step, name="", **plain))  # type: ignore[type-var]
+    form = codec.to_json(dataclasses.replace(step, name=""))  # type: ignore[type-var]
+    for field, value in functions_of(step).items():
+        short = codec.to_json(dataclasses.replace(value, blob=""))
+        form[field] = {key: part for key, part in short.items() if key not in ("text", "stays")}
     return dict(_untagged(form))
 
 

@@ -94,7 +94,7 @@ def test_every_step_is_the_same_in_a_container_started_by_kfp(store):
 
 
 def test_a_container_that_fails_says_why(store):
-    with pytest.raises(StepFailed, match="its container failed: .*7 is too many") as caught:
+    with pytest.raises(StepFailed, match=r"its container failed: .*7 is too many") as caught:
         wb.run(failing, store=store, executor="kubeflow")
     assert "Traceback" in caught.value.fields["log"]
 
@@ -158,12 +158,3 @@ def test_a_cluster_gets_the_ir(store):
     text = json.dumps(sent)
     assert "workbench.pipeline.entrypoint" in text
     assert "exec-scale" in text
-
-
-def test_what_a_cluster_cannot_read_is_named(store):
-    @wb.pipeline
-    def reads():
-        return scale(wb.stored("secret"), 1.0)
-
-    with pytest.raises(InputError, match="cannot read secret of this store"):
-        wb.run(reads, store=store, executor="kubeflow://127.0.0.1:9")

@@ -14,7 +14,10 @@ def add(parser: Parser) -> None:
     """Declare the arguments."""
     _work.add(parser)
     parser.argument(
-        "--against", metavar="WHERE", default="ray", help="ray, ray://HOST:PORT, kubeflow (default: %(default)s)"
+        "--against",
+        metavar="WHERE",
+        default="ray",
+        help="ray, ray://HOST:PORT, kubeflow (default: %(default)s)",
     )
 
 

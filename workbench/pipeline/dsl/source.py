@@ -3,7 +3,7 @@
 An importable function travels as ``module:qualname`` with the digest of its module's source. Any other
 (defined in a notebook cell) travels as text: its own source without decorators, preceded by what it uses of
 its surroundings — imports, other functions and classes, plain constants. Text can be read, digests the same
-everywhere, and executing it is all that a container needs.
+everywhere, and executing it is all that a container needs. What it imports must be there for a fresh process.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import linecache
+import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
@@ -22,6 +24,8 @@ from ...errors import InputError
 from ..callables import fingerprint_of, is_importable, target_of
 
 _HEAD = "from __future__ import annotations\n"
+TEXT_BYTES = 1 << 20
+"""The most that source may take: it goes through databases and messages, data does not belong there."""
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
@@ -56,24 +60,43 @@ def source_of(function: Callable[..., Any]) -> FunctionSource:
     Raises
     ------
     InputError
-        If its source cannot be found, or it uses an object that has no source (a tensor, an open file).
+        If its source cannot be found, it uses an object that has no source (a tensor, an open file), or it
+        imports what a fresh process has not.
     """
     if is_importable(function):
         return FunctionSource(target_of(function), fingerprint_of(function))
+    where = target_of(function)
     gathered: dict[str, str] = {}
-    _gather(function, target_of(function), gathered)
+    _gather(function, where, gathered)
     text = _HEAD + "\n".join(gathered.values()) + "\n"
-    return FunctionSource(target_of(function), digest({"source": text}), text)
+    if len(text) > TEXT_BYTES:
+        raise InputError(
+            f"its source with the constants it uses takes {len(text)} bytes; {TEXT_BYTES} are the most",
+            where=where,
+            fix="give the data as an argument, or read it inside the function",
+        )
+    _check_imports(text, where)
+    return FunctionSource(where, digest({"source": text}), text)
+
+
+def execute(name: str, text: str) -> Callable[..., Any]:
+    """Return the function of this name in a source text, which is run to get it."""
+    file = f"<step {name}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    namespace: dict[str, Any] = {"__name__": "workbench_step"}
+    exec(compile(text, file, "exec", dont_inherit=True), namespace)  # noqa: S102 - running the user's code is the purpose
+    return namespace[name]  # type: ignore[no-any-return]
 
 
 def _gather(value: Any, where: str, gathered: dict[str, str]) -> None:
     """Add a function or class, and before it what it uses, to the texts by name."""
+    value = inspect.unwrap(value)
     name = value.__name__
     if name in gathered:
         return
     gathered[name] = ""  # a function may call itself
-    text = _text(value, where)
     surroundings = _surroundings(value)
+    text = _text(value, where, surroundings)
     for used in _names(text):
         if used != name and used in surroundings and used not in gathered:
             _add(used, surroundings[used], where, gathered)
@@ -122,7 +145,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: Any, where: str, surroundings: Mapping[str, Any]) -> str:
     try:
         text = textwrap.dedent(inspect.getsource(value))
     except (OSError, TypeError) as error:
@@ -132,7 +155,40 @@ def _text(value: Any, where: str) -> str:
     node = ast.parse(text).body[0]
     if not isinstance(node, ast.FunctionDef | ast.ClassDef):
         raise InputError("only functions written with def can be steps", where=where, fix="write def")
-    return "\n".join(text.splitlines()[node.lineno - 1 :])  # from `def` on: decorators stay behind
+    kept = [f"@{ast.unparse(one)}" for one in node.decorator_list if not _is_step(one, surroundings)]
+    return "\n".join([*kept, *text.splitlines()[node.lineno - 1 :]])
+
+
+def _is_step(decorator: ast.expr, surroundings: Mapping[str, Any]) -> bool:
+    """Return whether a decorator is ``wb.step``, which stays behind."""
+    from .step import step
+
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    path: list[str] = []
+    while isinstance(node, ast.Attribute):
+        path.insert(0, node.attr)
+        node = node.value
+    value = surroundings.get(node.id) if isinstance(node, ast.Name) else None
+    for name in path:
+        value = getattr(value, name, None)
+    return value is step
+
+
+def _check_imports(text: str, where: str) -> None:
+    """Refuse modules that a fresh process could not import; what is tried (``try: import x``) may be absent."""
+    tree = ast.parse(text)
+    tried = {id(node) for one in ast.walk(tree) if isinstance(one, ast.Try) for node in ast.walk(one)}
+    for node in ast.walk(tree):
+        if id(node) in tried or not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or "."]
+        for top in (name.partition(".")[0] for name in names):
+            if not top or not any(finder.find_spec(top, None) for finder in sys.meta_path):
+                raise InputError(
+                    f"it imports {top or 'relatively'}, which a fresh process cannot find",
+                    where=where,
+                    fix="install it, or put it on PYTHONPATH",
+                )
 
 
 def _names(text: str) -> Iterator[str]:

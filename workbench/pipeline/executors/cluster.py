@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ...errors import InputError
 from ...render.table import Table
+from ...store import Store
+from ..carry import carried
 from ..dsl import Pipeline
 from ..result import Result
 from .limits import refuse_signed
@@ -18,13 +19,14 @@ TOKEN = "MLOPS_KUBEFLOW_TOKEN"  # noqa: S105 - the name of the variable that hol
 """Environment variable with the token of the cluster, if it wants one."""
 
 
-def give(work: PipelineRun, executor: str) -> Result:
+def give(store: Store, work: PipelineRun, executor: str) -> Result:
     """Submit a pipeline to a cluster.
 
     Raises
     ------
     InputError
-        If it reads artifacts of this store, or carries a function that only this store can open; names which.
+        If it reads large artifacts of this store, or carries a function that only this store can open; names
+        which.
     MissingDependency
         If kfp is not installed.
     RunError
@@ -32,20 +34,8 @@ def give(work: PipelineRun, executor: str) -> Result:
     """
     from ..kubeflow import submit
 
-    graph = work.graph()
-    refuse_signed(graph, "Kubeflow")
-    reading = [
-        str(one.executor["importer"]["artifactUri"].get("constant", ""))
-        for one in graph.leaves()
-        if "importer" in one.executor
-    ]
-    here = [uri.removeprefix("mlops:") for uri in reading if uri.startswith("mlops:")]
-    if here:
-        raise InputError(
-            f"a cluster cannot read {', '.join(here)} of this store",
-            where=work.name,
-            fix="let a step of the pipeline make it, or pull it from a registry in a step",
-        )
+    refuse_signed(work.graph(), "Kubeflow")
+    work = carried(store, work)
     host = f"http://{executor.partition('://')[2]}"
     pipeline = Pipeline(work.name, work.spec, work.platform)
     run_id = submit(pipeline, host, work.arguments, token=os.environ.get(TOKEN, ""))

@@ -42,7 +42,13 @@ def main(home: str, search_path: str) -> None:
 
     found = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *json.loads(search_path)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, found)))
-    serve(home, search_path, "kfp.local.subprocess_task_handler", "kfp.local.placeholder_utils", work=run_container)
+    serve(
+        home,
+        search_path,
+        "kfp.local.subprocess_task_handler",
+        "kfp.local.placeholder_utils",
+        work=run_container,
+    )
 
 
 if __name__ == "__main__":

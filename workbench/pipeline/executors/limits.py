@@ -10,7 +10,7 @@ import psutil
 
 from ...errors import InputError
 from ..ir.graph import Component, Graph
-from ..workers.order import FUNCTION, KUBEFLOW, STEP, argument_of, body_of
+from ..workers.order import FUNCTION, GIVEN, KUBEFLOW, STEP, argument_of, body_of
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,27 @@ def check(graph: Graph, room: Room, who: str) -> None:
 
 
 def refuse_signed(graph: Graph, who: str) -> None:
-    """Refuse verbs that carry a function by value: it is signed with the store's own key, which stays here."""
-    from ..recipe import blobs_of, loads
+    """Refuse verbs whose function has no source: its bytes are signed with the store's own key, which stays here.
 
-    bodies = {component.name: body_of(component) for component in graph.leaves()}
-    carrying = [
-        name for name, one in bodies.items() if STEP in one and blobs_of(loads(argument_of(one, STEP)))
-    ]
+    Raises
+    ------
+    InputError
+        With every such step, and why its function cannot travel.
+    """
+    from ..recipe import functions_of, loads
+
+    carrying = {}
+    for component in graph.leaves():
+        body = body_of(component)
+        functions = functions_of(loads(argument_of(body, STEP))) if STEP in body else {}
+        for one in functions.values():
+            if one.blob and not one.text:
+                carrying[component.name.removeprefix("comp-")] = f"{one.target} cannot travel: {one.stays}"
     if carrying:
-        names = ", ".join(name.removeprefix("comp-") for name in carrying)
         raise InputError(
-            f"{who} cannot run {names}: it carries a function of the notebook",
-            where=names,
-            fix="put the function into a module that every node has, or leave --executor out",
+            f"{who} cannot run {'; '.join(f'{name}: {why}' for name, why in carrying.items())}",
+            where=", ".join(carrying),
+            fix="let the function make or load what it uses, or leave --executor out",
         )
 
 
@@ -70,7 +78,7 @@ def _too_much(component: Component, room: Room) -> Iterator[str]:
     if not kinds <= {"container", "importer"}:
         yield f"a {', '.join(sorted(kinds))} executor"
     container = component.container
-    if container and not {FUNCTION, STEP, KUBEFLOW} & set(body_of(component)):
+    if container and not {FUNCTION, STEP, GIVEN, KUBEFLOW} & set(body_of(component)):
         yield f"the container image {container.get('image', '')} with a command of its own"
     resources = container.get("resources", {})
     cpus = float(resources.get("cpuRequest", resources.get("cpuLimit", 0.0)))

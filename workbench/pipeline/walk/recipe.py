@@ -12,7 +12,7 @@ from ... import codec
 from ..dsl.emit import command
 from ..dsl.pipeline import SCHEMA_VERSION
 from ..dsl.trace import task_form
-from ..recipe import Recipe, Step, input_texts, pin
+from ..recipe import Recipe, Step, input_texts, pin, portable
 from .driver import PipelineRun
 
 _OUTPUT = "artifact"
@@ -53,7 +53,7 @@ def compiled(recipe: Recipe, title: str = "", *, fresh: bool = False) -> Pipelin
 
 def _add(spec: dict[str, Any], task: str, step: Step, fields: list[str]) -> None:
     numbered = iter([f"input:{field}" for field in fields])
-    placed = pin(step, lambda _text: next(numbered))
+    placed = portable(pin(step, lambda _text: next(numbered)))
     component: dict[str, Any] = {
         "executorLabel": f"exec-{task}",
         "outputDefinitions": {"artifacts": {_OUTPUT: _DEFINITION}},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 import random
 import sys
@@ -17,10 +16,10 @@ from ...store import ArtifactDraft, Store
 from ...store.blobs import remove_tree
 from .. import provenance, record
 from ..callables import CallableReference, fingerprint_of, receive
-from ..dsl.source import FunctionSource
+from ..dsl.source import FunctionSource, execute
 from ..environment import code_version, lock_digest
 from . import files
-from .order import FUNCTION, KUBEFLOW, STEP, Order, Outcome
+from .order import FUNCTION, GIVEN, KUBEFLOW, STEP, Order, Outcome
 
 PARAMETER_BYTES = 1 << 20
 """The most a plain output may take as JSON: it goes through databases and messages, an artifact does not."""
@@ -62,6 +61,8 @@ def _kind(order: Order) -> Callable[[Store, Order], Outcome]:
         return _function
     if STEP in order.body:
         return _verb
+    if GIVEN in order.body:
+        return _given
     if KUBEFLOW in order.body:
         return _kubeflow
     raise InputError("the container's command is none that can be run here", where=order.path)
@@ -108,11 +109,7 @@ def load(source: FunctionSource) -> Callable[..., Any]:
             where=source.target,
             fix="compile the pipeline again",
         )
-    name = f"<step {source.name}>"
-    linecache.cache[name] = (len(source.text), None, source.text.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"__name__": "workbench_step"}
-    exec(compile(source.text, name, "exec", dont_inherit=True), namespace)  # noqa: S102 - running the user's code is the purpose
-    return namespace[source.name]  # type: ignore[no-any-return]
+    return execute(source.name, source.text)
 
 
 def _keep(store: Store, order: Order, source: FunctionSource, value: Any) -> Outcome:
@@ -211,6 +208,13 @@ def _verb(store: Store, order: Order) -> Outcome:
     with StepContext(store, order.run_id, order.position, step) as context:
         result = body_of(step)(step, context)
     return Outcome(artifacts={"artifact": result.output}, result=codec.to_json(result))
+
+
+def _given(store: Store, order: Order) -> Outcome:
+    from ..carry import unpack
+
+    (name,) = order.outputs["artifacts"]
+    return Outcome(artifacts={name: unpack(store, order.argument(GIVEN))})
 
 
 def _kubeflow(store: Store, order: Order) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Any
 from ... import codec
 from ...store import Store
 from .. import provenance
-from .order import STEP, Order, Outcome
+from .order import GIVEN, STEP, Order, Outcome
 
 
 def begin(store: Store, order: Order, owner: str) -> None:
@@ -25,7 +25,7 @@ def finish(store: Store, order: Order, outcome: Outcome, *, cached: bool = False
         if STEP in order.body:
             _verb(store, order, outcome, cached)
         if not cached:
-            for digest in outcome.artifacts.values():
+            for digest in () if GIVEN in order.body else outcome.artifacts.values():
                 provenance.note(store, digest, order.run_id, order.position)
             if order.key:
                 store.results.set(order.key, form)

@@ -12,8 +12,9 @@ from ... import codec
 from ..ir.graph import Component
 
 OUTPUTS, LISTS = "--outputs", "--lists"
-FUNCTION, STEP, KUBEFLOW = "--function", "--step", "--function_to_execute"
-"""Arguments of a container that say what its body is: a function, a verb of the workbench, a component of kfp."""
+FUNCTION, STEP, GIVEN, KUBEFLOW = "--function", "--step", "--given", "--function_to_execute"
+"""Arguments of a container that say what its body is: a function, a verb of the workbench, an artifact that the
+pipeline carries, a component of kfp."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def body_of(component: Component) -> tuple[str, ...]:
     """Return what a component's container runs: for one of ours, the arguments that say what."""
     container = component.container
     arguments = tuple(container.get("args", ()))
-    if FUNCTION in arguments or STEP in arguments:
+    if {FUNCTION, STEP, GIVEN} & {*arguments}:
         return arguments[arguments.index("--executor_input") + 2 :]
     return (*container.get("command", ()), *arguments)
 

@@ -32,14 +32,20 @@ def export(store: Store, digest: str, folder: Path) -> None:
 
 
 def pack(store: Store, digest: str) -> bytes:
-    """Return an artifact as bytes."""
+    """Return an artifact as bytes, the same every time."""
     store.artifacts.verify(digest)
     folder, buffer = store.artifacts.path(digest), io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                archive.add(path, path.relative_to(folder).as_posix(), recursive=False)
+                archive.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_plain)
     return buffer.getvalue()
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out of a member what does not belong to the artifact: when and whose the file is."""
+    member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode = 0, 0, 0, "", "", 0o644
+    return member
 
 
 def unpack(store: Store, digest: str, content: bytes) -> None:
@@ -64,6 +70,8 @@ def unpack(store: Store, digest: str, content: bytes) -> None:
                 with path.open("wb") as file:
                     shutil.copyfileobj(source, file)
         adopt(store, scratch, digest)
+    except tarfile.TarError as error:
+        raise CorruptArtifact(f"its bytes cannot be read: {error}", where=digest) from error
     finally:
         remove_tree(scratch)
 
