@@ -21,6 +21,7 @@ export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
   ) {
     super();
     this.addClass('mlops-View');
+    void import('./style');
   }
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {

@@ -11,6 +11,7 @@ import { Workbench } from './model/workbench';
 import { Notebooks } from './notebook';
 import { address, WorkbenchServer } from './server';
 import { ISocket, Stream } from './stream';
+import './style';
 import { Message, PLUGIN, Section } from './tokens';
 import { IActions } from './view/context';
 import { Panel } from './view/panel';

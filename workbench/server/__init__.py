@@ -7,6 +7,7 @@ answers from the store, so it works with no kernel, after a reload, and for runs
 
     routes.py, handlers.py   addresses, login, JSON and status codes
     stream.py, watch.py      the WebSocket; what changed since a sequence number
+    parts.py                 made with the first request: a server must not start later for us
     runs, library, deployments   what is answered, read from the store in home.py
 """
 
@@ -23,18 +24,10 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: ServerApp) -> None:
-    from pathlib import Path
+    from functools import cache, partial
 
-    from .deployments import Deployments
-    from .handlers import Parts
-    from .home import Home, home_of
-    from .library import Library
+    from .parts import parts_of
     from .routes import routes
-    from .runs import Runs
-    from .watch import Watch
 
-    home = Home(home_of(app.root_dir), Path(app.root_dir).absolute())
-    runs, deployments = Runs(home), Deployments(home)
-    parts = Parts(runs, Library(home), deployments, Watch(home, runs, deployments))
+    parts = cache(partial(parts_of, app.root_dir))
     app.web_app.add_handlers(".*$", routes(app.web_app.settings["base_url"], parts))
-    app.log.info("workbench: runs of %s", home.path)

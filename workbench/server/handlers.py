@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
@@ -41,10 +40,7 @@ from ..errors import (
     UnknownRun,
     WorkbenchError,
 )
-from .deployments import Deployments
-from .library import Library
-from .runs import Runs
-from .watch import Watch
+from .parts import Parts
 
 _MOST_RUNS = 1000
 _LARGEST = 2**53  # the largest whole number a page's JavaScript holds
@@ -59,24 +55,14 @@ _STATUS: dict[type[WorkbenchError], int] = {
 }
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the routes ask."""
-
-    runs: Runs
-    library: Library
-    deployments: Deployments
-    watch: Watch
-
-
 class Handler(APIHandler):
     """Asks a part in a thread and writes what it said."""
 
     auth_resource = "mlops"
 
-    def initialize(self, parts: Parts) -> None:
+    def initialize(self, parts: Callable[[], Parts]) -> None:
         """Take the parts."""
-        self.parts = parts
+        self.parts = parts()
 
     async def answer(self, ask: Callable[..., Any], *values: Any) -> None:
         """Write an answer; in a thread, since a busy store may wait for its lock."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 
 from . import handlers
-from .handlers import Parts
+from .parts import Parts
 from .stream import StreamHandler
 
 _ONE = r"([^/]+)"
@@ -29,6 +30,8 @@ TABLE: tuple[tuple[str, type[JupyterHandler]], ...] = (
 )
 
 
-def routes(base_url: str, parts: Parts) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
+def routes(
+    base_url: str, parts: Callable[[], Parts]
+) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
     """Return tornado's routing rows for a server whose address starts with `base_url`."""
     return [(url_path_join(base_url, "/mlops/api", path), kind, {"parts": parts}) for path, kind in TABLE]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import ws_authenticated
 from jupyter_server.base.handlers import JupyterHandler
@@ -17,7 +18,10 @@ from tornado import web
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from .watch import Message, Watch
+from .parts import Parts
+
+if TYPE_CHECKING:
+    from .watch import Message
 
 
 class StreamHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -25,10 +29,10 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     auth_resource = "mlops"
 
-    def initialize(self, parts: Any) -> None:
+    def initialize(self, parts: Callable[[], Parts]) -> None:
         """Take the watch."""
         super().initialize()
-        self.watch: Watch = parts.watch
+        self.watch = parts().watch
         self._seq = 0
         self._news = self._catching_up = False
 
