@@ -35,9 +35,8 @@ def test_the_kernel_counts_as_many_intervals():
         truth = _sleep_often()
     recorded = recorder.trace
     rows = [row for row in recorded.offcpu if "_sleep_often" in _named(recorded, row.stack)]
-    # On a busy machine a sleep may be over before it began; no interval then, for the kernel and for us. The kernel's
-    # counter and its tracepoint were seen to differ by up to 3 in 1,000.
-    assert abs(len(rows) - truth) <= 0.01 * truth
+    # Reading the counter may itself block, before or after it is read.
+    assert abs(len(rows) - truth) <= 2
     assert truth == pytest.approx(_EVENTS, rel=0.2)
     # A timer ended the sleeps, whoever it interrupted; what is left waited for the interpreter lock.
     sleeps = [row for row in rows if "clock_nanosleep" in _named(recorded, row.stack)]

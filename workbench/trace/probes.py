@@ -123,11 +123,11 @@ SHARED_MAPS = ("targets", "ring", "lost", "known_stacks", "thread_states")
 LOST_REASONS = (
     "records (ring buffer full)",
     "processes (too many)",
-    "waits (too many threads)",
+    "waits (too many threads, or not shown)",
     "system calls (too many kinds)",
     "faults (too many processes)",
     "stacks (too many distinct ones)",
-    "blocked intervals (too many threads)",
+    "blocked intervals (too many threads, or not shown)",
     "allocations (too many live blocks)",
     "calls (too many functions or threads)",
 )

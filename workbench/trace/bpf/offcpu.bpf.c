@@ -7,11 +7,15 @@
  * ATTACH  tp_btf/sched_waking, tp_btf/sched_switch; entry and exit of hrtimer_expire, softirq, irq_handler
  * COST    about 1.5 us an interval of a traced thread; one map lookup for any other; 30 ns an interrupt.
  * LOSS    ring buffer full: lost[LOST_RING]. More than 8,192 blocked threads: lost[LOST_OFFCPU]. More than 16,384 distinct
- *         stacks: the interval is kept without (lost[LOST_STACKS]). Threads blocked when tracing ends are not sent.
+ *         stacks: the interval is kept without (lost[LOST_STACKS]). An interval whose end was not shown is sent when its
+ *         thread leaves the CPU again, with its end from the thread's run time; where another one hides behind it,
+ *         lost[LOST_OFFCPU]. Threads blocked when tracing ends are not sent.
  */
 #include "stack.bpf.h"
+#include "switches.bpf.h"
 
 #define TASK_RUNNING 0
+
 struct blocked {
 	u64 since;
 	u64 stack;
@@ -19,6 +23,7 @@ struct blocked {
 	u32 waker_pid;
 	u32 waker_tid;
 	char waker[16];
+	struct turns before;
 };
 
 struct {
@@ -93,39 +98,30 @@ int BPF_PROG(handle_waking, struct task_struct *task)
 	return 0;
 }
 
-static __always_inline void start_block(struct task_struct *task)
+static __always_inline void start_block(struct task_struct *task, struct target *target)
 {
-	struct target *target = task_target(task);
 	struct blocked entry = {};
 	u32 tid = task->pid;
 
-	if (!target)
-		return;
 	entry.since = bpf_ktime_get_ns();
 	entry.stack = current_stack(target);
+	count_turns(task, &entry.before);
 	if (bpf_map_update_elem(&blocked, &tid, &entry, BPF_ANY))
 		count_lost(LOST_OFFCPU);
 }
 
-static __always_inline void end_block(struct task_struct *task)
+static __always_inline void send_block(struct task_struct *task, struct target *target, struct blocked *entry, u64 end)
 {
-	struct target *target = task_target(task);
 	struct offcpu_record record = {};
-	struct blocked *entry;
 	u32 tid = task->pid;
 
-	if (!target)
-		return;
-	entry = bpf_map_lookup_elem(&blocked, &tid);
-	if (!entry)
-		return;
 	record.head.time_ns = entry->since;
 	record.head.pid = target->pid;
 	record.head.tid = seen_tid(task, target);
 	record.head.weight = 1;
 	record.head.kind = RECORD_OFFCPU;
 	record.head.size = sizeof(record);
-	record.duration = bpf_ktime_get_ns() - entry->since;
+	record.duration = end - entry->since;
 	record.stack = entry->stack;
 	record.waker_stack = entry->waker_stack;
 	record.waker_pid = entry->waker_pid;
@@ -136,12 +132,46 @@ static __always_inline void end_block(struct task_struct *task)
 		count_lost(LOST_RING);
 }
 
+static __always_inline void end_block(struct task_struct *task)
+{
+	struct target *target = task_target(task);
+	struct blocked *entry;
+	u32 tid = task->pid;
+
+	if (!target)
+		return;
+	entry = bpf_map_lookup_elem(&blocked, &tid);
+	if (entry)
+		send_block(task, target, entry, bpf_ktime_get_ns());
+}
+
+/* A thread leaves that was not seen to come. */
+static __always_inline void end_unseen(struct task_struct *task, struct target *target)
+{
+	struct turns now = {};
+	struct blocked *entry;
+	u32 tid = task->pid;
+
+	entry = bpf_map_lookup_elem(&blocked, &tid);
+	if (!entry)
+		return;
+	count_turns(task, &now);
+	if (now.switches != entry->before.switches + 1)
+		count_lost(LOST_OFFCPU);
+	send_block(task, target, entry, arrival(&entry->before, &now));
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(handle_block, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
 {
-	/* Not prev->__state: another CPU may have woken it by now. */
-	if (!preempt && state != TASK_RUNNING)
-		start_block(prev);
+	struct target *target = task_target(prev);
+
+	if (target) {
+		end_unseen(prev, target);
+		/* Not prev->__state: another CPU may have woken it by now. */
+		if (!preempt && state != TASK_RUNNING)
+			start_block(prev, target);
+	}
 	end_block(next);
 	return 0;
 }

@@ -34,11 +34,11 @@ enum record_flag {
 enum lost_reason {
 	LOST_RING = 0,		/* ring buffer full: a record was dropped */
 	LOST_TARGETS = 1,	/* too many processes: a child is not followed */
-	LOST_SCHED = 2,		/* too many threads: a wait was not counted */
+	LOST_SCHED = 2,		/* too many threads, or a switch not shown: a wait was not counted */
 	LOST_SYSCALLS = 3,	/* too many (process, number) pairs: a call was not counted */
 	LOST_FAULTS = 4,	/* too many processes: a fault was not counted */
 	LOST_STACKS = 5,	/* too many distinct stacks: an event has none */
-	LOST_OFFCPU = 6,	/* too many blocked threads: an interval is missing */
+	LOST_OFFCPU = 6,	/* too many blocked threads, or a switch not shown: an interval is missing */
 	LOST_BLOCKS = 7,	/* too many live blocks: an allocation is not followed */
 	LOST_CALLS = 8,		/* too many functions or threads: a call was not timed or counted */
 	LOST_REASONS = 9,

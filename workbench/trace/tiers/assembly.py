@@ -95,8 +95,11 @@ class Assembly:
             RECORD_MEMORY: self._add_memory,
         }
         for resolved in records:
-            reader = readers.get(resolved.record.kind)
-            if reader is not None and self._span.began <= resolved.record.time_ns <= self._span.ended:
+            kind = resolved.record.kind
+            reader = readers.get(kind)
+            # The histogram of waits has those at both ends too.
+            inside = kind == RECORD_DELAY or self._span.began <= resolved.record.time_ns <= self._span.ended
+            if reader is not None and inside:
                 reader(resolved)
         self._add_tables(tables)
         self._add_functions(tables)
@@ -147,7 +150,8 @@ class Assembly:
     def _add_delay(self, resolved: ResolvedRecord) -> None:
         record = resolved.record
         if self._builder.delays is not None:
-            delay = RunDelay(self._time(record.time_ns), record.pid, record.tid, record.weight * 1000)
+            began = min(max(record.time_ns, self._span.began), self._span.ended)
+            delay = RunDelay(self._time(began), record.pid, record.tid, record.weight * 1000)
             self._builder.delays.append(delay)
 
     def _add_audit(self, resolved: ResolvedRecord) -> None:
