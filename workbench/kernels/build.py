@@ -109,20 +109,25 @@ def build(target: str | Target = "host") -> Path:
     return _cached(target, ("-shared", "-fPIC"), ".so", ("-lm",))
 
 
-def build_object(target: str | Target = "host") -> Path:
-    """Return the kernels as an object file, to be linked into a compiled model; cached and raising as :func:`build`."""
-    return _cached(target, ("-c", "-fPIC"), ".o")
+def build_object(target: str | Target = "host", source: str = "ternary.c") -> Path:
+    """Return the kernels as an object file, to be linked into a compiled model; cached and raising as :func:`build`.
+
+    `source` may be ``pool.c``: only the threads (``tern_run``).
+    """
+    return _cached(target, ("-c", "-fPIC"), ".o", source=source)
 
 
-def _cached(target: str | Target, form: Sequence[str], suffix: str, libraries: Sequence[str] = ()) -> Path:
+def _cached(
+    target: str | Target, form: Sequence[str], suffix: str, libraries: Sequence[str] = (), source: str = "ternary.c"
+) -> Path:
     command = [*compile_command(target), *form]
     text = "\0".join([sources_digest(), _version(command[0]), *command])
-    path = cache("kernels") / f"ternary-{hashlib.sha256(text.encode()).hexdigest()[:32]}{suffix}"
+    path = cache("kernels") / f"{Path(source).stem}-{hashlib.sha256(text.encode()).hexdigest()[:32]}{suffix}"
     if path.is_file():
         return path
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         out = Path(folder) / path.name
-        run_compiler([*command, str(SOURCES / "ternary.c"), "-o", str(out), *libraries])
+        run_compiler([*command, str(SOURCES / source), "-o", str(out), *libraries])
         write_bytes(path, out.read_bytes(), 0o755)
     return path
 

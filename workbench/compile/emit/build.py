@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,8 +40,9 @@ def build_library(folder: Path, target: Target) -> None:
     command = compile_command(target)
     build_entry(folder, target)
     objects = ["run.o", "weights.o", SOURCE_FILE]
-    if "tern_" in (folder / SOURCE_FILE).read_text():
-        objects.append(str(build_object(target)))
+    calls = set(re.findall(r"\btern_\w+(?=\()", (folder / SOURCE_FILE).read_text()))
+    if calls:
+        objects.append(str(build_object(target, "pool.c" if calls == {"tern_run"} else "ternary.c")))
     link = ["-shared", "-fPIC", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--hash-style=gnu"]
     run_compiler([*command, *_QUIET, *link, *objects, "-o", LIBRARY_FILE, "-lm"], folder)
 

@@ -16,22 +16,24 @@ from .sizes import c
 from .tensors import BYTES, C_TYPES, Buffer
 
 SOURCE_FILE = "mlops_model.c"
-_PARTS = ("half", "math", "gemm", "rows", "convolution", "pool", "attention", "recurrent", "integer", "int4")
+_PARTS = ("half", "threads", "math", "gemm", "rows", "convolution", "pool", "attention", "recurrent", "integer", "int4")
 _NEEDS = {
     "convolution": ("gemm",), "attention": ("math", "rows", "gemm"), "rows": ("math",), "recurrent": ("math", "gemm"),
+    "gemm": ("threads",), "integer": ("threads",),
 }  # fmt: skip
 
 
 def source(emitter: Emitter, plan: Plan) -> str:
     """Return the model as one C file."""
     functions = "\n".join(function.definition() for function in emitter.functions)
-    ternary = '#include "ternary.h"\nextern int mlops_threads;\n' if "tern_" in functions else ""
+    runtime = _runtime(functions)
+    ternary = '#include "ternary.h"\nextern int mlops_threads;\n' if "tern_" in functions + runtime else ""
     return f"""\
 /* The model as C: one function an operator, in the order of their calls in mlops_forward() below.
  * Generated for the target {emitter.target}; equal models give equal files. */
 #include "{HEADER_FILE}"
 {ternary}
-{_runtime(functions)}
+{runtime}
 extern const uint8_t mlops_weights[];
 static _Thread_local int failure;
 

@@ -129,3 +129,8 @@ static void run_chunks(chunk_function *run, const void *job, int64_t chunks, int
 	}
 	atomic_store(&pool.busy, 0);
 }
+
+void tern_run(chunk_function *chunk, const void *job, int64_t chunks, int threads)
+{
+	run_chunks(chunk, job, chunks, threads);
+}

@@ -87,6 +87,9 @@ TERN_API int tern_conv(const tern_matrix *w, const tern_conv_shape *shape, const
 		       const float *x, float *y, int activation, int threads);
 TERN_API int tern_conv_output(const tern_conv_shape *shape, int64_t size[2]);
 
+/* chunk(job, i) for every i in 0 .. chunks - 1, in any order, with so many threads; the caller is one of them. */
+TERN_API void tern_run(void (*chunk)(const void *job, int64_t i), const void *job, int64_t chunks, int threads);
+
 /* One row of activations to int8, as tern_linear does it; returns the scale. */
 TERN_API float tern_quantize_row(const float *x, int64_t k, int8_t *q);
 

@@ -91,7 +91,7 @@ def write_linear(
     beta = "0" if bias is None else function.read(_vector(emitter, bias, columns), "bias")
     y = function.write(result)
     function.call(
-        f"gemm_{suffix(rows)}", shape[0], columns, depth, a, shape[1], b, ldb, step, y, columns, beta, 0, 1
+        f"product_{suffix(rows)}", shape[0], columns, depth, a, shape[1], b, ldb, step, y, columns, beta, 0, 1
     )  # fmt: skip
     emitter.add(function)
     return result
@@ -126,7 +126,7 @@ def _batched(emitter: Emitter, node: Operation, a: Any, b: Any) -> Tensor:
     p, q, y = function.read(left, "a"), function.read(right, "b"), function.write(result)
     with loops(function, lead):
         function.line(
-            f"gemm_{suffix(result)}({function.size(rows)}, {function.size(columns)}, {function.size(depth)}, "
+            f"product_{suffix(result)}({function.size(rows)}, {function.size(columns)}, {function.size(depth)}, "
             f"{at(function, p, left, len(lead))}, {function.size(left.strides[-2])}, "
             f"{at(function, q, right, len(lead))}, {function.size(right.strides[-2])}, PANEL, "
             f"{at(function, y, result, len(lead))}, {function.size(columns)}, 0, 0, 0);"

@@ -64,3 +64,41 @@
 
 DEFINE_TILE(float, f32)
 DEFINE_TILE(double, f64)
+
+/* The same for the threads of the model: chunks of panels, and of rows where there are few panels. */
+#define DEFINE_PRODUCT(REAL, S)                                                                              \
+    struct product_##S {                                                                                     \
+        int64_t rows, columns, depth, lda, ldb, panel_step, ldc, bias_row, bias_column;                      \
+        const REAL *a, *b, *bias;                                                                            \
+        REAL *c;                                                                                             \
+        int64_t width, height, across; /* columns and rows of a chunk, chunks side by side */                \
+    };                                                                                                       \
+    static __attribute__((unused)) void product_chunk_##S(const void *job, int64_t chunk) {                  \
+        const struct product_##S *p = job;                                                                   \
+        const int64_t n = chunk % p->across * p->width, m = chunk / p->across * p->height;                   \
+        gemm_##S(minimum(p->height, p->rows - m), minimum(p->width, p->columns - n), p->depth,               \
+                 p->a + m * p->lda, p->lda, p->b + n / PANEL * p->panel_step, p->ldb, p->panel_step,         \
+                 p->c + m * p->ldc + n, p->ldc,                                                              \
+                 p->bias ? p->bias + m * p->bias_row + n * p->bias_column : 0, p->bias_row, p->bias_column); \
+    }                                                                                                        \
+    static __attribute__((unused)) void product_##S(                                                         \
+        int64_t rows, int64_t columns, int64_t depth, const REAL *a, int64_t lda, const REAL *b,             \
+        int64_t ldb, int64_t panel_step, REAL *c, int64_t ldc, const REAL *bias, int64_t bias_row,           \
+        int64_t bias_column) {                                                                               \
+        const int64_t work = rows * columns * depth, panels = (columns + PANEL - 1) / PANEL;                 \
+        const int64_t wanted = minimum(4 * mlops_threads, work / GRAIN);                                     \
+        if (mlops_threads < 2 || wanted < 2) {                                                               \
+            gemm_##S(rows, columns, depth, a, lda, b, ldb, panel_step, c, ldc, bias, bias_row, bias_column); \
+            return;                                                                                          \
+        }                                                                                                    \
+        struct product_##S p = {rows, columns, depth, lda, ldb, panel_step, ldc, bias_row, bias_column,      \
+                                a, b, bias, c, 0, 0, 0};                                                     \
+        p.width = (panels + wanted - 1) / wanted * PANEL;                                                    \
+        p.across = (columns + p.width - 1) / p.width;                                                        \
+        const int64_t down = (wanted + p.across - 1) / p.across;                                             \
+        p.height = ((rows + down - 1) / down + TILE - 1) / TILE * TILE;                                      \
+        in_chunks(product_chunk_##S, &p, p.across * ((rows + p.height - 1) / p.height), work);               \
+    }
+
+DEFINE_PRODUCT(float, f32)
+DEFINE_PRODUCT(double, f64)

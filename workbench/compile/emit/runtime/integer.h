@@ -6,6 +6,36 @@ INLINE int32_t dot_u8s8(const uint8_t *restrict q, const int8_t *restrict w, int
     return sum;
 }
 
+/* One row of activations times rows of the weight: y = dot * scale * step, moved by where the grid begins. That is `low`
+ * (dynamic, with float sums of the weights), or a zero point (static, with integer ones). */
+struct integer_row {
+    int64_t columns, depth;
+    const uint8_t *q;
+    const int8_t *weight;
+    const float *scale, *bias, *sums;
+    const int32_t *integers;
+    float step, low;
+    int32_t zero_point;
+    float *y;
+};
+
+enum { SPAN = 32 }; /* columns of a chunk */
+
+static __attribute__((unused)) void integer_chunk(const void *job, int64_t chunk) {
+    const struct integer_row *p = job;
+    for (int64_t n = chunk * SPAN; n < minimum(p->columns, (chunk + 1) * SPAN); ++n) {
+        const int32_t dot = dot_u8s8(p->q, p->weight + n * p->depth, p->depth);
+        const int32_t moved = p->integers ? dot - p->zero_point * p->integers[n] : dot;
+        const float product = (float)moved * p->scale[n] * p->step;
+        const float value = p->integers ? product : product + p->low * p->sums[n];
+        p->y[n] = p->bias ? value + p->bias[n] : value;
+    }
+}
+
+INLINE void integer_columns(const struct integer_row *row) {
+    in_chunks(integer_chunk, row, (row->columns + SPAN - 1) / SPAN, row->columns * row->depth);
+}
+
 /* Every row on a grid of its own: q = round((x - low) / step), 0 .. 255. */
 INLINE void linear_dynamic(int64_t rows, int64_t columns, int64_t depth, const float *restrict x, int64_t ldx,
                            const int8_t *restrict weight, const float *restrict scale, const float *restrict sums,
@@ -19,10 +49,8 @@ INLINE void linear_dynamic(int64_t rows, int64_t columns, int64_t depth, const f
             const float level = rintf((x[i] - low) / step);
             q[i] = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
         }
-        for (int64_t n = 0; n < columns; ++n) {
-            const float value = (float)dot_u8s8(q, weight + n * depth, depth) * scale[n] * step + low * sums[n];
-            y[n] = bias ? value + bias[n] : value;
-        }
+        const struct integer_row row = {columns, depth, q, weight, scale, bias, sums, 0, step, low, 0, y};
+        integer_columns(&row);
     }
 }
 
@@ -36,11 +64,8 @@ INLINE void linear_static(int64_t rows, int64_t columns, int64_t depth, const fl
             const float level = rintf(x[i] / step) + (float)zero_point;
             q[i] = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
         }
-        for (int64_t n = 0; n < columns; ++n) {
-            const int32_t sum = dot_u8s8(q, weight + n * depth, depth) - zero_point * sums[n];
-            const float value = (float)sum * scale[n] * step;
-            y[n] = bias ? value + bias[n] : value;
-        }
+        const struct integer_row row = {columns, depth, q, weight, scale, bias, 0, sums, step, 0, zero_point, y};
+        integer_columns(&row);
     }
 }
 

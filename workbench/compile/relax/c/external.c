@@ -15,17 +15,21 @@
 #include <dlpack/dlpack.h>
 #include <tvm/ffi/c_api.h>
 
+#include "ternary.h"
+
+static int threads = 1;
+#define mlops_threads threads
+
 #include "base.h"
+#include "threads.h"
 #include "gemm.h"
 #include "convolution.h"
 #include "integer.h"
-#include "ternary.h"
+#undef mlops_threads
 
 #define ENTRY(name)                                                                             \
     __attribute__((visibility("default"))) int __tvm_ffi_##name(void *self, const TVMFFIAny *a, \
                                                                 int32_t n, TVMFFIAny *result)
-
-static int threads = 1;
 
 INLINE const DLTensor *tensor(const TVMFFIAny *a) {
     return a->type_index == kTVMFFIDLTensorPtr ? a->v_ptr
@@ -68,7 +72,7 @@ ENTRY(mlops_linear_f32) {
     const TVMFFIAny *y = a + n - 1;
     const int64_t depth = size(a, -1), columns = size(y, -1);
     const float *bias = n > 3 ? data(a + 2) : 0;
-    gemm_f32(leading(a, 1), columns, depth, data(a), depth, data(a + 1), PANEL, depth * PANEL, data(y), columns,
+    product_f32(leading(a, 1), columns, depth, data(a), depth, data(a + 1), PANEL, depth * PANEL, data(y), columns,
              bias, 0, 1);
     return finish(result, 0);
 }
@@ -79,7 +83,7 @@ ENTRY(mlops_matmul_f32) {
     const float *left = data(a), *right = data(a + 1);
     float *y = data(a + 2);
     for (int64_t i = leading(a, 2); i > 0; --i, left += rows * depth, right += depth * columns, y += rows * columns)
-        gemm_f32(rows, columns, depth, left, depth, right, columns, PANEL, y, columns, 0, 0, 0);
+        product_f32(rows, columns, depth, left, depth, right, columns, PANEL, y, columns, 0, 0, 0);
     return finish(result, 0);
 }
 
