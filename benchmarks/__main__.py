@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from . import cases
 from .machine import machine, versions
@@ -28,18 +29,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("name", metavar="NAME", choices=known, help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="few rounds: does it run, not how fast is it")
+    parser.add_argument("--only", metavar="PART,...", default="", help="parts of it, where it has parts")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the object to a file too")
     options = parser.parse_args(arguments)
 
     before = machine()  # the load of the machine before we add ours
     samples = Samples()
-    importlib.import_module(f"{cases.__name__}.{options.name}").run(samples, quick=options.quick)
+    case = importlib.import_module(f"{cases.__name__}.{options.name}")
+    case.run(samples, quick=options.quick, **_parts(parser, case, options.only))
     result = {"benchmark": options.name, "machine": before, "versions": versions(), **samples.summary()}
     text = json.dumps(result, indent=2)
     if options.json:
         options.json.write_text(text + "\n")
     print(text)
     return 0
+
+
+def _parts(parser: argparse.ArgumentParser, case: ModuleType, text: str) -> dict[str, list[str]]:
+    """Return what ``--only`` passes on: nothing without it."""
+    asked = [part for part in text.split(",") if part]
+    known = getattr(case, "PARTS", ())
+    if unknown := [part for part in asked if part not in known]:
+        parser.error(f"no part {', '.join(unknown)}; parts: {', '.join(known) or 'none'}")
+    return {"only": asked} if asked else {}
 
 
 if __name__ == "__main__":

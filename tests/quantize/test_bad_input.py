@@ -50,7 +50,24 @@ def test_unknown_scheme_lists_those_there_are(program: Path, tmp_path: Path) -> 
     assert "int8" in caught.value.fix
 
 
-@pytest.mark.parametrize("change", [{"mode": "fast"}, {"percentile": 30.0}, {"keep_first": -1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "fast"},
+        {"percentile": 30.0},
+        {"keep_first": -1},
+        {"smooth": 1.0},
+        {"smooth": "on"},
+        {"smooth": 0.5, "scheme": "int4"},
+        {"smooth": 0.5, "mode": "weights"},
+        {"group": 48},
+    ],
+)
 def test_values_out_of_range(change: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         QuantizeConfig(**change)
+
+
+def test_equalization_needs_data(program: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="looks at the activations"):
+        quantize_program(program, tmp_path, QuantizeConfig(smooth=0.5))

@@ -67,6 +67,14 @@ def test_forms_of_a_layer(bench, name, calibrated):
     assert sqnr_db(after, output) > 40
 
 
+@pytest.mark.parametrize("name", FORMS)
+def test_weights_alone_keep_activations_float(bench, name):
+    build, shape, _ = FORMS[name]
+    outcome, before, after = bench.quantize(build(), torch.randn(shape), mode="weights")
+    assert {row.how for row in outcome.layers} == {"weights"}
+    assert sqnr_db(before, after) > 35
+
+
 @pytest.mark.parametrize("mode", ["static", "dynamic"])
 def test_modes(bench, mode):
     x = torch.randn(4, 4, 9, 9)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from workbench.quantize.config import GROUPS
 from workbench.quantize.ops.int4 import quantize_int4
 from workbench.quantize.ops.ternary import pack_codes, unpack_codes
 
@@ -206,13 +207,13 @@ def test_float_weight_in_onnxruntime(bench):
     torch.testing.assert_close(bench.onnx(program, x)[0], bench.run(program, signature, x))
 
 
-@given(rows=sizes, columns=sizes, seed=st.integers(0, 99))
-def test_four_bits_round_to_the_nearest_of_fifteen_steps(rows, columns, seed):
+@given(rows=sizes, columns=sizes, seed=st.integers(0, 99), block=st.sampled_from(GROUPS))
+def test_four_bits_round_to_the_nearest_of_fifteen_steps(rows, columns, seed, block):
     w = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-    codes, scale = quantize_int4(w)
-    assert codes.shape == (rows, -(-columns // 32) * 16)
+    codes, scale = quantize_int4(w, block)
+    assert codes.shape == (rows, -(-columns // block) * block // 2)
     back = wb.unpack_int4(codes, scale, [rows, columns])
-    steps = scale.repeat_interleave(32, 1)[:, :columns]
+    steps = scale.repeat_interleave(block, 1)[:, :columns]
     assert ((back - w).abs() <= steps / 2 * 1.0001).all()
     x = torch.ones(2, columns)
     torch.testing.assert_close(wb.linear_int4(x, codes, scale, None, columns), x @ back.t())

@@ -86,8 +86,10 @@ def quantize(
     artifact: str,
     *,
     scheme: str = "int8",
-    mode: Literal["auto", "static", "dynamic"] = "auto",
+    mode: Literal["auto", "static", "dynamic", "weights"] = "auto",
     calibrator: Literal["minmax", "percentile", "entropy"] = "minmax",
+    smooth: float | str = 0.0,
+    group: int = 32,
     calibrate: Any = None,
     preprocess: Callable[..., Any] | None = None,
     evaluate: Callable[[Session], Any] | None = None,
@@ -112,7 +114,7 @@ def quantize(
     ----------
     artifact
         The program.
-    scheme, mode, calibrator, skip
+    scheme, mode, calibrator, smooth, group, skip
         As in :class:`~workbench.quantize.QuantizeConfig`.
     calibrate
         Batches of inputs, or raw items that the declared (or the given) preprocessing turns into batches.
@@ -168,6 +170,8 @@ def quantize(
             scheme=scheme,
             mode=mode,
             calibrator=calibrator,
+            smooth=smooth,
+            group=group,
             skip=tuple(skip),
             ternary=ternary or TernaryConfig(),
         ),

@@ -100,7 +100,7 @@ def build(editor: Editor, assignment: Assignment, config: QuantizeConfig) -> Out
     layers = [
         layer for layer in find_layers(editor) if assignment.formats.get(layer.name, "float") != "float"
     ]
-    formats = Formats(editor, config.ternary, WeightStore(editor, reduce_range=config.reduce_range))
+    formats = Formats(editor, config, WeightStore(editor, reduce_range=config.reduce_range))
     skipped = [*assignment.skipped, *_left(editor, assignment), *_rest(editor)]
     rows: list[LayerRow] = []
     counted: set[str] = set()

@@ -8,11 +8,13 @@ from typing import Any, Literal, get_args
 from workbench.codec import register
 from workbench.errors import InputError
 
-Mode = Literal["auto", "static", "dynamic"]
+Mode = Literal["auto", "static", "dynamic", "weights"]
 Calibrator = Literal["minmax", "percentile", "entropy"]
 Method = Literal["absmean", "twn", "optimal"]
 Granularity = Literal["tensor", "row", "group"]
 Ends = Literal["int8", "float", "ternary"]
+GROUPS = (32, 64, 128, 256)
+"""Weights that may share a scale in the scheme ``int4``: every backend with 4-bit weights takes these."""
 
 
 @register("ternary_config")
@@ -80,7 +82,8 @@ class QuantizeConfig:
         A file of ``quantize/schemes``: ``int8``, ``int4``, ``ternary``, ``mixed``, or ``none`` (the reference).
     mode
         ``static``: activations on calibrated grids; ``dynamic``: on grids found at each call;
-        ``auto``: what suits each layer, given the calibration data there is.
+        ``auto``: what suits each layer, given the calibration data there is; ``weights``: floats, only the
+        weights are integers.
     calibrator
         How a range is taken from the observed values: their ``minmax``, a two-sided ``percentile``, or
         the clipping of least relative ``entropy``.
@@ -90,6 +93,11 @@ class QuantizeConfig:
         Glob patterns of layer names to leave as they are, such as ``"head.*"``.
     keep_first, keep_last
         How many layers at either end to leave as they are.
+    smooth
+        Equalize the inputs of linear layers first (scheme ``int8``, calibration data needed): alpha of SmoothQuant
+        below 1, such as 0.5; ``"auto"`` for the best alpha or none, activation by activation; 0 for not at all.
+    group
+        Weights that share a scale in the scheme ``int4``: 32, 64, 128 or 256.
     reduce_range
         7-bit weights: for x86 CPUs without VNNI, whose integer multiply-add saturates at 16 bits.
     ternary
@@ -115,6 +123,8 @@ class QuantizeConfig:
     skip: tuple[str, ...] = ()
     keep_first: int = 0
     keep_last: int = 0
+    smooth: float | str = 0.0
+    group: int = 32
     reduce_range: bool = False
     seed: int = 0
     ternary: TernaryConfig = TernaryConfig()
@@ -127,3 +137,22 @@ class QuantizeConfig:
             )
         if self.keep_first < 0 or self.keep_last < 0:
             raise InputError("keep_first and keep_last count layers", where="quantize", fix="0 or more")
+        number = isinstance(self.smooth, int | float) and 0 <= self.smooth < 1
+        if not number and self.smooth != "auto":
+            raise InputError(
+                f"smooth is {self.smooth!r}",
+                where="quantize, smooth",
+                fix="auto, or from 0 up and below 1: 0.5",
+            )
+        if self.smooth and (self.scheme != "int8" or self.mode == "weights"):
+            raise InputError(
+                "only int8 activations are equalized",
+                where="quantize, smooth",
+                fix="scheme int8, and another mode than weights",
+            )
+        if self.group not in GROUPS:
+            raise InputError(
+                f"group is {self.group}",
+                where="quantize, group",
+                fix=f"one of: {', '.join(map(str, GROUPS))}",
+            )

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
+from torch.fx import Node
 
 from . import ops  # noqa: F401 - registers the operators
 from .layers import Layer
@@ -56,9 +57,19 @@ def emit_weights(call: Call, layer: Layer, args: Sequence[Any], weights: Sequenc
         q, scale, _ = weights[0]
         return call(wb.embedding_int8.default, (args[1], q, scale))
     floats = [call(wb.dequantize.default, (q, scale, axis, False)) for q, scale, axis in weights]
+    if layer.kind == "linear":  # the weight is laid out as [out, in], whatever product it was
+        x, bias = linear_values(layer, args)
+        return call(torch.ops.aten.linear.default, (x, floats[0], bias))
     if layer.kind == "recurrent":
         return call(layer.node.target, (*args[:2], _substituted(layer, args[2], floats), *args[3:]))
     return call(layer.node.target, (args[0], floats[0], *args[2:]))
+
+
+def linear_values(layer: Layer, args: Sequence[Any]) -> tuple[Any, Any]:
+    """Return a linear layer's `x` and bias among its operator's arguments, or among the values of these."""
+    pairs = [(n, v) for n, v in zip(layer.node.args, args, strict=True) if isinstance(n, Node)]
+    bias = next((v for n, v in pairs if n is layer.bias), None)
+    return next(v for n, v in pairs if n is not layer.bias), bias
 
 
 def _substituted(layer: Layer, parameters: Sequence[Any], floats: Sequence[Any]) -> list[Any]:

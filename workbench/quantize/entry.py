@@ -99,6 +99,12 @@ def quantize_program(
                 where=f"--scheme {config.scheme}",
                 fix="capture the torch module, or use --scheme int8",
             )
+        if config.smooth or config.mode == "weights":
+            raise QuantizeError(
+                "an ONNX file is quantized with its activations, and not equalized",
+                where="quantize, smooth" if config.smooth else "quantize, mode",
+                fix="capture the torch module, or use mode static or dynamic",
+            )
         report = quantize_onnx(program, out, request)
     else:
         report = _quantize_torch(program, out, request)

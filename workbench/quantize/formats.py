@@ -2,7 +2,7 @@
 
 ============  ==========================================================================================
 ``ternary``   -1, 0, 1 in two bits; linear layers and 1-d, 2-d convolutions on int8 activations
-``int4``      blocks of 32 weights on a grid of 15 steps, float activations; no embeddings
+``int4``      blocks of 32 weights or more on a grid of 15 steps, float activations; no embeddings
 ``int8``      a grid a channel; linear layers on uint8 activations found at each call
 ``float``     as it is
 ============  ==========================================================================================
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from .config import TernaryConfig
+from .config import QuantizeConfig, TernaryConfig
 from .edit import Editor
-from .emit import Call, emit_linear, emit_weights, wb
+from .emit import Call, emit_linear, emit_weights, linear_values, wb
 from .layers import Layer, Weight
 from .numeric import sqnr_db
 from .ops.int4 import quantize_int4
@@ -53,7 +53,7 @@ class Convolution(NamedTuple):
 class Formats:
     """Writes layers of one program, each weight quantized once a format."""
 
-    def __init__(self, editor: Editor, config: TernaryConfig, store: WeightStore) -> None:
+    def __init__(self, editor: Editor, config: QuantizeConfig, store: WeightStore) -> None:
         self._editor, self._config, self._store = editor, config, store
         self._packed: dict[tuple[Format, str, bool], tuple[Tensor, Tensor]] = {}
         self._nodes: dict[tuple[Format, str, bool], tuple[Node, Node]] = {}
@@ -90,7 +90,7 @@ class Formats:
 
     def _int8(self, call: Call, layer: Layer) -> Any:
         if layer.kind == "linear":
-            x, bias = linear_inputs(layer)
+            x, bias = linear_values(layer, layer.node.args)
             return emit_linear(call, "dynamic", x, self._store.nodes(layer, layer.weights[0]), bias, None)
         weights = [(*self._store.nodes(layer, w), self._store.packed(layer, w).axis) for w in layer.weights]
         return emit_weights(call, layer, layer.node.args, weights)
@@ -100,9 +100,9 @@ class Formats:
         if key not in self._packed:
             w = self._matrix(layer, weight)
             if form == "int4":
-                self._packed[key] = quantize_int4(w)
+                self._packed[key] = quantize_int4(w, self._config.group)
             else:
-                trits, scale = ternarize(w, row_config(layer, self._config))
+                trits, scale = ternarize(w, row_config(layer, self._config.ternary))
                 self._packed[key] = pack_codes(trits), scale
         return self._packed[key]
 
@@ -148,12 +148,6 @@ def convolution(layer: Layer) -> Convolution | None:
     return Convolution(kernel, stride, _numbers(padding, rank, 0), dilation, groups)
 
 
-def linear_inputs(layer: Layer) -> tuple[Any, Any]:
-    """Return the nodes of a linear layer's activation and bias as they stand now."""
-    x = next(a for a in layer.node.args if isinstance(a, Node) and a is not layer.bias)
-    return x, layer.bias
-
-
 def row_config(layer: Layer, config: TernaryConfig) -> TernaryConfig:
     """Return the granularity a layer takes: a convolution that sums integers has one scale a row."""
     if config.granularity == "group" and convolution(layer) is not None:
@@ -163,7 +157,7 @@ def row_config(layer: Layer, config: TernaryConfig) -> TernaryConfig:
 
 def _emit(call: Call, layer: Layer, form: Format, args: Sequence[Any], packed: Sequence[Any]) -> Any:
     if layer.kind == "linear":
-        x, bias = linear_inputs(layer)
+        x, bias = linear_values(layer, args)
         op = wb.linear_int4 if form == "int4" else wb.linear_ternary
         return call(op.default, (x, *packed[0], bias, _columns(layer)))
     if layer.kind == "embedding":

@@ -20,7 +20,7 @@ from torch.fx import Node
 from .activations import anchor
 from .calibrate.collect import Watcher
 from .edit import Editor
-from .emit import How, emit_convolution, emit_linear, emit_weights, rounded, run
+from .emit import How, emit_convolution, emit_linear, emit_weights, linear_values, rounded, run
 from .layers import Layer
 from .numeric import Grid, decibel, quantize_conv
 from .weights import WeightStore
@@ -91,7 +91,7 @@ def _candidate(
     x_grid = grids.get(layer.x)
     if layer.kind == "linear":
         q, scale, _ = store.packed(layer, layer.weights[0])
-        x, bias = _values(layer, args)
+        x, bias = linear_values(layer, args)
         return emit_linear(run, how, x, (q, scale), bias, x_grid)  # type: ignore[no-any-return]
     assert x_grid is not None, "a static convolution was calibrated"
     w = store.float_weight(layer, layer.weights[0])
@@ -99,12 +99,6 @@ def _candidate(
     x = rounded(run, args[0], x_grid)
     output = _through_anchor(layer, emit_convolution(run, layer, [x, *args[1:]], packed))
     return rounded(run, output, grids[anchor(layer.node)])  # type: ignore[no-any-return]
-
-
-def _values(layer: Layer, args: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Return the values of a linear layer's `x` and bias among the values of its operator's arguments."""
-    by_node = {n: v for n, v in zip(layer.node.args, args, strict=True) if isinstance(n, Node)}
-    return by_node[layer.x], by_node[layer.bias] if layer.bias is not None else None
 
 
 def _through_anchor(layer: Layer, value: Any) -> Tensor:

@@ -9,7 +9,10 @@ NAMED: dict[str, QuantizeConfig | None] = {
     "int8-static": QuantizeConfig(mode="static"),
     "int8-auto": QuantizeConfig(mode="auto"),
     "int8-dynamic": QuantizeConfig(mode="dynamic"),
+    "int8-smooth": QuantizeConfig(mode="static", smooth="auto"),
+    "int8-weights": QuantizeConfig(mode="weights"),
     "int4-32": QuantizeConfig("int4"),
+    "int4-128": QuantizeConfig("int4", group=128),
 }
 """Configurations by name; None leaves the program as it is.
 
@@ -17,7 +20,10 @@ NAMED: dict[str, QuantizeConfig | None] = {
 ``int8-static``  every activation on a calibrated grid
 ``int8-auto``    convolutions on calibrated grids, linear layers where that costs little
 ``int8-dynamic`` activations on grids found at each call; no calibration data
+``int8-smooth``  as ``int8-static``, inputs of linear layers equalized first where that helps
+``int8-weights`` weights only, activations float
 ``int4-32``      4-bit weights in groups of 32; activations float, or int8 as the backend has it
+``int4-128``     the same in groups of 128
 ===============  ==========================================================================
 """
 

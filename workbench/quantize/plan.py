@@ -92,6 +92,8 @@ def size(layer: Layer) -> int:
 
 def candidates(layer: Layer, config: QuantizeConfig, *, calibrated: bool) -> tuple[How, ...]:
     """Return the ways a layer may take, the preferred one first."""
+    if config.mode == "weights":
+        return ("weights",)
     if layer.kind == "linear":
         if config.mode == "auto" and calibrated:
             return "static", "dynamic"

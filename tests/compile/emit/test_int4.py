@@ -29,10 +29,10 @@ from workbench.quantize.ops.int4 import quantize_int4
 class Layer(nn.Module):
     """One 4-bit layer of `columns` inputs."""
 
-    def __init__(self, rows, columns, bias):
+    def __init__(self, rows, columns, bias, block=32):
         super().__init__()
         torch.manual_seed(rows)
-        codes, scale = quantize_int4(torch.randn(rows, columns))
+        codes, scale = quantize_int4(torch.randn(rows, columns), block)
         self.register_buffer("codes", codes)
         self.register_buffer("scale", scale)
         self.register_buffer("bias", torch.randn(rows) if bias else None)
@@ -45,7 +45,14 @@ class Layer(nn.Module):
 class Layers(nn.Module):
     """Sizes around those of a block, a panel and a tile, in one model."""
 
-    SIZES = ((1, 1, True), (15, 31, False), (16, 32, True), (17, 33, False), (67, 130, True))
+    SIZES = (
+        (1, 1, True),
+        (15, 31, False),
+        (16, 32, True),
+        (17, 33, False),
+        (67, 130, True),
+        (17, 130, True, 128),
+    )
 
     def __init__(self):
         super().__init__()

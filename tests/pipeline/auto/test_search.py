@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench import codec
+from workbench.compile.entry import CompileReport
 from workbench.errors import CorruptArtifact, GateRefused, StepFailed
 from workbench.pipeline.auto.contenders import Contender, contenders
 from workbench.pipeline.auto.likeness import likeness
@@ -165,6 +167,31 @@ def test_cheap_backends_and_float_come_first():
     assert [one.scheme for one in found[:2]] == ["none", "none"]
     assert absent == []
     assert {one.scheme for one in contenders(quantized=True, onnx=False)[0]} == {"none"}
+
+
+def test_quick_backends_are_done_with_before_slow_ones_begin():
+    found, _ = contenders(quantized=False, onnx=False, only=("inductor", "onnxruntime", "eager", "openvino"))
+    backends = [one.backend for one in found]
+    assert backends.index("inductor") > max(i for i, name in enumerate(backends) if name != "inductor")
+
+
+def test_formats_that_come_to_the_same_program_are_compiled_once(tmp_path):
+    (tmp_path / "program.pt2").write_bytes(b"the same")
+    asked = []
+
+    class Counting(Scripted):
+        def ask(self, backend, timeout_s, do, **order):
+            asked.append(do)
+            return {"report": codec.to_json(CompileReport("a", 0.0, 0.0, 0.0, (), 1, {}))}
+
+    made = Search(
+        Counting({}, {}), lambda _: tmp_path, lambda: tmp_path, Path("x"), {}, 0.5, 1, 9.0, lambda *_: None
+    )
+    static, auto = Contender("a", "int8-static"), Contender("a", "int8-auto")
+    for one in (static, auto):
+        made._compile(one, None)
+    assert (auto.verdict, static.verdict) == ("the same program as int8-static/a", "")
+    assert asked == ["compile"]
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path):

@@ -26,6 +26,7 @@ from ...program import read_signature, to_arrays
 from ...types import Signature
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
+from ..one_channel import widen
 from ..options import read_options
 from ..source import Source
 from ..torch_threads import torch_threads
@@ -188,6 +189,7 @@ def _prepared(source: Source) -> ExportedProgram:
     assert spec is not None, "a captured program says how it is called"
     table = decompositions(program)
     if table:
+        widen(program)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = program.run_decompositions(table)

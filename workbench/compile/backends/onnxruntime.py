@@ -29,7 +29,16 @@ class OnnxRuntime(ForThisMachine):
     name = "onnxruntime"
     about = "ONNX in onnxruntime; small to deploy"
     reference = False
-    schemes = ("none", "int8-auto", "int8-static", "int8-dynamic", "int4-32")
+    schemes = (
+        "none",
+        "int8-auto",
+        "int8-static",
+        "int8-dynamic",
+        "int8-smooth",
+        "int8-weights",
+        "int4-32",
+        "int4-128",
+    )
 
     def available(self) -> WorkbenchError | None:
         """Need onnxruntime."""

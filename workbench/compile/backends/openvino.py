@@ -62,7 +62,16 @@ class OpenVino(ForThisMachine):
     about = "Intel's runtime for CPUs; strong on convolutions in int8"
     reference = False
     options = OpenVinoOptions
-    schemes = ("none", "int8-auto", "int8-static", "int8-dynamic", "int4-32")
+    schemes = (
+        "none",
+        "int8-auto",
+        "int8-static",
+        "int8-dynamic",
+        "int8-smooth",
+        "int8-weights",
+        "int4-32",
+        "int4-128",
+    )
 
     def available(self) -> WorkbenchError | None:
         """Need openvino."""

@@ -21,7 +21,25 @@ def add(parser: Parser) -> None:
         help="number format (default: %(default)s)",
     )
     parser.argument(
-        "--mode", choices=("auto", "static", "dynamic"), default="auto", help="how activations are quantized"
+        "--mode",
+        choices=("auto", "static", "dynamic", "weights"),
+        default="auto",
+        help="how activations are quantized; weights: not at all",
+    )
+    parser.argument(
+        "--smooth",
+        metavar="ALPHA",
+        type=_alpha,
+        default=0.0,
+        help="int8: equalize activations first (SmoothQuant), 0.5 is usual; auto: where it helps",
+    )
+    parser.argument(
+        "--group",
+        metavar="N",
+        type=int,
+        choices=(32, 64, 128, 256),
+        default=32,
+        help="int4: weights that share a scale (default: %(default)s)",
     )
     parser.argument(
         "--calibrator",
@@ -53,6 +71,10 @@ def add(parser: Parser) -> None:
     _running.add_executor(parser)
 
 
+def _alpha(text: str) -> float | str:
+    return text if text == "auto" else number(0, 0.999)(text)
+
+
 def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.quantize`."""
     from ... import api
@@ -62,6 +84,8 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         scheme=args.scheme,
         mode=args.mode,
         calibrator=args.calibrator,
+        smooth=args.smooth,
+        group=args.group,
         calibrate=context.optional(args.calibrate, "the calibration data"),
         preprocess=context.optional(args.preprocess, "the preprocessing"),
         evaluate=context.optional(args.eval, "the evaluation function"),
@@ -84,6 +108,8 @@ COMMAND = Command(
     call,
     examples=(
         "minilm --scheme int8 --calibrate texts --eval recall_at_1 --max-drop 0.01",
+        "minilm --mode static --smooth auto --calibrate texts",
+        "minilm --scheme int4 --group 128",
         "digits --scheme ternary --heal 5s --train loader --eval accuracy --max-drop 0.01",
     ),
 )

@@ -7,6 +7,8 @@ from typing import Any
 
 CHEAP_FIRST = ("eager", "onnxruntime", "openvino", "ternary", "inductor", "tvm")
 """Backends by how long they compile; others come last."""
+_QUICK = 3
+"""So many of them compile within seconds: all their formats come before any format of the others."""
 
 
 @dataclass
@@ -78,10 +80,15 @@ def contenders(
             absent.append(Contender(name, "none", verdict=f"{missing.what}; {missing.fix}"))
             continue
         found += [Contender(name, scheme) for scheme in one.schemes if scheme in takes]
-    order = list(NAMED)
-    return sorted(
-        found, key=lambda one: (one.scheme != "none", _cost(one.backend) > 2, order.index(one.scheme))
-    ), absent
+    return sorted(found, key=_turn), absent
+
+
+def _turn(one: Contender) -> tuple[int, bool, int, int]:
+    """Return when a contender is compiled: quick backends, of these float first, and each slow one by itself."""
+    from ...quantize.named import NAMED
+
+    cost = _cost(one.backend)
+    return (cost if cost >= _QUICK else 0, one.scheme != "none", list(NAMED).index(one.scheme), cost)
 
 
 def _cost(name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from ... import codec
 from ...compile import CompileConfig
 from ...errors import GateRefused, WorkbenchError
+from ...program import ONNX_FILE, PROGRAM_FILE
 from .contenders import Contender
 from .race import race
 from .team import Team
@@ -60,6 +62,7 @@ class Search:
     budget_s: float
     tell: Callable[[str, float], None]
     began: float = field(default_factory=time.monotonic)
+    _seen: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def run(self, found: list[Contender]) -> tuple[Contender, Contender]:
         """Fill in what is found out about every contender; return the winner and the baseline (eager).
@@ -98,7 +101,11 @@ class Search:
 
     def _compile(self, one: Contender, timeout_s: float | None) -> None:
         began = time.monotonic()
-        source, out = self.variant(one.scheme), self.new_folder()
+        source = self.variant(one.scheme)
+        if (first := self._seen.setdefault((one.backend, _digest(source)), one.label)) != one.label:
+            one.verdict = f"the same program as {first}"
+            return
+        out = self.new_folder()
         config = codec.to_json(CompileConfig(one.backend, threads=self.threads))
         order = {"source": str(source), "out": str(out), "config": config}
         answer = self.team.ask(one.backend, timeout_s or 600.0, "compile", **order)
@@ -152,3 +159,10 @@ class Search:
             one.verdict = "slower than float" if slow else "passes"
         best.verdict = "picked"
         return best
+
+
+def _digest(program: Path) -> str:
+    """Return the digest of a folder's program: two number formats may come to the same."""
+    found = next(path for name in (ONNX_FILE, PROGRAM_FILE) if (path := program / name).exists())
+    with found.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -120,7 +120,7 @@ def heal(folder: Path, task: Task, checkpoints: Path) -> Healed:
 
     def twin() -> Twin:
         assignment = assign(prepared(program), task.config, "ternary" if scheme == "ternary" else "int4")
-        return Twin(program, assignment, task.config.ternary)
+        return Twin(program, assignment, task.config.ternary, group=task.config.group)
 
     return _beside_control(folder, (program, program), twin, task, checkpoints)
 

@@ -23,7 +23,7 @@ from ..config import TernaryConfig
 from ..edit import Editor
 from ..formats import convolution, row_config
 from ..layers import Layer, Weight, find_layers
-from ..ops.int4 import quantize_int4, unpack_int4
+from ..ops.int4 import BLOCK, quantize_int4, unpack_int4
 from ..ops.ternary import token_grid
 from ..ternarize import ternarize
 
@@ -43,6 +43,8 @@ class Twin:
         How weights become ternary.
     kept
         By weight name what must stay zero (False) whatever is trained.
+    group
+        Weights that share a scale in ``int4``.
     """
 
     def __init__(
@@ -51,13 +53,14 @@ class Twin:
         assignment: Assignment | None,
         config: TernaryConfig,
         kept: Mapping[str, Tensor] | None = None,
+        group: int = BLOCK,
     ) -> None:
         self._kept = kept or {}
         self._editor = prepared(program)
         self.weights = _trainable(self._editor)
         for layer in find_layers(self._editor) if assignment else ():
             assert assignment is not None
-            _round(layer, assignment.formats.get(layer.name, "float"), config)
+            _round(layer, assignment.formats.get(layer.name, "float"), config, group)
         self._places = [n for n in self._editor.graph.nodes if n.op == "placeholder"]
 
     def __call__(self, inputs: list[Tensor]) -> list[Tensor]:
@@ -102,13 +105,14 @@ def _trainable(editor: Editor) -> dict[str, Tensor]:
     return found
 
 
-def _round(layer: Layer, form: str, config: TernaryConfig) -> None:
+def _round(layer: Layer, form: str, config: TernaryConfig, group: int) -> None:
     """Round a layer's weights, and the activations that its operator rounds."""
     if form not in ("ternary", "int4"):
         return
     graph = layer.node.graph
-    how = _round_int4
-    if form == "ternary":  # a graph names its calls after the function
+    # A graph names its calls after the function.
+    how = update_wrapper(partial(_round_int4, group=group), _round_int4)
+    if form == "ternary":
         how = update_wrapper(partial(_round_ternary, config=row_config(layer, config)), _round_ternary)
     with graph.inserting_before(layer.node):
         for weight in layer.weights:
@@ -159,9 +163,9 @@ def _round_ternary(w: Tensor, flip: bool, config: TernaryConfig) -> Tensor:
     return _straight(w, floats.t() if flip else floats.view(w.shape))
 
 
-def _round_int4(w: Tensor, flip: bool) -> Tensor:
+def _round_int4(w: Tensor, flip: bool, group: int) -> Tensor:
     matrix = w.detach().t() if flip else w.detach().flatten(1)
-    floats = unpack_int4(*quantize_int4(matrix), list(matrix.shape))
+    floats = unpack_int4(*quantize_int4(matrix, group), list(matrix.shape))
     return _straight(w, floats.t() if flip else floats.view(w.shape))
 
 

@@ -54,7 +54,7 @@ def options(
 
 def _sizes(program: ExportedProgram, config: QuantizeConfig) -> dict[tuple[str, Format], int]:
     editor = prepared(program)
-    formats = Formats(editor, config.ternary, WeightStore(editor, reduce_range=config.reduce_range))
+    formats = Formats(editor, config, WeightStore(editor, reduce_range=config.reduce_range))
     return {
         (layer.name, form): formats.size_bytes(layer, form)
         for layer in find_layers(editor)

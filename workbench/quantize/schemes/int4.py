@@ -1,4 +1,4 @@
-"""``int4``: 4-bit weights in blocks of 32, float activations; embeddings in int8."""
+"""``int4``: 4-bit weights in blocks of ``group``, 32 or more, float activations; embeddings in int8."""
 
 from __future__ import annotations
 

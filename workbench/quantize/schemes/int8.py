@@ -2,26 +2,28 @@
 
 ::
 
-    functionalize -> fold batch norms -> find layers -> [calibrate -> measure] -> decide -> build
+    functionalize -> fold batch norms -> find layers -> [equalize] -> [calibrate -> measure] -> decide -> build
 
 The float program is never copied: tensors are shared until the new ones replace them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from workbench.errors import MissingInput
+
 from ..activations import Points, find_points
 from ..base import Outcome, Request
 from ..calibrate.collect import collect
 from ..calibrate.feeds import batches
 from ..edit import Editor
-from ..emit import How, emit_convolution, emit_linear, emit_weights, rounded
+from ..emit import How, emit_convolution, emit_linear, emit_weights, linear_values, rounded
 from ..layers import Layer, computed_weights, find_layers
 from ..measure import measure
 from ..numeric import Grid, grid_of, quantize_conv
@@ -29,6 +31,7 @@ from ..passes.fold_batch_norm import fold_batch_norm
 from ..passes.functionalize import functionalize
 from ..plan import candidates, decide, select, size
 from ..report import LayerRow, SkippedLayer, worst_first
+from ..smooth import smooth
 from ..weights import WeightStore
 
 
@@ -47,11 +50,31 @@ def apply(program: ExportedProgram, request: Request) -> Outcome:
     skipped += [
         SkippedLayer(n, "computed", 0, "the graph computes its weight") for n in computed_weights(editor)
     ]
+    smoothed, request = _smoothed(editor, chosen, request)
+    names = {layer.name for layer in chosen}
+    chosen = [layer for layer in find_layers(editor) if layer.name in names]
     store = WeightStore(editor, reduce_range=request.config.reduce_range)
     plan = _plan(editor, chosen, store, request)
-    rows = _rows(chosen, plan, store)
+    rows = [
+        replace(row, why=f"smoothed, alpha {smoothed[row.layer]:g}") if row.layer in smoothed else row
+        for row in _rows(chosen, plan, store)
+    ]
     _build(editor, chosen, plan, store)
     return Outcome(editor.finish(), worst_first(rows), tuple(skipped), plan.batches)
+
+
+def _smoothed(editor: Editor, layers: list[Layer], request: Request) -> tuple[dict[str, float], Request]:
+    """Equalize activations if that is asked for; return alpha by layer, and the request with all its data."""
+    config = request.config
+    if not config.smooth:
+        return {}, request
+    if request.calibration is None:
+        raise MissingInput(
+            "equalization looks at the activations", where="quantize, smooth", fix="give --calibrate DATA"
+        )
+    request.progress(0.05, "equalizing activations")
+    applied, again = smooth(editor, layers, batches(request.calibration, request.signature), config)
+    return applied, replace(request, calibration=again)
 
 
 @dataclass
@@ -124,10 +147,10 @@ def _write(editor: Editor, layer: Layer, plan: _Plan, store: WeightStore) -> Any
     call = partial(editor.call_before, layer.node)
     how = plan.how[layer.name]
     if layer.kind == "linear":
-        x = next(a for a in layer.node.args if isinstance(a, Node) and a is not layer.bias)
-        return emit_linear(
-            call, how, x, store.nodes(layer, layer.weights[0]), layer.bias, plan.grids.get(layer.x)
-        )
+        x, bias = linear_values(layer, layer.node.args)
+        if how == "weights":
+            return emit_weights(call, layer, layer.node.args, [(*store.nodes(layer, layer.weights[0]), 0)])
+        return emit_linear(call, how, x, store.nodes(layer, layer.weights[0]), bias, plan.grids.get(layer.x))
     if how == "static":
         return emit_convolution(call, layer, layer.node.args, _conv_buffers(editor, layer, plan, store))
     weights = [(*store.nodes(layer, w), store.packed(layer, w).axis) for w in layer.weights]

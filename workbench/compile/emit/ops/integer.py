@@ -65,7 +65,7 @@ def linear_int4(emitter: Emitter, node: Operation) -> Tensor:
     rows, result = float_rows(emitter, x), emitter.new(node)
     shape = rows.rows()
     assert shape is not None
-    codes, scale = known(emitter, w_codes), known(emitter, w_scale)
+    codes, scale = _blocks_of_32(known(emitter, w_codes), known(emitter, w_scale), int(features))
     function = emitter.function(node)
     pointer = function.read(rows, "x")
     stored = [function.read(_panels(emitter, each), n) for each, n in ((codes, "codes"), (scale, "scale"))]
@@ -74,6 +74,15 @@ def linear_int4(emitter: Emitter, node: Operation) -> Tensor:
     function.call("linear_int4", *sizes, pointer, shape[1], *stored, beta, function.write(result))
     emitter.add(function)
     return result
+
+
+def _blocks_of_32(
+    codes: torch.Tensor, scale: torch.Tensor, features: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return 4-bit weights as the kernel reads them: a scale that more weights share is repeated."""
+    blocks = -(-features // 32)
+    repeats = codes.shape[1] // scale.shape[1] // 16
+    return codes[:, : blocks * 16], scale.repeat_interleave(repeats, 1)[:, :blocks]
 
 
 def _panels(emitter: Emitter, rows: torch.Tensor) -> Tensor:
