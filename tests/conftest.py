@@ -36,8 +36,12 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
-def pytest_collection_modifyitems(items):
-    """Skip what this machine cannot do, and say why."""
+def pytest_collection_modifyitems(config, items):
+    """Skip what this machine cannot do, and say why; leave out what takes long unless asked for by name."""
+    if "chaos" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("chaos")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     reasons = {"bpf": _no_bpf(), "browser": _no_browser()}
     for item in items:
         for marker, reason in reasons.items():

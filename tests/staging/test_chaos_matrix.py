@@ -1,0 +1,38 @@
+"""Kill each process in each phase: a line through the matrix here, all of it with ``pytest -m chaos``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.staging.chaos import PHASES, VICTIMS, run_cell
+from tests.staging.conftest import Stage, both_routes, in_the_kernel
+
+LINE = {
+    ("push", "stable"),
+    ("warm-up", "canary"),
+    ("split", "canary"),
+    ("rollout", "supervisor"),
+    ("promote", "route"),
+    ("swap", "client"),
+    ("drain", "supervisor"),
+}
+"""Every phase but rollback (which differs from promote by one word) and every process."""
+
+
+def test_the_line_meets_every_process() -> None:
+    assert {victim for _, victim in LINE} == set(VICTIMS)
+    assert {phase for phase, _ in LINE} == PHASES.keys() - {"rollback"}
+
+
+@in_the_kernel
+@pytest.mark.parametrize(("phase", "victim"), sorted(LINE))
+def test_a_process_dies(stage: Stage, phase: str, victim: str) -> None:
+    run_cell(stage, phase, victim)
+
+
+@both_routes
+@pytest.mark.chaos
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_process_in_every_phase(stage: Stage, phase: str, victim: str) -> None:
+    run_cell(stage, phase, victim)
