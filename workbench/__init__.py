@@ -64,6 +64,7 @@ _HOMES = {
             "reproduce",
             "resume",
             "rollback",
+            "router",
             "run",
             "runs",
             "show",

@@ -22,9 +22,9 @@ from workbench.bpf.build import load_object
 from workbench.bpf.libbpf import BpfObject, Library
 from workbench.route.base import Route
 from workbench.route.kernel import layout
-from workbench.route.kernel.pinned import OBJECTS, Pinned
-from workbench.route.kernel.route import KernelRoute, unavailable
-from workbench.route.kernel.router import PINS
+from workbench.route.kernel.machine import unavailable
+from workbench.route.kernel.pinned import OBJECTS, PINS, Pinned
+from workbench.route.kernel.route import KernelRoute
 from workbench.route.policy import Budget
 from workbench.route.state import Endpoint, RouteState, Track, promote, roll_back, settle, start_canary, swap
 from workbench.route.user_space import UserSpaceRoute

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from workbench.route.kernel.route import unavailable
+from workbench.route.kernel.machine import unavailable
 from workbench.route.policy import Budget
 from workbench.route.state import start_canary, swap
 

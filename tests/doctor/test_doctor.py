@@ -75,9 +75,9 @@ def test_without_cgroups_it_says_how_to_mount_them(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_routing_tier_says_why_it_is_not_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbench.route.kernel.route.unavailable", lambda: "no rights")
+    monkeypatch.setattr("workbench.route.kernel.machine.unavailable", lambda: "no rights")
     assert one(kernel.findings(), "routing tier").value == "user-space proxy: no rights"
-    monkeypatch.setattr("workbench.route.kernel.route.unavailable", lambda: "")
+    monkeypatch.setattr("workbench.route.kernel.machine.unavailable", lambda: "")
     assert one(kernel.findings(), "routing tier").state == "ok"
 
 

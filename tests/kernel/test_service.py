@@ -10,6 +10,7 @@ import pytest
 
 import workbench
 from tests.kernel.test_collector import as_nobody
+from workbench.bpf import service as services
 from workbench.errors import InputError, NoPrivilege, TraceError
 from workbench.trace import client, service
 
@@ -22,7 +23,7 @@ def path():
         Path(folder).chmod(0o755)
         path = Path(folder) / "run" / "collector.sock"
         yield path
-        service.remove(path)
+        service.collector().remove(path)
 
 
 def _gone(pid):
@@ -36,47 +37,51 @@ def test_start_status_use_remove(path):
     assert workbench.collector("status", socket=str(path)).details["pid"] == 0
     shown = workbench.collector("start", socket=str(path))
     pid = shown.details["pid"]
-    now = service.status(path)
+    now = service.collector().status(path)
     assert (now.pid, now.user, now.capabilities) == (pid, 65534, ("CAP_PERFMON", "CAP_BPF"))
     assert now.rss_bytes < 40 << 20
-    assert service.start(path).pid == pid  # it runs already
+    assert service.collector().start(path).pid == pid  # it runs already
     script = (
         "import os\nfrom workbench import trace\nwith trace.session(('syscalls',), tier='bpf') as r: os.getppid()\n"
         "print(sum(c.latency.count for c in r.trace.calls if c.name == 'getppid'))"
     )
     assert as_nobody(script, {client.SOCKET_VARIABLE: str(path)}).strip() == "1"
-    assert service.remove(path).pid == 0
+    assert service.collector().remove(path).pid == 0
     assert _gone(pid)
     assert list(path.parent.iterdir()) == []
-    assert service.remove(path).pid == 0  # and once more is no error
+    assert service.collector().remove(path).pid == 0  # and once more is no error
 
 
 def test_it_outlives_who_started_it(path):
     script = (
         "from workbench.trace import service\nfrom pathlib import Path\n"
-        f"print(service.start(Path({str(path)!r})).pid)"
+        f"print(service.collector().start(Path({str(path)!r})).pid)"
     )
     pid = int(
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     )
-    assert service.status(path).pid == pid
+    assert service.collector().status(path).pid == pid
 
 
 def test_an_enforcing_one_has_one_right_more(path):
-    assert service.start(path, enforce=True).capabilities == ("CAP_PERFMON", "CAP_BPF", "CAP_NET_ADMIN")
+    assert service.collector(enforce=True).start(path).capabilities == (
+        "CAP_PERFMON",
+        "CAP_BPF",
+        "CAP_NET_ADMIN",
+    )
 
 
 def test_without_rights_it_says_what_to_type():
     script = (
         "from workbench.trace import service\nfrom workbench.errors import NoPrivilege\nfrom pathlib import Path\n"
-        "try: service.start(Path('/tmp/none/collector.sock'))\nexcept NoPrivilege as error: print(error)"
+        "try: service.collector().start(Path('/tmp/none/collector.sock'))\nexcept NoPrivilege as error: print(error)"
     )
     assert "sudo mlops collector start" in as_nobody(script, {})
 
 
 def test_a_place_where_nothing_can_listen(tmp_path):
     with pytest.raises(TraceError, match="cannot listen"):
-        service.start(tmp_path / ("x" * 120) / "collector.sock")
+        service.collector().start(tmp_path / ("x" * 120) / "collector.sock")
 
 
 def test_a_stranger_at_the_socket_is_not_stopped(path):
@@ -87,26 +92,26 @@ def test_a_stranger_at_the_socket_is_not_stopped(path):
         listener.bind(str(path))
         listener.listen()
         with pytest.raises(TraceError, match=f"process {os.getpid()} at that socket is no collector"):
-            service.remove(path)
+            service.collector().remove(path)
     path.unlink()
 
 
 def test_the_unit_gives_no_more_than_it_needs(path):
-    text = service.unit_text(path)
+    text = service.collector().unit_text(path)
     assert f'"{sys.executable}" "-P" "-m" "workbench.trace.collector" "--socket" "{path}"' in text
     assert "CapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_SETUID CAP_SETGID CAP_SETPCAP\n" in text
     assert "NoNewPrivileges=yes" in text
-    assert "CAP_NET_ADMIN" in service.unit_text(path, enforce=True)
+    assert "CAP_NET_ADMIN" in service.collector(enforce=True).unit_text(path)
 
 
 def test_files_of_others_are_not_made_a_boot_service(monkeypatch, tmp_path):
     """With systemd, install would run our files as root at every boot."""
-    monkeypatch.setattr(service, "_SYSTEMD", tmp_path)
-    monkeypatch.setattr(service.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(services, "_SYSTEMD", tmp_path)
+    monkeypatch.setattr(services.sys, "executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text("")
     (tmp_path / "python").chmod(0o777)
     with pytest.raises(NoPrivilege, match="can be changed by users other than root"):
-        service.install(tmp_path / "collector.sock")
+        service.collector().install(tmp_path / "collector.sock")
 
 
 def test_an_unknown_action():

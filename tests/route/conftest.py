@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.route.kernel.pinned import PINS
 from workbench.route.kernel.route import KernelRoute, remove_pins
-from workbench.route.kernel.router import PINS
 from workbench.route.state import Endpoint, RouteState, Track, swap
 from workbench.route.user_space import UserSpaceRoute
 from workbench.store import owner

@@ -26,9 +26,8 @@ from workbench.bpf.build import load_object
 from workbench.bpf.libbpf import BpfObject, Library
 from workbench.errors import BadRequest, PortInUse, StagingError
 from workbench.route.kernel import client, layout, listeners
-from workbench.route.kernel.pinned import OBJECTS, SHARED
+from workbench.route.kernel.pinned import OBJECTS, PINS, SHARED
 from workbench.route.kernel.route import KernelRoute, remove_pins
-from workbench.route.kernel.router import PINS
 from workbench.route.kernel.sweep import sweep
 from workbench.route.policy import Budget
 from workbench.route.state import Endpoint, RouteState, Track, promote, roll_back, settle, start_canary, swap
@@ -322,7 +321,7 @@ def test_the_router_watches_no_stranger(rig: Rig, kernel: KernelRoute) -> None:
 def test_the_router_answers_nonsense_and_lives(rig: Rig, kernel: KernelRoute, text: bytes) -> None:
     url = begin(kernel, rig, track(rig, 1))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-        client._connect(line, kernel.folder)
+        client._connect(line, kernel.folder / "router.sock")
         line.send(text)
         assert b"error" in line.recv(4096)
     assert kernel.alive()

@@ -16,10 +16,9 @@ import pytest
 from tests.route.conftest import Rig
 from tests.route.test_kernel import begin, eventually, misbehave, track, versions
 from workbench.bpf.libbpf import Library
-from workbench.route.kernel.pinned import Pinned
+from workbench.route.kernel.pinned import PINS, Pinned
 from workbench.route.kernel.places import descendants
 from workbench.route.kernel.route import KernelRoute
-from workbench.route.kernel.router import PINS
 from workbench.route.policy import Budget
 from workbench.route.state import Rollback, Track, start_canary
 

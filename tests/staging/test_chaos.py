@@ -13,7 +13,7 @@ from tests.staging.conftest import Stage, eventually, in_the_kernel, infer, kill
 from tests.staging.test_rollout import ask
 from workbench import staging
 from workbench.errors import NoPrivilege, StagingError
-from workbench.route.kernel.router import PINS
+from workbench.route.kernel.pinned import PINS
 from workbench.staging import processes
 from workbench.store import owner
 

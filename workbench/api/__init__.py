@@ -18,7 +18,6 @@ from .artifacts import gc, show, verify
 from .assembly import asm
 from .backends import backends
 from .choosing import choose
-from .collectors import collector
 from .compare import compare
 from .environments import build_environment, environment, export_environment
 from .exporting import export_pipeline
@@ -31,6 +30,7 @@ from .pipelines import each, mirror, on_exit, pipeline, run, step, stored, when
 from .probing import probe
 from .profiling import attach, profile
 from .pruning import prune
+from .services import collector, router
 from .staged import freeze, pause, promote, push, rollback, status, unstage
 from .sweeps import sweep, sweeps
 from .traces import diff, export
@@ -76,6 +76,7 @@ __all__ = [
     "reproduce",
     "resume",
     "rollback",
+    "router",
     "run",
     "runs",
     "show",

@@ -18,7 +18,14 @@ from ..errors import NoPrivilege
 CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF = 12, 38, 39
 NOBODY = 65534
 
-_NAMES = {CAP_NET_ADMIN: "CAP_NET_ADMIN", CAP_PERFMON: "CAP_PERFMON", CAP_BPF: "CAP_BPF"}
+NAMES = {
+    CAP_PERFMON: "CAP_PERFMON",
+    CAP_BPF: "CAP_BPF",
+    CAP_NET_ADMIN: "CAP_NET_ADMIN",
+    21: "CAP_SYS_ADMIN",
+    1: "CAP_DAC_OVERRIDE",
+}
+"""Those worth naming: what we keep, and what a process that has given up its rights must not have."""
 _CAPSET_VERSION = 0x20080522
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
@@ -53,7 +60,7 @@ def drop(kept: Iterable[int], *, user: int = NOBODY) -> None:
     """
     mask, now = _mask(kept), effective()
     if now & mask != mask:
-        names = [_NAMES[number] for number in kept]
+        names = [NAMES[number] for number in kept]
         raise NoPrivilege(
             f"this process has not {' and '.join(names)}",
             where=f"uid {os.geteuid()}, capabilities {now:#x}",

@@ -86,7 +86,7 @@ def _perf() -> Finding:
 
 
 def _routing() -> Iterator[Finding]:
-    from ..route.kernel.route import unavailable
+    from ..route.kernel.machine import unavailable
 
     reason = unavailable()
     what = (

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from ..errors import InputError, NoPrivilege, ServeError, TraceError
-from ..route.kernel.route import remove_pins, unavailable
+from ..route.kernel.machine import unavailable
+from ..route.kernel.route import remove_pins
 from . import processes
 from .deployment import ROUTE_TIMEOUT_S, STOP_GRACE_S, Deployment
 from .record import RouteKind

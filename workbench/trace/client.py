@@ -12,13 +12,13 @@ import contextlib
 import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..bpf.sockets import dial
 from ..errors import NoPrivilege, TraceError, from_json
 from . import privileges
 from .build import load_object
@@ -27,7 +27,6 @@ from .wire import CONTROL, MESSAGE_BYTES, STOP, Learned, Request
 
 SERVICE_SOCKET = Path("/run/workbench/collector.sock")
 SOCKET_VARIABLE = "MLOPS_COLLECTOR"
-_DIAL_SECONDS = 5
 _START_SECONDS = 20.0
 _END_SECONDS = 40.0
 
@@ -200,16 +199,3 @@ def _connect(*, enforce: bool) -> tuple[socket.socket, _Private | None]:
         return dial(private.address), private
     except OSError as error:
         raise private.failure() from error
-
-
-def dial(address: str | bytes) -> socket.socket:
-    """Return a connection to a collector's socket, or raise OSError."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # A time limit of Python's own would turn a full backlog into an error at once; the kernel's waits.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _DIAL_SECONDS, 0))
-    try:
-        sock.connect(address)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -22,11 +22,11 @@ from collections import deque
 from pathlib import Path
 
 from ..bpf.libbpf import Library
+from ..bpf.sockets import listen_for_all, peer
 from ..errors import TraceError, WorkbenchError
 from . import privileges
 from .build import load_object
 from .connection import Connection
-from .identity import peer
 from .probes import ENFORCE, FOLLOW, PROBES
 
 # How old a record may get before the client sees it; waking up for each would cost more than taking it.
@@ -193,21 +193,7 @@ def _owner(pid: int) -> tuple[int, int]:
 
 
 def _listen(path: Path | None, handle: int | None) -> socket.socket:
-    if path is None:
-        return socket.socket(fileno=handle)
-    # Under its name only once it listens: who finds the file can connect.
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        listener.bind(str(fresh))
-        fresh.chmod(0o666)  # who may trace what is decided by identity, not by the file
-        listener.listen(8)
-        fresh.replace(path)
-    except OSError as error:
-        listener.close()
-        fresh.unlink(missing_ok=True)
-        raise TraceError(f"cannot listen: {error.strerror}", where=str(path)) from error
-    return listener
+    return socket.socket(fileno=handle) if path is None else listen_for_all(path)
 
 
 if __name__ == "__main__":

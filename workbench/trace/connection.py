@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from ..bpf.libbpf import Library
+from ..bpf.sockets import peer
 from ..errors import InputError, NoPrivilege, WorkbenchError
-from .identity import belongs_to, is_descendant, peer, peer_handle, pid_of
+from .identity import belongs_to, is_descendant, peer_handle, pid_of
 from .loader import KernelSession
 from .probes import ENFORCE
 from .sites import MAX_FILES

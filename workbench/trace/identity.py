@@ -5,18 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 from pathlib import Path
 
 from ..errors import TraceError
 
 _SO_PEERPIDFD = 77
-
-
-def peer(sock: socket.socket) -> tuple[int, int, int]:
-    """Return pid, uid and gid of the other end, as the kernel recorded them at connect."""
-    pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return pid, uid, gid
 
 
 def peer_handle(sock: socket.socket, pid: int) -> int:

@@ -44,6 +44,7 @@ ORDER = (
     "verify",
     "key",
     "collector",
+    "router",
     "doctor",
 )
 """The order of the help page: the way of a model, then upkeep."""

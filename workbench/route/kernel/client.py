@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...bpf.sockets import peer
 from ...errors import NoPrivilege, StagingError, from_json
-from .router import MESSAGE_BYTES
+from .clients import MESSAGE_BYTES
 
 _ANSWER_S = 30.0
 
@@ -21,9 +21,9 @@ class RouterAbsent(StagingError):
 
 
 def ask(
-    folder: Path, message: dict[str, Any], descriptors: Sequence[int] = ()
+    path: Path, message: dict[str, Any], descriptors: Sequence[int] = ()
 ) -> tuple[dict[str, Any], list[int]]:
-    """Send one message to the router that listens in `folder`; return its answer and what it handed over.
+    """Send one message to the router that listens at `path`; return its answer and what it handed over.
 
     Raises
     ------
@@ -35,30 +35,29 @@ def ask(
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
             line.settimeout(_ANSWER_S)
-            _connect(line, folder)
+            _connect(line, path)
             _check_peer(line)
             socket.send_fds(line, [json.dumps(message).encode()], descriptors)
             data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 2)
     except OSError as error:
-        raise RouterAbsent(f"the router does not answer: {error}", where=str(folder)) from error
+        raise RouterAbsent(f"the router does not answer: {error}", where=str(path)) from error
     if not data:
-        raise RouterAbsent("the router ended before it answered", where=str(folder))
+        raise RouterAbsent("the router ended before it answered", where=str(path))
     answer: dict[str, Any] = json.loads(data)
     if "error" in answer:
         raise from_json(answer["error"])
     return answer, list(handed)
 
 
-def _connect(line: socket.socket, folder: Path) -> None:
-    handle = os.open(folder, os.O_PATH)
-    try:
-        line.connect(f"/proc/self/fd/{handle}/router.sock")
+def _connect(line: socket.socket, path: Path) -> None:
+    handle = os.open(path.parent, os.O_PATH)
+    try:  # by descriptor, because a socket's path may have no more than 107 bytes
+        line.connect(f"/proc/self/fd/{handle}/{path.name}")
     finally:
         os.close(handle)
 
 
 def _check_peer(line: socket.socket) -> None:
-    peer = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", peer)
+    _, uid, _ = peer(line)
     if uid not in (0, os.geteuid()):
         raise NoPrivilege(f"the router's socket belongs to user {uid}", where="router")

@@ -16,6 +16,8 @@ from ...errors import NoPrivilege
 from .layout import REASONS, REPLICAS, Control, Drains, Latencies, Replica, Replicas
 
 BPFFS = Path("/sys/fs/bpf")
+PINS = BPFFS / "mlops"
+"""A folder a user, a folder a deployment in it."""
 OBJECTS = Path(__file__).parents[1] / "bpf" / "build"
 SHARED = ("control", "replicas", "drains", "given")
 SENTINEL = (

@@ -25,32 +25,12 @@ from ..statefile import StateFile, file_lock
 from . import client
 from .layout import GRPC, drain_word
 from .listeners import listener_of
-from .pinned import OBJECTS
-from .router import PINS, RIGHTS
+from .pinned import PINS
+from .service import RIGHTS, router_pid, socket_path
 
 IMPLEMENTATION = "kernel (sk_lookup)"
 _POLL_S = 0.01
 _REVIVE_S = 30.0
-_HOST_PID_NAMESPACE = 0xEFFFFFFC
-
-
-def unavailable() -> str:
-    """Return why this machine cannot route in the kernel; empty when it can."""
-    if not capabilities.held(RIGHTS):
-        return "it needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
-    if Path("/proc/self/ns/pid").stat().st_ino != _HOST_PID_NAMESPACE:
-        return "processes are numbered by a container, so the kernel's tracepoints would name strangers"
-    if not Path("/sys/kernel/btf/vmlinux").exists():
-        return "this kernel carries no type information (BTF)"
-    if not all((OBJECTS / f"{name}.bpf.o").exists() for name in ("split", "sentinel")):
-        return "its programs are not built: python -m workbench.bpf.build"
-    try:
-        from ...bpf.libbpf import Library
-
-        Library()
-    except WorkbenchError as error:
-        return error.what
-    return ""
 
 
 class KernelRoute:
@@ -81,6 +61,9 @@ class KernelRoute:
         """Start the router process unless it runs; :meth:`wait_ready` has it load the programs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file.create(RouteState())
+        if self._shared():  # root starts it, and it restores what is pinned
+            atomic.write_bytes(self._about, json.dumps({"shared": True, **self._known()}).encode())
+            return
         with file_lock(self.folder / "router-start.lock"):
             if not self.alive():
                 self._start(launch)
@@ -108,7 +91,16 @@ class KernelRoute:
 
     def alive(self) -> bool:
         """Whether the router process runs; the kernel's split needs it only to change."""
+        if self._shared():
+            return bool(router_pid(socket_path()))
         return owner.alive(self._known().get("owner", ""))
+
+    def _shared(self) -> bool:
+        """Return whether the machine's router does our work: for an owner without rights of his own."""
+        return bool(self._known().get("shared", not capabilities.held(RIGHTS)))
+
+    def _socket(self) -> Path:
+        return socket_path() if self._shared() else self.folder / "router.sock"
 
     def url(self) -> str:
         """Return the service's URL; empty before the first start."""
@@ -190,7 +182,7 @@ class KernelRoute:
         tracks = {name: codec.from_json(one) for name, one in reading["tracks"].items()}
         return RouteStats(
             implementation=IMPLEMENTATION,
-            pid=owner.pid_of(self._known()["owner"]),
+            pid=router_pid(self._socket()),
             generation=reading["generation"],
             since_ns=int(self._about.stat().st_mtime * 1e9),
             tracks={"stable": TrackStats(), "canary": TrackStats(), **tracks},
@@ -203,7 +195,7 @@ class KernelRoute:
         if "port" in self._known():
             with contextlib.suppress(WorkbenchError):
                 self._ask({"do": "close"})
-        halt(self._known().get("owner", ""))
+        halt(self._known().get("owner", ""))  # the machine's router is nobody's to end, and has no owner here
 
     def _reconciled(self, state: RouteState) -> RouteState:
         """Return the state with the kernel's own roll-back, if it did one."""
@@ -237,10 +229,10 @@ class KernelRoute:
 
     def _ask(self, message: dict[str, Any], handles: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         try:
-            return client.ask(self.folder, {"key": self.key, **message}, handles)
+            return client.ask(self._socket(), {"key": self.key, **message}, handles)
         except client.RouterAbsent:
             self._revive()
-            return client.ask(self.folder, {"key": self.key, **message}, handles)
+            return client.ask(self._socket(), {"key": self.key, **message}, handles)
 
     def _revive(self) -> None:
         self.start(self._launch)
@@ -250,7 +242,7 @@ class KernelRoute:
         until = time.monotonic() + timeout_s
         while True:
             try:
-                return client.ask(self.folder, {"do": "open", "key": self.key, "port": port})[0]
+                return client.ask(self._socket(), {"do": "open", "key": self.key, "port": port})[0]
             except client.RouterAbsent:
                 self._raise_start_error()
                 if not self.alive() or time.monotonic() > until:

@@ -1,14 +1,11 @@
-"""The small privileged process between a deployment's owner and the kernel.
+"""The process that may change what is in the kernel: ``python -m workbench.route.kernel.router``.
 
-::
-
-    python -m workbench.route.kernel.router --folder FOLDER
-
-It starts as root (or with its three capabilities under a service manager), listens on ``FOLDER/router.sock``,
-gives up everything but CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and answers one message a connection (see
-`client`). The programs it loads are fixed, what they do is data; the kernel vouches for who asks
-(``SO_PEERCRED``), and a user reaches only what was pinned for that user. It holds nothing that matters: killed
-at any moment, the split and the roll-back go on, and the next one finds what is pinned.
+It starts as root (or with its three capabilities under a service manager), listens on ``FOLDER/router.sock`` for
+the folder's owner or, as a service of the machine, for every user, gives up everything but CAP_BPF, CAP_PERFMON
+and CAP_NET_ADMIN, and answers one message a connection (see `client`). The programs it loads are fixed, what they
+do is data; the kernel vouches for who asks (``SO_PEERCRED``), and a user reaches only what was pinned for that
+user. It holds nothing that matters: killed at any moment, the split and the roll-back go on, and the next one
+finds what is pinned.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ import os
 import re
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,19 +25,21 @@ from typing import Any
 from ... import codec
 from ...bpf import capabilities
 from ...bpf.libbpf import Library, open_pinned
+from ...bpf.sockets import listen_for_all
 from ...errors import BadRequest, NoPrivilege, ServeError, WorkbenchError
 from ..state import RouteState
 from . import apply as kernel
 from . import pinned, reading
+from .clients import serve
 from .layout import GRPC, drain_word
+from .pinned import PINS
 from .reserve import Reservation
+from .service import RIGHTS
+from .sweep import GRACE_S, is_dead
 
-MESSAGE_BYTES = 200_000
-MOST_DESCRIPTORS = 128
-PINS = pinned.BPFFS / "mlops"
-RIGHTS = (capabilities.CAP_BPF, capabilities.CAP_PERFMON, capabilities.CAP_NET_ADMIN)
+MOST_ROUTES, MOST_ROUTES_OF_A_USER = 48, 16
+"""Each costs every connection of the machine 20 ns, and the kernel links 64 such programs."""
 
-_CLIENT_S = 2.0
 _QUIET_S = 1.0
 _KEY = re.compile(r"[a-z0-9-]{1,80}")
 
@@ -62,16 +60,18 @@ class Router:
 
     def run(self) -> None:
         """Answer until the process is told to end."""
-        while True:
-            client, _ = self._listener.accept()
-            with client, contextlib.suppress(OSError):
-                client.settimeout(_CLIENT_S)
-                self._serve(client)
+        serve(self._listener, self._answered)
 
-    def _serve(self, client: socket.socket) -> None:
-        peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _, uid, _ = struct.unpack("3i", peer)
-        data, descriptors, _, _ = socket.recv_fds(client, MESSAGE_BYTES, MOST_DESCRIPTORS)
+    def restore(self) -> None:
+        """Take up what is pinned for anybody: reserve its ports again, and unpin what has no replica left."""
+        for folder in _pinned_folders():
+            if is_dead(self._library, folder, GRACE_S):
+                pinned.remove(folder)
+                continue
+            with contextlib.suppress(WorkbenchError):
+                self._begin(folder, 0)
+
+    def _answered(self, uid: int, data: bytes, descriptors: list[int]) -> tuple[bytes, list[int]]:
         answer: dict[str, Any]
         handed: list[int] = []
         try:
@@ -82,14 +82,7 @@ class Router:
             answer = {"error": BadRequest(f"no such message: {error}", where="router").to_json()}
         except OSError as error:
             answer = {"error": ServeError(f"the router failed: {error}", where="router").to_json()}
-        finally:
-            for one in descriptors:
-                os.close(one)
-        try:
-            socket.send_fds(client, [json.dumps(answer).encode()], handed)
-        finally:
-            for one in handed:
-                os.close(one)
+        return json.dumps(answer).encode(), handed
 
     def _answer(self, uid: int, ask: dict[str, Any], handed: list[int]) -> tuple[dict[str, Any], list[int]]:
         if not _KEY.fullmatch(ask["key"]):
@@ -133,6 +126,8 @@ class Router:
         }
 
     def _begin(self, folder: Path, port: int) -> dict[str, Any]:
+        if not (folder / "ready").is_dir():
+            self._refuse_too_many(folder)
         if folder not in self._reserved:
             known = self._pinned(folder).control.port if (folder / "ready").is_dir() else 0
             self._reserved[folder] = Reservation(
@@ -154,10 +149,20 @@ class Router:
             self._reserved_grpc[folder] = Reservation(known, again=bool(known), taken=taken)
             control.grpc_port = self._reserved_grpc[folder].port
 
+    def _refuse_too_many(self, mine: Path) -> None:
+        folders = list(_pinned_folders())
+        own = [one for one in folders if one.parent == mine.parent]
+        if len(own) >= MOST_ROUTES_OF_A_USER or len(folders) >= MOST_ROUTES:
+            raise ServeError(
+                f"the kernel routes for {len(own)} deployments of yours and {len(folders)} in all: no more",
+                where="router",
+                fix="unstage one, or push with --route proxy",
+            )
+
     def _ports(self, mine: Path) -> Iterator[int]:
-        """Yield the ports the kernel steers already for other deployments of the same owner, dead ones too."""
-        for folder in mine.parent.iterdir():
-            if folder != mine and (folder / "ready").is_dir():
+        """Yield the ports the kernel steers already for other deployments, whoever's, dead ones too."""
+        for folder in _pinned_folders():
+            if folder != mine:
                 with contextlib.suppress(WorkbenchError):
                     yield from pinned.ports_of(self._library, folder)
 
@@ -193,6 +198,11 @@ class Router:
         return self._open[folder]
 
 
+def _pinned_folders() -> list[Path]:
+    """Return what is pinned whole, from PINS, where we are."""
+    return [one for one in Path().glob("*/*") if (one / "ready").is_dir()]
+
+
 def _check_processes(uid: int, state: RouteState) -> None:
     """Refuse to watch another user's process.
 
@@ -225,12 +235,12 @@ def listen(folder: Path) -> socket.socket:
     return listener
 
 
-def prepare_pins(uid: int) -> None:
-    """Make the place for what is pinned for one user, while we still may, and go there."""
+def prepare_pins(uid: int | None = None) -> None:
+    """Make the place for what is pinned for one user (or all), while we still may, and go there."""
     pinned.mount()
-    place = PINS / str(uid)
-    place.mkdir(parents=True, exist_ok=True)
-    for path in (PINS, place):
+    places = [PINS] if uid is None else [PINS, PINS / str(uid)]
+    for path in places:
+        path.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             os.chown(path, capabilities.NOBODY, capabilities.NOBODY)
             path.chmod(0o700)
@@ -238,21 +248,27 @@ def prepare_pins(uid: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Start from the command line; a failure is one line of JSON in ``FOLDER/router.error``."""
+    """Start from the command line; a failure is one line of JSON on stderr and in ``FOLDER/router.error``."""
     line = argparse.ArgumentParser(prog="python -m workbench.route.kernel.router")
-    line.add_argument("--folder", required=True, type=Path, help="where to listen; its owner may ask")
-    folder = line.parse_args(arguments).folder
+    place = line.add_mutually_exclusive_group(required=True)
+    place.add_argument("--folder", type=Path, help="where to listen; its owner may ask")
+    place.add_argument("--socket", type=Path, help="where to listen, for every user of this machine")
+    options = line.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         if not capabilities.held(RIGHTS):
             raise NoPrivilege("the router has not its rights", where="router", fix="start it as root")
-        listener = listen(folder)
-        prepare_pins(folder.stat().st_uid)
+        listener = listen_for_all(options.socket, backlog=64) if options.socket else listen(options.folder)
+        prepare_pins(None if options.socket else options.folder.stat().st_uid)
         router = Router(listener)
         capabilities.drop(RIGHTS)
+        if options.socket:
+            router.restore()
     except WorkbenchError as error:
-        print(error, file=sys.stderr)
-        (folder / "router.error").write_text(json.dumps(error.to_json()))
+        said = json.dumps(error.to_json())
+        print(said, file=sys.stderr)
+        if options.folder:
+            (options.folder / "router.error").write_text(said)
         return 1
     router.run()
     return 0
