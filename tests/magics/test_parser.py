@@ -115,6 +115,7 @@ LINES = [
     ("compare a b", {"artifacts": ["a", "b"]}),
     ("probe latency.bpf.c --seconds 2", {"file": "latency.bpf.c", "seconds": 2.0, "hz": 99}),
     ("collector status", {"action": "status", "enforce": False}),
+    ("router start --socket /tmp/r.sock", {"action": "start", "socket": "/tmp/r.sock"}),
     ("doctor", {}),
 ]
 
