@@ -43,6 +43,13 @@ def test_lineage_shows_the_ancestors(store, made):
     assert result.edges == [[made[1], made[0]]]
     lines = result.text().splitlines()
     assert any(line.startswith("  parent ") for line in lines), "ancestors are indented"
+    assert "made from it" not in result.text(), "nothing was"
+
+
+def test_lineage_shows_what_was_made_from_it_too(store, made):
+    below = api.lineage("parent", store=store).tables[-1]
+    assert below.columns[0] == "made from it"
+    assert [row[0] for row in below.rows] == ["parent", "  parent:int8"]
 
 
 def test_gc_reports_what_went(store, made):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,14 @@ def lineage(
     code: str | Path = "",
     store: Store | None = None,
 ) -> Result:
-    """Show what an artifact was made from, by which steps, who, where and when; or what was made from it.
+    """Show what an artifact was made from, by which steps, who, where and when, and what was made from it.
 
     Parameters
     ----------
     artifact
         Any name or digest.
     downstream
-        Show what was made from it instead, and what each is called.
+        Show only what was made from it, and what each is called.
     statement
         Also write an in-toto statement with an SLSA provenance predicate to this file.
     sign
@@ -75,8 +76,16 @@ def lineage(
         details["files"] = _write_code(store, digest, Path(code).expanduser())
     tree = views.lineage_table(store, digest, graph.direction)
     title = f"made from {artifact}" if downstream else f"lineage of {artifact}"
-    tables = (tree,) if downstream else (answer_table(found), tree)
+    tables = (tree,) if downstream else (answer_table(found), tree, *_descendants(store, digest))
     return Result(title, tables, digest, artifact, details=details, store=store)
+
+
+def _descendants(store: Store, digest: str) -> tuple[Table, ...]:
+    """Return what was made from an artifact as a table, none where that is nothing."""
+    below = views.lineage_table(store, digest, "downstream")
+    if len(below.rows) < 2:
+        return ()
+    return (replace(below, columns=("made from it", *below.columns[1:])),)
 
 
 def reproduce(

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import RunCancelled
 from ..store import Event, Store, owner
-from . import record, tracking
+from . import openlineage, record, tracking
 from .process import end_group
 
 Listener = Callable[[Event], None]
@@ -47,6 +47,7 @@ class RunDriver(Generic[Results]):
         state = "failed"
         try:
             self._tell("run.started")
+            openlineage.begin(self.store, self.run_id)
             results = self._work()
             state = "done"
             return results
@@ -58,6 +59,7 @@ class RunDriver(Generic[Results]):
             self.store.runs.set_state(self.run_id, state)
             self._tell(f"run.{state}")
             self._forward()
+            openlineage.end(self.store, self.run_id)
             tracking.begin(self.store, self.run_id)
 
     def _work(self) -> Results:

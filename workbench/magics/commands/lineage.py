@@ -12,7 +12,7 @@ from ..parser import Parser
 def add(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("artifact", takes=("artifact",), help="any name or digest")
-    parser.argument("--downstream", action="store_true", help="show what was made from it instead")
+    parser.argument("--downstream", action="store_true", help="show only what was made from it")
     parser.argument(
         "--statement",
         metavar="FILE",
