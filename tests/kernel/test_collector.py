@@ -360,6 +360,8 @@ def test_another_users_process_is_refused(service):
         b'{"pid": 0, "python": [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]}',
         b'{"pid": 1, "python": []}',
         b'{"pid": 1, "python": [1, 2]}',
+        b'{"sites": []}',  # without a handle of the process that joins
+        b'{"sites": [[]]}',
     ],
 )
 def test_a_bad_message_during_a_trace_ends_it(service, message):
@@ -372,6 +374,36 @@ def test_a_bad_message_during_a_trace_ends_it(service, message):
             pass
         assert json.loads(said[1:])["event"] == "error"
     assert _until(lambda: _program_count(collector.pid) == 0)
+
+
+@pytest.mark.parametrize(
+    ("site", "mine"),
+    [(_site(offsets=[1 << 40]), True), (_site(), False), (_site(probe="alloc", program="handle_new"), True)],
+    ids=["no code", "another user's process", "a probe not asked for"],
+)
+def test_functions_that_may_not_join_are_not_probed(service, site, mine):
+    """Neither breaks the trace of a client that asks in good faith (the process changed), nor is attached."""
+    path, collector = service
+    libc = next(
+        line.split()[5] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line
+    )
+    with _dial(path) as sock, open(libc, "rb") as file:
+        sock.send(_request(probes=["usdt"]))
+        assert _answer(sock)["event"] == "started"
+        before = _program_count(collector.pid)
+        process = os.pidfd_open(os.getpid() if mine else 1)
+        message = json.dumps({"sites": [site]}).encode()
+        socket.send_fds(sock, [message], [file.fileno(), process])
+        os.close(process)
+        refused = site[0] == "alloc"
+        if not refused:
+            sock.send(wire.STOP)
+        while (said := sock.recv(100_000))[:1] != wire.CONTROL:
+            pass
+        # Root may trace process 1, which maps another libc or none: refused for its code then.
+        assert json.loads(said[1:])["event"] == ("error" if refused else "end")
+        assert _program_count(collector.pid) <= before
+    assert _until(lambda: not _holds(collector.pid, libc))
 
 
 def test_without_rights_the_next_tier_runs_and_says_why():

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from ..errors import NoPrivilege, TraceError, from_json
 from . import privileges
 from .build import load_object
 from .probes import FOLLOW
-from .wire import CONTROL, MESSAGE_BYTES, STOP, Learned, Request
+from .wire import CONTROL, MESSAGE_BYTES, STOP, Joined, Learned, Request
 
 SERVICE_SOCKET = Path("/run/workbench/collector.sock")
 SOCKET_VARIABLE = "MLOPS_COLLECTOR"
@@ -130,9 +131,18 @@ class Collector:
             raise
         self._sock.settimeout(None)
 
-    def messages(self) -> Iterator[bytes]:
-        """Yield record and table messages until the end; sets :attr:`lost`."""
+    def messages(self, tick: float | None = None) -> Iterator[bytes]:
+        """Yield record and table messages until the end; sets :attr:`lost`.
+
+        Parameters
+        ----------
+        tick
+            Yield an empty message when none came for so many seconds, until the stop; None: wait.
+        """
         while True:
+            if tick is not None and not self._stopped and not select.select([self._sock], [], [], tick)[0]:
+                yield b""
+                continue
             try:
                 message = self._sock.recv(MESSAGE_BYTES * 2)
             except OSError as error:
@@ -153,9 +163,16 @@ class Collector:
 
         Nor after the stop: a message nobody reads would reset the connection, and lose what is on its way.
         """
+        self._say(learned.to_bytes())
+
+    def join(self, joined: Joined, files: Sequence[int]) -> None:
+        """Ask to probe functions of a process of the traced tree; as :meth:`learn`."""
+        self._say(joined.to_bytes(), files)
+
+    def _say(self, message: bytes, files: Sequence[int] = ()) -> None:
         with self._speaking, contextlib.suppress(OSError):
             if not self._stopped:
-                self._sock.send(learned.to_bytes())
+                socket.send_fds(self._sock, [message], list(files))
 
     def stop(self) -> None:
         """Ask for the end; :meth:`messages` then yields the rest."""

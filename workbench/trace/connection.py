@@ -7,6 +7,7 @@ the ring buffer fills up, then the kernel counts what it drops.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -16,12 +17,21 @@ from collections.abc import Iterator
 
 from ..bpf.libbpf import Library
 from ..bpf.sockets import peer
-from ..errors import InputError, NoPrivilege, WorkbenchError
+from ..errors import InputError, NoPrivilege, TraceError, WorkbenchError
 from .identity import belongs_to, is_descendant, peer_handle, pid_of
 from .loader import KernelSession
 from .probes import ENFORCE
-from .sites import MAX_FILES
-from .wire import CONTROL, MESSAGE_BYTES, RECORDS, REQUEST_BYTES, STOP, Request, parse_learned, parse_request
+from .sites import MAX_FILES, MAX_JOINS
+from .wire import (
+    CONTROL,
+    MESSAGE_BYTES,
+    RECORDS,
+    REQUEST_BYTES,
+    STOP,
+    Joined,
+    parse_news,
+    parse_request,
+)
 
 _OUTBOX_MESSAGES = 32
 _REQUEST_SECONDS = 5.0
@@ -49,7 +59,7 @@ class Connection:
         self._progress = time.monotonic()
         self._tables: Iterator[bytes] | None = None
         self._ended = False
-        self._learned = 0
+        self._learned = self._joined = 0
         sock.setblocking(False)
 
     @property
@@ -66,7 +76,7 @@ class Connection:
             Why the client may not start a session; empty when it may.
         """
         try:
-            message, files, _, _ = socket.recv_fds(self.sock, REQUEST_BYTES + 1, MAX_FILES)
+            message, files, _, _ = socket.recv_fds(self.sock, REQUEST_BYTES + 1, MAX_FILES + 1)
         except BlockingIOError:
             return
         except OSError:
@@ -88,7 +98,7 @@ class Connection:
         elif self.state == "tracing" and message == STOP:
             self._finish()
         else:
-            self._learn(message)
+            self._hear_news(message, files)
 
     def write(self) -> None:
         """Send what the client takes; gather more when it took everything."""
@@ -129,7 +139,7 @@ class Connection:
             if len(message) > REQUEST_BYTES:
                 raise InputError(f"a request has at most {REQUEST_BYTES:,} bytes", where="collector")
             request = parse_request(message)
-            pid = self._target(request, files)
+            pid = self._target(request.pid, files)
             if request.enforce and ENFORCE.name not in objects:
                 raise NoPrivilege(
                     "this collector does not refuse connects",
@@ -143,29 +153,42 @@ class Connection:
         self.state = "tracing"
         self._control(event="started")
 
-    def _target(self, request: Request, files: list[int]) -> int:
-        """Return whom to trace, as this process numbers it: the client, or whom its last file is a handle of."""
-        if not request.pid:
+    def _target(self, wanted: int, files: list[int]) -> int:
+        """Return whom to trace, as this process numbers it: the client (0), or whom its last file is a handle of."""
+        if not wanted:
             return self.pid
         pid = pid_of(files.pop()) if files else 0
         if not pid or not (is_descendant(pid, self.pid) or belongs_to(pid, self.uid)):
             raise NoPrivilege(
-                f"process {request.pid} is not yours to trace",
+                f"process {wanted} is not yours to trace",
                 where=f"client {self.pid}, user {self.uid}",
                 fix="trace a process of your own, or one you started",
             )
         return pid
 
-    def _learn(self, message: bytes) -> None:
+    def _hear_news(self, message: bytes, files: list[int]) -> None:
         try:
-            if self.state != "tracing" or self._session is None or self._learned >= _MAX_LEARNED:
+            if self.state != "tracing" or self._session is None or len(message) > REQUEST_BYTES:
                 raise InputError("unexpected message", where="collector")
-            learned = parse_learned(message)
+            news = parse_news(message)
+            if isinstance(news, Joined):
+                self._join(self._session, news, files)
+                return
+            self._learned += 1
+            if self._learned > _MAX_LEARNED:
+                raise InputError("unexpected message", where="collector")
         except InputError as error:
             self._refuse(error)
             return
-        self._learned += 1
-        self._session.set_python(learned.pid, learned.pack_python())
+        self._session.set_python(news.pid, news.pack_python())
+
+    def _join(self, session: KernelSession, joined: Joined, files: list[int]) -> None:
+        """Probe functions of a process of the client's; not when it has ended or changed meanwhile."""
+        self._joined += 1
+        if self._joined > MAX_JOINS or not files:
+            raise InputError("unexpected message", where="collector")
+        with contextlib.suppress(TraceError):
+            session.attach_sites(joined.sites, self._target(-1, files), files)
 
     def _refuse(self, error: WorkbenchError) -> None:
         self._control(event="error", error=error.to_json())

@@ -16,6 +16,7 @@ MARKER = 1 << 32
 """Cookie bit of a function that only ends operators."""
 
 _BYTES_SHIFT = 32
+_CODE = re.compile(rb"^\S+ ..x. \S+ (\S+ \d+) +(/.*)$", re.MULTILINE)
 _OPERATOR = re.compile(r"_ZN2at4_ops\d+(\w+)4callE")
 # Name of a CUDA call -> which argument says how many bytes it is about.
 _CUDA_BYTES = {
@@ -57,6 +58,8 @@ class Found:
     functions: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
+    known: set[bytes] = field(default_factory=set)
+    """Libraries looked at, by device and inode."""
 
     def number(self, family: str, name: str) -> int:
         """Return a new function's number."""
@@ -68,11 +71,34 @@ class Found:
         while self.files:
             os.close(self.files.pop())
 
+    def absent(self, probes: Sequence[str]) -> list[str]:
+        """Return what to say of probes that found nothing, and of functions that cost more than others."""
+        notes = [
+            f"{name}: {said}"
+            for name, said in _NOTHING.items()
+            if name in probes and not any(site.probe == name for site in self.sites)
+        ]
+        if self.slow:
+            notes.append(
+                f"{len(self.slow):,} probed functions begin with an instruction the kernel must single-step "
+                f"(13 us a call): {', '.join(self.slow[:5])}"
+            )
+        return notes
 
-def find_functions(probes: Sequence[str], pid: int) -> Found:
+
+def find_functions(probes: Sequence[str], pid: int, found: Found | None = None) -> Found:
     """Return where the probes attach in a process's libraries, as they are now.
 
     A library that cannot be read any more (deleted, another user's) is left out, with a note.
+
+    Parameters
+    ----------
+    probes
+        Names; those without functions are ignored.
+    pid
+        The process.
+    found
+        What was found before; only libraries not looked at yet are added to it.
     """
     finders: dict[str, Callable[[str, Exports], list[_Wanted]]] = {
         "alloc": _alloc,
@@ -80,18 +106,12 @@ def find_functions(probes: Sequence[str], pid: int) -> Found:
         "cuda": _cuda,
         "usdt": _usdt,
     }
-    found = Found()
+    found = Found() if found is None else found
     wanted = {name: finder for name, finder in finders.items() if name in probes}
-    for path in _libraries(pid) if wanted else ():
-        _search(found, pid, path, wanted)
-    for name in wanted:
-        if not any(site.probe == name for site in found.sites):
-            found.notes.append(f"{name}: {_NOTHING[name]}")
-    if found.slow:
-        found.notes.append(
-            f"{len(found.slow):,} probed functions begin with an instruction the kernel must single-step "
-            f"(13 us a call): {', '.join(found.slow[:5])}"
-        )
+    for path, identity in _libraries(pid) if wanted else ():
+        if identity not in found.known:
+            found.known.add(identity)
+            _search(found, pid, path, wanted)
     return found
 
 
@@ -109,19 +129,20 @@ class _Wanted:
 
 _NOTHING = {
     "alloc": "torch is not loaded; only mmap and brk are followed",
-    "operators": "no operators found; import torch before the trace begins",
+    "operators": "no operators found; torch is not loaded",
     "cuda": "no CUDA library is loaded",
     "usdt": "no library or program of the process carries static probe points",
 }
 
 
-def _libraries(pid: int) -> list[str]:
-    paths: dict[str, None] = {}
-    for line in Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines():
-        fields = line.split(None, 5)
-        if "x" in fields[1] and len(fields) > 5 and fields[5].startswith("/"):
-            paths[fields[5]] = None
-    return list(paths)
+def _libraries(pid: int) -> list[tuple[str, bytes]]:
+    """Return path and identity (device, inode) of what a process executes; empty when it is gone."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_bytes()
+    except OSError:
+        return []
+    found = {match[2]: match[1] for match in _CODE.finditer(maps)}
+    return [(os.fsdecode(path), identity) for path, identity in found.items()]
 
 
 def _search(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..bpf.libbpf import BpfMap, BpfObject, Library, Ring
-from ..errors import TraceError
+from ..errors import InputError, TraceError
 from .cgroups import root
 from .perf_event import online_cpus, open_clock
 from .probes import ENFORCE, FOLLOW, LOST_REASONS, PROBES, SHARED_MAPS, choose
@@ -62,6 +62,7 @@ class KernelSession:
     ) -> None:
         self._library = library
         self._loaded: dict[str, BpfObject] = {}
+        self._pid = pid
         self._ring: Ring | None = None
         self._probes = (*choose(request.probes), *((ENFORCE,) if request.enforce else ()))
         if not _TYPES.is_file():
@@ -74,7 +75,7 @@ class KernelSession:
             self._load(objects)
             self._ring = Ring(library, self._loaded[FOLLOW.name].map("ring"), sink)
             self._attach(request.hz)
-            self._attach_sites(request.sites, pid, files)
+            self.attach_sites(request.sites, pid, files)
             self._restrict(request)
             self._adopt(request, pid, client)
         except BaseException:
@@ -105,6 +106,31 @@ class KernelSession:
             runtime, own = value[:8], int.from_bytes(value[PYTHON_BYTES : PYTHON_BYTES + 4], "little")
             if own == pid and not any(runtime):
                 targets.set(key, python + value[PYTHON_BYTES:])
+
+    def attach_sites(self, sites: Sequence[Site], pid: int, files: Sequence[int]) -> None:
+        """Probe functions in a process of the traced tree, as the caller sees it.
+
+        Raises
+        ------
+        InputError, NoPrivilege, TraceError
+            If a site is not code of it or of the process at the root, is of a probe not asked for, or the
+            process is gone.
+        """
+        for site in sites:
+            if site.probe not in self._loaded:
+                raise InputError(f"probe {site.probe!r} was not asked for", where="collector")
+        check_sites(sites, (pid, self._pid) if pid != self._pid else (pid,), files)
+        for site in sites:
+            self._loaded[site.probe].attach_functions(
+                site.program,
+                # The kernel follows this link to the file itself, whatever folders and namespaces lie between.
+                f"/proc/self/fd/{files[site.file]}",
+                pid,
+                site.offsets,
+                cookies=site.cookies,
+                counters=site.counters,
+                returns=site.program in PROBES[site.probe].returns,
+            )
 
     def tables(self) -> Iterator[bytes]:
         """Yield table messages, each within the message size."""
@@ -147,20 +173,6 @@ class KernelSession:
                 loaded.attach(program)
             if probe.clock:
                 _attach_clock(loaded, probe.clock, hz)
-
-    def _attach_sites(self, sites: Sequence[Site], pid: int, files: Sequence[int]) -> None:
-        check_sites(sites, pid, files)
-        for site in sites:
-            self._loaded[site.probe].attach_functions(
-                site.program,
-                # The kernel follows this link to the file itself, whatever folders and namespaces lie between.
-                f"/proc/self/fd/{files[site.file]}",
-                pid,
-                site.offsets,
-                cookies=site.cookies,
-                counters=site.counters,
-                returns=site.program in PROBES[site.probe].returns,
-            )
 
     def _restrict(self, request: Request) -> None:
         """Tell the audit which system calls to report, and refuse what the policy does not allow."""

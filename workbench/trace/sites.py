@@ -19,6 +19,8 @@ from .probes import PROBES
 
 MAX_FILES = 32
 MAX_SITES = 8192
+MAX_JOINS = 128
+"""How often functions may be probed in processes that join a trace."""
 _END = 2**62
 
 
@@ -68,8 +70,10 @@ def parse_sites(value: Any) -> tuple[Site, ...]:
     return sites
 
 
-def check_sites(sites: Sequence[Site], pid: int, files: Sequence[int]) -> None:
-    """Make sure the traced process executes what is to be probed.
+def check_sites(sites: Sequence[Site], pids: Sequence[int], files: Sequence[int]) -> None:
+    """Make sure a traced process executes what is to be probed.
+
+    Of several, one does: a process that has just begun will map what the one it comes from has mapped.
 
     Raises
     ------
@@ -84,12 +88,12 @@ def check_sites(sites: Sequence[Site], pid: int, files: Sequence[int]) -> None:
         status = os.fstat(files[site.file])
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"file {site.file} is not a regular file", where="collector")
-        code, data = _mapped(pid, status)
+        code, data = _mapped(pids, status)
         outside = [offset for offset in site.offsets if not _inside(offset, code)]
         outside += [offset for offset in site.counters if offset and not _inside(offset, data)]
         if outside:
             raise NoPrivilege(
-                f"offset {outside[0]:#x} is not in code that process {pid} has mapped",
+                f"offset {outside[0]:#x} is not in code that process {pids[0]} has mapped",
                 where=f"collector, file {site.file}",
                 fix="trace again: the library was loaded, replaced or unloaded meanwhile",
             )
@@ -116,18 +120,12 @@ def _numbers(value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _mapped(pid: int, status: os.stat_result) -> tuple[list[range], list[range]]:
-    """Return which parts of a file a process has mapped: as code, and at all."""
+def _mapped(pids: Sequence[int], status: os.stat_result) -> tuple[list[range], list[range]]:
+    """Return which parts of a file processes have mapped: as code, and at all."""
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
     code: list[range] = []
     data: list[range] = []
-    try:
-        lines = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
-    except OSError as error:
-        raise NoPrivilege(
-            f"process {pid} cannot be looked at: {error.strerror}", where="collector"
-        ) from error
-    for line in lines:
+    for line in _maps(pids):
         addresses, rights, offset, where, inode = line.split(None, 5)[:5]
         if where == device and int(inode) == status.st_ino:
             start, end = (int(part, 16) for part in addresses.split("-"))
@@ -136,6 +134,18 @@ def _mapped(pid: int, status: os.stat_result) -> tuple[list[range], list[range]]
             if "x" in rights:
                 code.append(part)
     return code, data
+
+
+def _maps(pids: Sequence[int]) -> list[str]:
+    lines: list[str] = []
+    for pid in pids:
+        try:
+            lines += Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
+        except OSError as error:
+            raise NoPrivilege(
+                f"process {pid} cannot be looked at: {error.strerror}", where="collector"
+            ) from error
+    return lines
 
 
 def _inside(offset: int, parts: Sequence[range]) -> bool:

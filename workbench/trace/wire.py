@@ -2,7 +2,8 @@
 
 ::
 
-    client -> collector    JSON text of one Request (with the files of its sites), any number of Learned, then b"stop"
+    client -> collector    JSON text of one Request (with the files of its sites), any number of Learned and Joined,
+                           then b"stop"
     collector -> client    b"C" + JSON            control: started, error, end
                            b"R" + records          raw ring buffer records, one after another
                            b"T" + table            raw entries of one BPF map
@@ -137,8 +138,19 @@ class Learned:
         return _PYTHON.pack(*self.python)
 
 
-def parse_learned(data: bytes) -> Learned:
-    """Return what a client we do not trust says about an interpreter.
+@dataclass(frozen=True)
+class Joined:
+    """Functions to probe in a process that is traced already; the last file with it is a pidfd of that process."""
+
+    sites: tuple[Site, ...]
+
+    def to_bytes(self) -> bytes:
+        """Return the message."""
+        return json.dumps({"sites": [site.to_json() for site in self.sites]}, separators=(",", ":")).encode()
+
+
+def parse_news(data: bytes) -> Learned | Joined:
+    """Return what a client we do not trust says during its trace.
 
     Raises
     ------
@@ -149,6 +161,8 @@ def parse_learned(data: bytes) -> Learned:
         body = json.loads(data)
     except ValueError as error:
         raise InputError("unexpected message", where="collector") from error
+    if isinstance(body, dict) and set(body) == {"sites"}:
+        return Joined(parse_sites(body["sites"]))
     if not isinstance(body, dict) or set(body) != {"pid", "python"}:
         raise InputError("unexpected message", where="collector")
     python = _layout(body["python"])

@@ -12,10 +12,12 @@ import time
 
 from ...errors import TraceError
 from ..builder import TraceBuilder
+from ..children import TICK_SECONDS, Children
 from ..client import Collector
 from ..enforcement import AddressRule, Enforcement
 from ..functions import find_functions
 from ..policy import Policy
+from ..probes import PROBES
 from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
 from ..symbols.interpreter import Interpreter, find_interpreter
 from ..symbols.process import ResolvedRecord, Symbols
@@ -90,18 +92,28 @@ class BpfTier:
             self._symbols = Symbols(self._wanted.pid, layout, self._learn)
             self._collector = self._connect()
             self._ready.set()
-            for message in self._collector.messages():
-                self._take(message)
+            self._follow(self._collector)
         except Exception as error:  # noqa: BLE001 - reported by start or stop, on the caller's thread
             self._failure = error
             self._ready.set()
 
+    def _follow(self, collector: Collector) -> None:
+        """Take what comes; probe functions in what joins the trace."""
+        functions = any(PROBES[name].functions for name in self._wanted.probes)
+        self._children = Children(self._wanted.probes, self._wanted.pid, self._found, collector.join)
+        try:
+            for message in collector.messages(TICK_SECONDS if functions else None):
+                self._take(message)
+                if functions:
+                    self._children.look()
+        finally:
+            self._children.close()
+
     def _connect(self) -> Collector:
         policy = self._wanted.policy
         self._found = found = find_functions(self._wanted.probes, self._wanted.pid)
+        handle = [] if self._own else [_handle(self._wanted.pid)]
         try:
-            if not self._own:
-                found.files.append(_handle(self._wanted.pid))
             request = Request(
                 self._wanted.probes,
                 self._wanted.hz,
@@ -112,9 +124,13 @@ class BpfTier:
                 watch=policy.watched() if policy else (),
                 enforce=_enforcement(policy) if policy and self._wanted.enforce else None,
             )
-            return Collector(request, found.files)
-        finally:
+            return Collector(request, [*found.files, *handle])
+        except BaseException:
             found.close()
+            raise
+        finally:
+            for file in handle:
+                os.close(file)
 
     def _learn(self, pid: int, interpreter: Interpreter) -> None:
         if self._collector is not None:
@@ -123,10 +139,11 @@ class BpfTier:
     def _take(self, message: bytes) -> None:
         if message[:1] == RECORDS:
             for record in parse_records(message[1:]):
+                self._children.take(record)
                 resolved = self._symbols.resolve(record)
                 if record.kind != RECORD_STACK:
                     self._records.append(resolved)
-        else:
+        elif message:
             name, entries = parse_table(message[1:])
             self._tables.setdefault(name, []).extend(entries)
 
@@ -135,6 +152,8 @@ class BpfTier:
         if self._collector is not None:
             builder.lost = dict(self._collector.lost)
         builder.notes.extend(self._found.notes)
+        builder.notes.extend(self._found.absent(self._wanted.probes))
+        builder.notes.extend(self._children.notes())
         if self._note:
             builder.notes.append(self._note)
         stacks = (*self._records, *self._symbols.stacks.values())
