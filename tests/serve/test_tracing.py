@@ -6,6 +6,8 @@ import http.client
 import json
 import re
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,19 @@ def test_a_sampled_trace_goes_on(replica: RunningReplica) -> None:
     assert (line["trace_id"], line["parent_span_id"], line["span_id"]) == (TRACE, SPAN, answered[1])
     assert (line["event"], line["level"], line["status"], line["model"]) == ("request", "info", 200, "tiny")
     assert line["duration_ms"] > 0
+
+
+def test_sampled_and_refused_requests_are_spans(start: Callable[..., RunningReplica], tmp_path: Path) -> None:
+    spans = tmp_path / "spans.jsonl"
+    replica = start("--traces", str(spans)).wait_ready()
+    ask(replica, traceparent=f"00-{TRACE}-{SPAN}-01", x_request_id="r-1")
+    ask(replica, x_request_id="r-2")  # nobody traces it
+    ask(replica, b"{", x_request_id="r-3")
+    line_of(replica, "r-3")
+    found = [json.loads(line)["resourceSpans"][0] for line in spans.read_text().splitlines()]
+    ids = [one["scopeSpans"][0]["spans"][0]["attributes"][-1]["value"]["stringValue"] for one in found]
+    assert ids == ["r-1", "r-3"]
+    assert found[0]["scopeSpans"][0]["spans"][0]["traceId"] == TRACE
 
 
 def test_an_unsampled_request_has_an_id_and_leaves_no_line(replica: RunningReplica) -> None:

@@ -224,7 +224,9 @@ def _check(stage: Stage, load: Traffic, allowed: set[tuple[int, int]]) -> None:
     eventually(lambda: _is_whole(stage, wanted), 60)
     load.wait_for(5 * CLIENTS)
     assert versions() in allowed
-    eventually(lambda: _strangers(stage) == set())
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: not _strangers(stage))
+    assert _strangers(stage) == {}
 
 
 def _clears_away(deployment: Deployment) -> bool:
@@ -246,14 +248,14 @@ def _is_whole(stage: Stage, wanted: set[int]) -> bool:
     )
 
 
-def _strangers(stage: Stage) -> set[int]:
-    """Return the processes of this store that no record names."""
+def _strangers(stage: Stage) -> dict[int, str]:
+    """Return the processes of this store that no record names, with their command lines."""
     record = stage.record()
     known = {one.owner for version in record.versions for one in version.replicas}
     known |= {record.supervisor, _owner(stage, PHASES["push"], "route")}
-    found, home = set(), str(stage.store.home).encode()
+    found, home = {}, str(stage.store.home)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if home in path.read_bytes():
-                found.add(int(path.parent.name))
-    return found - {owner.pid_of(one) for one in known}
+            if home in (command := path.read_text(errors="replace")):
+                found[int(path.parent.name)] = command.replace("\0", " ")
+    return {pid: command for pid, command in found.items() if pid not in {owner.pid_of(one) for one in known}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..pipeline import tracking, views
@@ -44,6 +45,7 @@ def push(
     egress: str = "",
     shared_memory: str = "",
     local: bool = False,
+    traces: str = "",
     sign: str = "",
     registry: str = "",
     store: Store | None = None,
@@ -91,6 +93,9 @@ def push(
     local
         Let each replica also answer clients of this machine on a socket file, where tensors cross in shared
         memory; ``status(name).deployments[0]`` names the files.
+    traces
+        File to which replicas append requests as OpenTelemetry spans (OTLP's JSON, one a line): those that their
+        caller sampled, and those refused or failed.
     sign
         File of the secret key that signs the package.
     registry
@@ -142,7 +147,9 @@ def push(
         replicas=replicas,
         port=port,
         threads=threads,
-        serving=Serving(max_batch, grpc, memory_bytes, cpus, pids, egress, shared_memory, local),
+        serving=Serving(
+            max_batch, grpc, memory_bytes, cpus, pids, egress, shared_memory, local, _absolute(traces)
+        ),
     )
     return launch(
         store,
@@ -152,6 +159,11 @@ def push(
         dry_run=dry_run,
         on_event=on_event,
     )
+
+
+def _absolute(path: str) -> str:
+    """Return a file's path as a replica finds it, whatever folder that runs in."""
+    return str(Path(path).absolute()) if path else ""
 
 
 def _policy(slo: str) -> Budget | None:

@@ -1,7 +1,8 @@
 """A small client of the Open Inference Protocol v2 over one kept-alive connection (http.client and numpy).
 
-Inference changes nothing on the server, so a request that finds its kept-alive connection closed is sent
-once more on a new one; everything else is reported as it is.
+Inference changes nothing on the server, so a request whose connection ends before its answer was whole is sent once
+more on a new one: a route gives that to another replica, or keeps it until the dead one's next process. A kept
+connection that the server closed meanwhile does not count. Everything else is reported as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .protocol import (
 from .tensors import Array
 
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+_CUT = (*_STALE, http.client.IncompleteRead)
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,7 @@ class InferenceClient:
 
     def _ask(self, method: str, path: str, message: Message | None = None) -> tuple[bytes, Mapping[str, str]]:
         try:
-            response = self._send(method, path, message)
-            body = response.read()
+            response, body = self._whole_answer(method, path, message)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise ServeError(
@@ -166,6 +167,17 @@ class InferenceClient:
         if response.status != 200:
             raise _failure(response.status, body, self._url + path)
         return body, headers
+
+    def _whole_answer(
+        self, method: str, path: str, message: Message | None
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        try:
+            response = self._send(method, path, message)
+            return response, response.read()
+        except _CUT:  # whoever was answering died; nothing on a replica changes by asking twice
+            self.close()
+            response = self._send(method, path, message)
+            return response, response.read()
 
     def _send(self, method: str, path: str, message: Message | None) -> http.client.HTTPResponse:
         reused = self._connection.sock is not None

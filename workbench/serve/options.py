@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="let clients on this machine register shared memory objects whose key starts so (default: none)",
     )
+    line.add_argument("--traces", type=Path, help="append sampled, refused and failed requests as OTLP spans")
     line.add_argument(
         "--control-group", default="", metavar="NAME", help="join this group, with these limits:"
     )

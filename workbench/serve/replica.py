@@ -5,7 +5,7 @@
     python -m workbench.serve.replica --model minilm --version 3 --bundle FOLDER --ready-file FILE
         [--host 127.0.0.1] [--port 0] [--track stable|canary] [--state-file FILE] [--threads 1]
         [--loader workbench.compile:load] [--workers 1] [--queue 64] [--max-body-mib 64] [--grace-s 30]
-        [--max-batch 1] [--grpc-port P] [--local-socket PATH] [--shared-memory PREFIX]
+        [--max-batch 1] [--grpc-port P] [--local-socket PATH] [--shared-memory PREFIX] [--traces FILE]
         [--control-group NAME [--memory-bytes N] [--cpus F] [--pids N] [--egress NETWORKS]]
 
 Contract with whoever starts it:
@@ -85,6 +85,7 @@ def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, st
     from .server import Server
     from .service import Service
     from .shared_memory import Regions
+    from .spans import SpanFile
 
     facts = {"model": options.model, "version": options.version, "track": options.track}
     log = logs.configure(**facts, pid=os.getpid())
@@ -106,6 +107,7 @@ def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, st
         Metrics(**facts),
         largest,
         regions=Regions(options.shared_memory, largest) if options.shared_memory else None,
+        spans=SpanFile(options.traces, **facts, pid=os.getpid()) if options.traces else None,
         identity={"x-mlops-track": options.track, "x-mlops-version": options.version},
     )
     pool.start(model)

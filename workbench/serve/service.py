@@ -22,6 +22,7 @@ from .metrics import Metrics
 from .model import ServedModel
 from .pool import Pool
 from .shared_memory import Regions
+from .spans import SpanFile
 from .trace_context import TraceContext
 
 _log = logging.getLogger(__package__)
@@ -49,6 +50,8 @@ class Service:
         Shared memory of clients; ``None`` where it was not asked for.
     identity
         Who answers, as ``x-mlops-...`` headers or metadata.
+    spans
+        Where requests are written as spans; ``None`` where that was not asked for.
     """
 
     model: ServedModel
@@ -58,6 +61,7 @@ class Service:
     max_body_bytes: int
     regions: Regions | None = None
     identity: dict[str, str] = field(default_factory=dict)
+    spans: SpanFile | None = None
 
     def who(self) -> dict[str, str]:
         """Return who answers now: a route in the kernel says on which track this replica serves."""
@@ -96,16 +100,21 @@ class Service:
             )
         return self.regions
 
-    def finished(self, trace: TraceContext, status: int, start_s: float) -> None:
+    def finished(self, trace: TraceContext, status: int, start_s: float, transport: str = "http") -> None:
         """Count an inference that was answered, and log it where somebody will look for it.
 
         A line for each request would cost more than many a model. Refused and failed requests are logged, and
-        those whose caller sampled them (the trace context's flag), so that one trace can be followed.
+        those whose caller sampled them (the trace context's flag), so that one trace can be followed; each of
+        these is a span too, where spans are written.
         """
         seconds = time.perf_counter() - start_s
         self.metrics.end(status, seconds)
         if status >= 400 or trace.sampled:
-            facts = {**trace.facts(), "status": status, "duration_ms": round(seconds * 1e3, 3)}
+            track = self.drain.track or self.identity.get("x-mlops-track", "")
+            facts = {**trace.facts(), "transport": transport, "status": status}
+            facts |= {"duration_ms": round(seconds * 1e3, 3), "serving_track": track}
+            if self.spans is not None:
+                self.spans.write(trace, transport, status, seconds, track)
             _log.log(logging.WARNING if status >= 500 else logging.INFO, "request", extra={"facts": facts})
 
 

@@ -49,6 +49,8 @@ class Serving:
         Clients of this machine may register shared memory objects whose key starts so; empty for none.
     local
         Whether each replica also answers clients of this machine on a socket file of its own.
+    traces
+        File to which replicas append sampled, refused and failed requests as OTLP spans; empty for none.
     """
 
     max_batch: int = 1
@@ -59,6 +61,7 @@ class Serving:
     egress: str = ""
     shared_memory: str = ""
     local: bool = False
+    traces: str = ""
 
     def arguments(self, group: str, socket: Path | None = None) -> list[str]:
         """Return the options of the command line.
@@ -79,6 +82,7 @@ class Serving:
         options += ["--grpc-port", "0"] if self.grpc else []
         options += ["--shared-memory", self.shared_memory] if self.shared_memory else []
         options += ["--local-socket", str(socket)] if socket else []
+        options += ["--traces", self.traces] if self.traces else []
         limits = {"memory-bytes": str(self.memory_bytes), "cpus": f"{self.cpus:g}", "pids": str(self.pids)}
         limits["egress"] = self.egress or "0"
         given = [part for name, value in limits.items() if value != "0" for part in (f"--{name}", value)]

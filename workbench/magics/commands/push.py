@@ -68,6 +68,9 @@ def add(parser: Parser) -> None:
         action="store_true",
         help="replicas also answer clients of this machine on a socket file",
     )
+    parser.argument(
+        "--traces", metavar="FILE", default="", help="replicas append sampled and failed requests as OTLP spans"
+    )
     parser.argument("--sign", metavar="KEY", default="", help="secret key that signs the package")
     parser.argument("--registry", metavar="URL", default="", help="send the package there and stage nothing")
     parser.argument("--name", default="", help="name of the deployment (default: the artifact's)")
@@ -98,6 +101,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         egress=args.egress,
         shared_memory=args.shared_memory,
         local=args.local_socket,
+        traces=args.traces,
         sign=args.sign,
         registry=args.registry,
         **_running.options(args, context),

@@ -196,7 +196,7 @@ class _Handlers:
             await _refuse(context, error)
             raise
         finally:
-            self._service.finished(trace, status, start)
+            self._service.finished(trace, status, start, "grpc")
 
     def _model_ready(self, asked: Any) -> dict[str, Any]:
         self._service.check_model(asked.name, asked.version, "ModelReady")

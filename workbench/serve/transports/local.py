@@ -148,7 +148,7 @@ class LocalTransport:
             text = str(error) if known else f"the server failed: {type(error).__name__}"
             message = Parts(json.dumps({"error": text}).encode()[: memory.capacity])
         finally:
-            self._service.finished(trace, status, start)
+            self._service.finished(trace, status, start, "local")
         message.write_to(memory.answer)
         header_size = -1 if message.header_size is None else message.header_size
         return Answer(status, self._service.drain.active, message.size, header_size)
