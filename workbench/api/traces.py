@@ -11,6 +11,7 @@ from ..pipeline.result import Result
 from ..store import Store
 from .lineages import explain
 from .models import export_model
+from .tuning import export_records
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -61,7 +62,7 @@ def export(
     Parameters
     ----------
     artifact
-        Name or digest of a trace, or of a program or variant.
+        Name or digest of a trace, of a program or variant, or of tuning records.
     file
         Where to; replaced if it is there. Its end says the format: ``.pb.gz`` (pprof), ``.json`` (Chrome and
         Perfetto), ``.txt`` (collapsed stacks), ``.svg`` (flame graph); of a model ``.onnx``, ``.gguf`` (TQ2_0),
@@ -91,7 +92,10 @@ def export(
     path = Path(file).expanduser()
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {str(path.parent)!r}", where=str(path), fix="make it first")
-    if store.artifacts.manifest(store.names.resolve(artifact)).kind in ("program", "variant"):
+    kind = store.artifacts.manifest(store.names.resolve(artifact)).kind
+    if kind == "tuning":
+        return export_records(store, artifact, path)
+    if kind in ("program", "variant"):
         return export_model(store, artifact, path, form, config)
     form = form or format_of(path)
     data = dump(read(store, artifact), form)

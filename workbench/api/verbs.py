@@ -202,6 +202,8 @@ def compile(
     tolerance_rel: float | None = None,
     target: str = "",
     options: Mapping[str, bool | int | float | str] | None = None,
+    tune: float = 0.0,
+    records: str | Path = "",
     name: str = "",
     isolate: Isolation | None = None,
     store: Store | None = None,
@@ -226,6 +228,11 @@ def compile(
         The machine to compile for, such as ``aarch64-neon``; empty for this one. Only some backends have targets.
     options
         The backend's own options by name; :func:`workbench.backends` lists them.
+    tune
+        Of the backend tvm: seconds to look for faster schedules on this processor first. The records become
+        ``artifact/tuning``; a killed run goes on where it was.
+    records
+        Tuning records to use, or to start from: an artifact, or a file that ``export`` wrote.
     name
         By default ``artifact/backend``, or ``artifact/backend-target`` for another machine.
     isolate
@@ -241,28 +248,27 @@ def compile(
         If the backend cannot compile for the target, or has no such option.
     NumericalMismatch
         If outputs differ from eager by more than the stated tolerance.
+    CompileError
+        If tuning records were measured on another processor.
     """
     from ..compile import CompileConfig, check_config
-    from ..pipeline.steps.compile import CompileStep
+    from .tuning import drawn, steps
 
     store = store or Store()
     config = CompileConfig(backend, tolerance_abs, tolerance_rel, threads, target, dict(options or {}))
     check_config(config)
-    step = CompileStep(
-        program=store.names.resolve(artifact),
-        config=config,
-        name=name
-        or compiled_name(store, artifact, backend if target in ("", "host") else f"{backend}-{target}"),
-    )
-    return launch(
+    backend = backend if target in ("", "host") else f"{backend}-{target}"
+    name = name or compiled_name(store, artifact, backend)
+    made = launch(
         store,
-        Recipe((step,), isolation=isolate),
+        Recipe(steps(store, artifact, config, name, tune, str(records)), isolation=isolate),
         title=f"compile {artifact}",
         background=background,
         dry_run=dry_run,
         executor=executor,
         on_event=on_event,
     )
+    return drawn(made)
 
 
 def _label(model: Any) -> str:

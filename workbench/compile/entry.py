@@ -61,7 +61,11 @@ class CompileReport:
 
 
 def compile_program(
-    variant: Path, out: Path, config: CompileConfig, progress: Progress | None = None
+    variant: Path,
+    out: Path,
+    config: CompileConfig,
+    progress: Progress | None = None,
+    records: Path | None = None,
 ) -> CompileReport:
     """Compile a program or variant, check it against eager and write the compiled folder.
 
@@ -77,6 +81,8 @@ def compile_program(
         Backend, tolerance and threads.
     progress
         Called with the share done and a line of text.
+    records
+        A folder of tuning records, for the backend tvm.
 
     Raises
     ------
@@ -98,7 +104,7 @@ def compile_program(
     check_config(config)
     clock = _Clock()
     tell(0.0, "running the reference")
-    source = Source(variant)
+    source = Source(variant, records)
     tolerance = tolerance_for(source, config)
     cases = make_cases(source) if not chosen.reference else make_cases(source)[:1]
     clock.lap("reference")

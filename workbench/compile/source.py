@@ -39,6 +39,8 @@ class Source:
     ----------
     folder
         Holds ``program.pt2`` or ``program.onnx``, and what :mod:`workbench.program` describes.
+    records
+        A folder of tuning records to compile it with; None for none.
 
     Raises
     ------
@@ -46,8 +48,9 @@ class Source:
         If a file is missing or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, records: Path | None = None) -> None:
         self.folder = folder
+        self.records = records
         self.signature: Signature = read_signature(folder)
         self.examples: Examples = read_examples(folder)
         self.quantized = (folder / QUANTIZATION_FILE).exists()

@@ -76,12 +76,13 @@ class StepContext:
         self._folders.append(self.store.scratch())
         return self._folders[-1]
 
-    def resumable(self) -> Path:
+    def resumable(self, like: Step | None = None) -> Path:
         """Return a folder that outlives a killed step: the same step, run again, finds it as it was left.
 
-        The step removes it when it needs it no more; gc does when nobody comes back.
+        `like` is the step without what may differ when it is run again, such as a budget. The step removes the
+        folder when it needs it no more; gc does when nobody comes back.
         """
-        return self.store.adopt(codec.digest(canonical(self.step)).removeprefix("sha256:")[:16])
+        return self.store.adopt(codec.digest(canonical(like or self.step)).removeprefix("sha256:")[:16])
 
     def stage(self, message: str, fraction: float | None = None, **more: Any) -> None:
         """Tell that a new part of the work begins, and the share done before it (0 to 1) when known.

@@ -28,6 +28,7 @@ VERBS = (
     "capture",
     "quantize",
     "prune",
+    "tune",
     "compile",
     "auto",
     "package",

@@ -61,6 +61,8 @@ class ProgressState:
     message: str = ""
     fraction: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
+    axes: tuple[str, str] = ("CPU s", "held-out loss")
+    drawn: str = "training"
     _times_s: list[float] = field(default_factory=list)
     _cached: list[bool] = field(default_factory=list)
 
@@ -77,6 +79,8 @@ class ProgressState:
             self.message = str(event.payload.get("message", self.message))
             self.fraction = event.payload.get("fraction")
             self.curve = tuple((x, y) for x, y in event.payload.get("curve", ()))
+            x, y = event.payload.get("axes", self.axes)
+            self.axes, self.drawn = (str(x), str(y)), str(event.payload.get("title", self.drawn))
         elif event.kind == "step.done":
             self._cached.append(bool(event.payload.get("cached", False)))
         elif event.kind == "step.retried":
@@ -115,8 +119,8 @@ class ProgressState:
     def _drawn(self) -> str:
         if len(self.curve) < 2:
             return ""
-        axes = Axes("CPU s", "held-out loss")
-        return f"<div>{lines({'loss': self.curve}, axes, 'training').html()}</div>"
+        curve = lines({self.axes[1]: self.curve}, Axes(*self.axes), self.drawn)
+        return f"<div>{curve.html()}</div>"
 
     def _words(self) -> str:
         if self.ended:

@@ -78,7 +78,7 @@ class Tvm:
         Raises
         ------
         CompileError
-            If an operator has no form in Relax, or TVM cannot compile it.
+            If an operator has no form in Relax, or TVM cannot compile it; if tuning records are of another processor.
         MissingDependency
             If no compiler for the target is installed.
         """
@@ -88,8 +88,10 @@ class Tvm:
         from ..relax.limits import limits_of, write_limits
         from ..relax.lowering import build, fused
         from ..relax.package import compiler
+        from ..relax.records import check, read_facts
         from ..relax.standalone import build_standalone
         from ..relax.targets import llvm_target, resolve
+        from ..relax.tuning import apply
 
         options = read_options(TvmOptions, config.options, self.name)
         target = resolve(config.target)
@@ -97,6 +99,9 @@ class Tvm:
         module = to_relax(source, linked=options.kernels == "linked")
         progress(0.4, f"compiling for {target}")
         module = fused(module, llvm_target(target, config.threads))
+        if source.records is not None:
+            check(read_facts(source.records), target, str(source.records))
+            module = apply(module, llvm_target(target, config.threads), source.records)
         if options.runtime == "none" or (options.runtime == "auto" and not runs_here(target_named(target))):
             build_standalone(module, source.signature, out, target)
         else:

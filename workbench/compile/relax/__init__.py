@@ -9,6 +9,8 @@
     lowering    Relax module -> ``model.so`` for a target, and the generated code as text
     loading     ``model.so`` on the small runtime, without the compiler and without torch
     standalone  Relax module -> the same entry points as the backend ternary: no runtime at all
-    tuning      schedules found by measuring, inside a budget, and their records
+    tuning      schedules found by measuring, inside a budget
+    measuring   one batch of them, built and timed in a fork
+    records     what was measured, as files for one processor
     package     the one file that imports the wheel, and mends what it gets wrong
 """

@@ -23,7 +23,7 @@ def fused(module: Any, target: Any) -> Any:
     """Return the module in tensor programs, one function a fused operator: what schedules are found for."""
     tvm = compiler()
     transform = tvm.relax.transform
-    with target, _quiet():
+    with target, quiet():
         return tvm.transform.Sequential(
             [
                 transform.DecomposeOpsForInference(),
@@ -50,7 +50,7 @@ def build(module: Any, out: Path, target_name: str, threads: int) -> None:
             static = tvm.runtime.load_static_library(str(objects(target_name)), list(FUNCTIONS))
             module = module.with_attr("external_mods", [static])
         try:
-            with _quiet():
+            with quiet():
                 built = tvm.compile(module, target=llvm_target(target_name, threads))
             built.export_library(str(out / LIBRARY_FILE), fcompile=_linker(target_name), workspace_dir=folder)
         except CompileError:
@@ -103,7 +103,7 @@ def readable(module: Any) -> str:
     return str(re.sub(r"[ \t]+\n", "\n", module.script(show_meta=False)))
 
 
-class _quiet:  # noqa: N801 - reads as the statement it is
+class quiet:  # noqa: N801 - reads as the statement it is
     """Keep TVM's warnings out of the notebook: what matters is raised."""
 
     def __enter__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import types
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +45,9 @@ def compiler() -> Any:
     _prepare()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Every search would first import TVM's tensor intrinsics, most of them for GPUs: half a minute of parsing, for
+        # nothing, since the one for this kind of processor does not compile with the LLVM that the wheel brings.
+        sys.modules.setdefault("tvm.s_tir.tensor_intrin", types.ModuleType("tvm.s_tir.tensor_intrin"))
         import tvm
         import tvm.relax
         import tvm.s_tir.meta_schedule

@@ -36,6 +36,20 @@ def add(parser: Parser) -> None:
         default=[],
         help="the backend's own options; %%mlops backends lists them",
     )
+    parser.argument(
+        "--tune",
+        metavar="TIME",
+        type=seconds,
+        default=0.0,
+        help="tvm: look for faster schedules first, as 60s",
+    )
+    parser.argument(
+        "--records",
+        metavar="NAME|FILE",
+        takes=("artifact", "file"),
+        default="",
+        help="tvm: tuning records to use",
+    )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one session")
     parser.argument(
         "--budget",
@@ -72,6 +86,8 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         threads=args.threads,
         target=args.target,
         options=parse_pairs(args.option),
+        tune=args.tune,
+        records=args.records,
         name=args.name,
         **_isolating.options(args),
         **_running.options(args, context),
@@ -84,6 +100,7 @@ def _choose(args: argparse.Namespace, context: Context) -> Any:
     from ...errors import InputError
 
     unused = {"--isolate": args.isolate, "--target": args.target, "--option": args.option}
+    unused |= {"--tune": args.tune, "--records": args.records}
     unused["--executor"] = args.executor if args.executor != "local" else ""
     if given := [name for name, value in unused.items() if value]:
         raise InputError(
@@ -112,6 +129,7 @@ COMMAND = Command(
         "minilm:int8 --backend onnxruntime",
         "minilm --backend auto --calibrate texts --eval recall_at_1 --max-drop 0.01 --budget 120s",
         "minilm:ternary --backend ternary",
+        "minilm --backend tvm --tune 60s",
         "minilm:ternary --backend ternary --target aarch64-neon",
     ),
 )

@@ -19,7 +19,7 @@ def add(parser: Parser) -> None:
     parser.argument(
         "artifact",
         takes=("artifact",),
-        help="a profile, a program or a variant; or kserve, kubernetes, or kubeflow",
+        help="a profile, a program, a variant or tuning records; or kserve, kubernetes, or kubeflow",
     )
     parser.argument(
         "file",

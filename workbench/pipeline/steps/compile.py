@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,16 +33,19 @@ class CompileStep:
         The program or variant.
     config
         Backend and its parameters.
+    records
+        Tuning records, for the backend tvm; empty for none.
     name
         What to call the compiled artifact.
     """
 
     verb: ClassVar[str] = "compile"
-    inputs: ClassVar[tuple[str, ...]] = ("program",)
+    inputs: ClassVar[tuple[str, ...]] = ("program", "records")
     code: ClassVar[tuple[str, ...]] = ("compile", "kernels", "pipeline/steps/compile.py")
 
     program: str
     config: CompileConfig = field(default_factory=CompileConfig)
+    records: str = ""
     name: str = ""
 
 
@@ -51,10 +55,25 @@ def compile_(step: CompileStep, context: StepContext) -> StepResult:
     from ...compile import compile_program
 
     source, out = context.input(step.program), context.folder()
+    records = context.input(step.records) if step.records else None
     report = compile_program(
-        source, out, step.config, progress=lambda share, text: context.progress(text, share)
+        source,
+        out,
+        step.config,
+        progress=lambda share, text: context.progress(text, share),
+        records=records,
     )
-    return keep(step, context, out, report)
+    made = keep(step, context, out, report)
+    return made if records is None else _with_tuning(made, records)
+
+
+def _with_tuning(made: StepResult, records: Path) -> StepResult:
+    from ...compile.relax.records import read_facts
+    from .tune import details, table
+
+    facts = read_facts(records)
+    tables = (*made.tables, table_json(table(facts)))
+    return dataclasses.replace(made, tables=tables, details={**made.details, "tuning": details(facts)})
 
 
 def keep(step: CompileStep, context: StepContext, out: Path, report: CompileReport) -> StepResult:
@@ -62,7 +81,12 @@ def keep(step: CompileStep, context: StepContext, out: Path, report: CompileRepo
     metrics = {"max_abs_error": report.max_abs_error, "bytes": float(report.bytes)}
     signature = read_signature(out)
     digest = context.put(
-        "compiled", out, step=step, signature=signature, parents=(step.program,), metrics=metrics
+        "compiled",
+        out,
+        step=step,
+        signature=signature,
+        parents=tuple(digest for digest in (step.program, step.records) if digest),
+        metrics=metrics,
     )
     return StepResult(
         digest,
