@@ -32,7 +32,7 @@ def test_a_wrong_line_exits_2_with_usage_on_stderr(shell) -> None:
     done = shell("quantise")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[0].endswith("no choice 'quantise': did you mean quantize?")
-    assert "usage: mlops" in done.stderr
+    assert "next:  mlops --help" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -45,7 +45,7 @@ def test_help_is_printed(kernel: Any) -> None:
     ("code", "message"),
     [
         ("%mlops nope", "no choice 'nope'"),
-        ("%mlops push minilm --canary 200%", "200 is not between 0 and 100"),
+        ("%mlops push minilm --canary 200%", "200 is above 100"),
         ("%%mlops runs\n1 + 1", "runs runs no cell"),
     ],
 )

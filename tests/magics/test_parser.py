@@ -132,15 +132,16 @@ def test_every_command_has_a_line_here() -> None:
 
 
 BAD = [
-    ("", "the following arguments are required: COMMAND"),
     ("quantise minilm", "no choice 'quantise': did you mean quantize?"),
     ("quantize", "the following arguments are required: artifact"),
     ("quantize minilm --scheme int9", "argument --scheme: no choice 'int9': did you mean int8?"),
     ("quantize minilm --mode zzz", "no choice 'zzz': choose from auto, static, dynamic"),
     ("quantize minilm --max-drop much", "'much' is not a number"),
-    ("quantize minilm --max-drop -1", "-1 is not between 0 and"),
+    ("quantize minilm --max-drop nan", "'nan' is not a number"),
+    ("help quantise", "no choice 'quantise': did you mean quantize?"),
+    ("quantize minilm --max-drop -1", "-1 is below 0"),
     ("quantize minilm --sch int8", "unrecognized arguments: --sch int8"),
-    ("push minilm --canary 110%", "110 is not between 0 and 100"),
+    ("push minilm --canary 110%", "110 is above 100"),
     ("push minilm --replicas 0", "0 is below 1"),
     ("push minilm --port 1.5", "'1.5' is not a whole number"),
     ("profile minilm --probes cpu,gpu", "no choice 'gpu': choose from cpu, sched, faults, syscalls"),
@@ -154,9 +155,29 @@ BAD = [
 def test_a_wrong_line_says_what_and_how(line: str, message: str) -> None:
     with pytest.raises(BadSyntax) as caught:
         parse_line(line)
-    what, usage = str(caught.value).split("\n")
+    what, fix = str(caught.value).split("\n")
     assert message in what
-    assert usage.startswith("usage: %mlops")
+    assert not what.startswith("argument COMMAND")  # a word of argparse, not of the user
+    assert fix.startswith("  next:  ")
+
+
+def test_what_to_type_next_after_a_wrong_line_is_a_line_that_helps() -> None:
+    with pytest.raises(BadSyntax) as caught:
+        parse_line("quantize minilm --scheme int9")
+    fix = str(caught.value).rpartition("next:  ")[2]
+    with pytest.raises(HelpAsked, match="--scheme"):
+        parse_line(fix.removeprefix("%mlops "))
+
+
+@pytest.mark.parametrize("line", ["", "help", "--help"])
+def test_an_empty_line_lists_the_commands(line: str) -> None:
+    with pytest.raises(HelpAsked, match="quantize a program"):
+        parse_line(line)
+
+
+def test_help_on_a_command_is_its_page() -> None:
+    with pytest.raises(HelpAsked, match="--max-drop"):
+        parse_line("help quantize")
 
 
 def test_help_lists_every_command_with_its_summary() -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections import Counter
@@ -30,7 +31,17 @@ from workbench.route.kernel.pinned import OBJECTS, PINS, SHARED
 from workbench.route.kernel.route import KernelRoute, remove_pins
 from workbench.route.kernel.sweep import sweep
 from workbench.route.policy import Budget
-from workbench.route.state import Endpoint, RouteState, Track, promote, roll_back, settle, start_canary, swap
+from workbench.route.state import (
+    Endpoint,
+    RouteState,
+    Track,
+    promote,
+    roll_back,
+    settle,
+    start_canary,
+    swap,
+    with_endpoints,
+)
 
 pytestmark = pytest.mark.bpf
 
@@ -275,6 +286,52 @@ def test_a_port_of_another_process_is_named(rig: Rig) -> None:
         with pytest.raises(PortInUse, match="taken by another process"):
             route.wait_ready(30)
     remove_pins(route.folder)
+
+
+def in_flight(kernel: KernelRoute) -> list[int]:
+    reading = kernel.stats()
+    assert reading is not None
+    return list(reading.in_flight.values())
+
+
+def asking(port: int, count: int) -> list[socket.socket]:
+    lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for line in lines:
+        line.sendall(b"GET /slow?0.5 HTTP/1.1\r\nHost: x\r\n\r\n")
+    return lines
+
+
+def test_a_client_that_resets_its_connection_leaves_no_count_behind(rig: Rig, kernel: KernelRoute) -> None:
+    one = track(rig, 1)
+    begin(kernel, rig, one)
+    for line in asking(int(kernel.url().rpartition(":")[2]), 3):
+        eventually(lambda: in_flight(kernel))
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.close()  # a reset, not an orderly end
+    assert kernel.drained(one.endpoints, 30)
+    assert in_flight(kernel) == []
+
+
+def test_clients_who_waited_for_a_dead_replica_leave_no_count_behind(rig: Rig, kernel: KernelRoute) -> None:
+    """Who is answered by the next process is counted out of the place that was counted in."""
+    begin(kernel, rig, track(rig, 1))
+    first = rig.by_id["1-0"]
+    first.send_signal(signal.SIGSTOP)
+    waiting = asking(int(kernel.url().rpartition(":")[2]), 3)
+    eventually(lambda: in_flight(kernel) == [3])
+    first.kill()
+    first.wait(10)
+    words, inherited = kernel.prepare("1-0").handles
+    os.close(words)
+    after = track(rig, 1)
+    kernel.update(lambda now: with_endpoints(now, 1, after.endpoints))
+    with socket.socket(fileno=inherited) as listener:
+        for line in waiting:
+            listener.accept()[0].close()
+            line.close()
+    assert versions(kernel.url(), 2) == {"1": 2}
+    assert kernel.drained(after.endpoints, 30)
+    assert in_flight(kernel) == []
 
 
 def test_the_address_is_gone_after_stop(rig: Rig, kernel: KernelRoute) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -19,15 +21,10 @@ names: minilm (program), minilm:int8 (variant), minilm:int8/onnxruntime (compile
 
 
 class BadSyntax(Exception):
-    """Raised when a command line does not fit the parser: one line of what, one of how."""
+    """Raised when a command line does not fit the parser: one line of what, one of what to type next."""
 
-    def __init__(self, what: str, usage: str) -> None:
-        super().__init__(what)
-        self.what = what
-        self.usage = usage
-
-    def __str__(self) -> str:
-        return f"{self.what}\n{self.usage}"
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(f"{what}\n  next:  {fix}")
 
 
 class HelpAsked(Exception):
@@ -48,9 +45,16 @@ class Parser(argparse.ArgumentParser):
         action = self.add_argument(*flags, **options)
         self.kinds[action.dest] = tuple(takes)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse a whole line; an empty one and ``help [COMMAND]`` ask for the page of help."""
+        words = list(sys.argv[1:] if args is None else args)
+        if words[:1] in ([], ["help"]):
+            words = [*words[1:2], "--help"]
+        return super().parse_args(words, namespace)
+
     def error(self, message: str) -> NoReturn:
-        """Raise :class:`BadSyntax` with this sub-command's usage on one line."""
-        raise BadSyntax(message, " ".join(self.format_usage().split()))
+        """Raise :class:`BadSyntax` with the line that explains this sub-command."""
+        raise BadSyntax(message.removeprefix("argument COMMAND: "), f"{self.prog} --help")
 
     def print_help(self, file: Any = None) -> NoReturn:
         """Raise :class:`HelpAsked` instead of printing: argparse calls this for ``--help``."""
@@ -116,9 +120,12 @@ def number(low: float, high: float) -> Callable[[str], float]:
         try:
             value = float(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+            value = math.nan
+        if math.isnan(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number")
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+            limits = f"below {low:g}" if value < low else f"above {high:g}"
+            raise argparse.ArgumentTypeError(f"{text} is {limits}")
         return value
 
     return parse

@@ -105,7 +105,7 @@ def words(line: str) -> list[str]:
     try:
         found = shlex.split(line)
     except ValueError as error:
-        raise BadSyntax(f"{error}: {line}", "usage: %mlops COMMAND ...") from None
+        raise BadSyntax(f"{error}: {line}", "close the quote, or put a \\ before it") from None
     comment = next((i for i, word in enumerate(found) if word.startswith("#")), len(found))
     return found[:comment]
 
@@ -113,4 +113,6 @@ def words(line: str) -> list[str]:
 def check_cell(command: Command, cell: str | None) -> None:
     """Refuse a body below a command that runs none."""
     if cell is not None and not command.takes_cell:
-        raise BadSyntax(f"{command.name} runs no cell", f"usage: %mlops {command.name} ... (one %)")
+        raise BadSyntax(
+            f"{command.name} runs no cell", f"%mlops {command.name} ... (one %), on a line of its own"
+        )

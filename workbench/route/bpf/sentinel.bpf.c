@@ -12,6 +12,7 @@
 
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_RECV 3
+#define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
 #define AF_INET6 10
 #define MM_ANONPAGES 1
@@ -189,8 +190,10 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int old, int new)
 {
 	struct control *c = the_control();
+	u16 port = sk->__sk_common.skc_num;
 
-	if (!c || sk->__sk_common.skc_num != c->port)
+	/* A connection that is reset has given its port back before this is told; whose it was says its exchange. */
+	if (!c || (port != c->port && (port || new != TCP_CLOSE)))
 		return 0;
 	if (old == TCP_SYN_RECV && new == TCP_ESTABLISHED)
 		opened(sk);

@@ -7,6 +7,7 @@ canary that the kernel has rolled back stays so whatever weight a late writer as
 from __future__ import annotations
 
 import ctypes as c
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from .syscalls import bits_of
 _LEAST_HANG_NS = 1_000_000_000
 _MEMORY_BYTES = 256 << 20
 _PAGE = 4096
+_OF_CONNECTIONS = ("connections", "unread", "in_flight")
 
 
 def missing(pinned: Pinned, state: RouteState) -> list[str]:
@@ -82,7 +84,7 @@ def _slot(pinned: Pinned, state: RouteState, version: int) -> int:
     control.counts[slot] = 0
     for index in positions(slot):
         _forget(pinned, index)
-        c.memset(c.addressof(pinned.replicas[index]), 0, c.sizeof(layout.Replica))
+        _clear(pinned.replicas[index])
     c.memset(c.addressof(pinned.latencies[slot]), 0, c.sizeof(pinned.latencies[slot]))
     control.versions[slot] = version
     return slot
@@ -103,7 +105,7 @@ def _enter(pinned: Pinned, track: Track, listeners: Mapping[str, int]) -> None:
 def _enter_one(pinned: Pinned, slot: int, endpoint: Endpoint, listener: int) -> None:
     index = next(i for i in positions(slot) if _is_free(pinned.replicas[i]))
     one = pinned.replicas[index]
-    c.memset(c.addressof(one), 0, c.sizeof(layout.Replica))
+    _clear(one)
     one.word, one.pid = layout.drain_word(endpoint.id), endpoint.pid
     one.command = _command(endpoint.pid)
     pinned.drains[one.word] = 0
@@ -112,6 +114,18 @@ def _enter_one(pinned: Pinned, slot: int, endpoint: Endpoint, listener: int) -> 
     set_number(pinned.listeners, index, listener)
     counts = pinned.control.counts
     counts[slot] = max(counts[slot], index - slot * layout.PER_TRACK + 1)
+
+
+def _clear(one: layout.Replica) -> None:
+    """Make a place ready for another process.
+
+    Clients of the one that died may still wait in its listener: the kernel counts them out of this place when each
+    is answered or leaves, so a count set to 0 here would fall below it, and the place would seem busy for ever.
+    """
+    fresh = layout.Replica(unread_since_ns=time.monotonic_ns(), progress_ns=time.monotonic_ns())
+    for name, *_ in layout.Replica._fields_:
+        if name not in _OF_CONNECTIONS:
+            setattr(one, name, getattr(fresh, name))
 
 
 def held(pinned: Pinned, state: RouteState) -> set[int]:
