@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.staging.conftest import Stage, eventually, in_the_kernel, kill
+from tests.staging.conftest import MOODY, Stage, eventually, in_the_kernel, kill
 from workbench import staging
 from workbench.staging.serving import Serving
 
@@ -23,10 +23,10 @@ SERVING = Serving(grpc=True)
 CALL_S = 30.0
 
 
-def request() -> bytes:
+def request(value: float = 1.0) -> bytes:
     message = MESSAGES["ModelInferRequest"](model_name="tiny")
     message.inputs.add(name="x", datatype="FP32", shape=[2, 4])
-    message.raw_input_contents.append(np.ones((2, 4), np.float32).tobytes())
+    message.raw_input_contents.append(np.full((2, 4), value, np.float32).tobytes())
     return bytes(message.SerializeToString())
 
 
@@ -34,10 +34,10 @@ def connect(address: str) -> Any:
     return grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
 
 
-def ask(channel: Any) -> str:
+def ask(channel: Any, value: float = 1.0) -> str:
     """Return the version that answered."""
     method = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-    _, call = method.with_call(request(), timeout=CALL_S, wait_for_ready=True)
+    _, call = method.with_call(request(value), timeout=CALL_S, wait_for_ready=True)
     return dict(call.initial_metadata())["x-mlops-version"]
 
 
@@ -117,6 +117,20 @@ def test_a_canary_that_loses_its_traffic_sends_its_callers_away(served: Stage) -
         staging.rollback(served.store, "tiny")
         callers.wait_for("1")
     assert callers.failures == []
+
+
+@in_the_kernel
+def test_a_canary_that_fails_its_calls_loses_its_traffic(served: Stage) -> None:
+    address = served.status().grpc
+    served.push(canary=1.0, serving=SERVING, loader=MOODY)
+    with connect(address) as channel:
+        for _ in range(8):
+            with pytest.raises(grpc.RpcError, match="bad mood"):
+                ask(channel, -2000.0)
+    assert served.status().phase == "rolled-back"
+    (record,) = served.status().rollbacks
+    assert (record.by, record.reason, record.observed) == ("sentinel", "errors", 8)
+    assert versions(address, 2) == {"1": 2}
 
 
 @in_the_kernel

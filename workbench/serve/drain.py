@@ -85,6 +85,11 @@ class Drain:
         return self._word.track if self._word is not None else ""
 
     @property
+    def in_kernel(self) -> bool:
+        """Whether a route in the kernel watches this replica."""
+        return self._word is not None
+
+    @property
     def active(self) -> bool:
         """Whether every answer should tell its client to connect anew."""
         if self._stopping or (self._word is not None and self._word.is_set()):

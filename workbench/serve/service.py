@@ -23,6 +23,7 @@ from .model import ServedModel
 from .pool import Pool
 from .shared_memory import Regions
 from .spans import SpanFile
+from .telling import tell
 from .trace_context import TraceContext
 
 _log = logging.getLogger(__package__)
@@ -109,6 +110,8 @@ class Service:
         """
         seconds = time.perf_counter() - start_s
         self.metrics.end(status, seconds)
+        if transport == "grpc" and self.drain.in_kernel:
+            tell(status, seconds)
         if status >= 400 or trace.sampled:
             track = self.drain.track or self.identity.get("x-mlops-track", "")
             facts = {**trace.facts(), "transport": transport, "status": status}

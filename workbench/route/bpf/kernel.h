@@ -64,7 +64,9 @@ struct k_sigaction {
 struct pt_regs {
 	unsigned long di, si, dx;
 };
+#define ARGUMENT_1(regs) BPF_CORE_READ(regs, di)
 #define ARGUMENT_2(regs) BPF_CORE_READ(regs, si)
+#define ARGUMENT_3(regs) BPF_CORE_READ(regs, dx)
 #elif defined(__TARGET_ARCH_arm64)
 struct user_pt_regs_view {
 	u64 regs[31];
@@ -72,7 +74,9 @@ struct user_pt_regs_view {
 struct pt_regs {
 	u64 regs[31];
 };
+#define ARGUMENT_1(regs) BPF_CORE_READ(regs, regs[0])
 #define ARGUMENT_2(regs) BPF_CORE_READ(regs, regs[1])
+#define ARGUMENT_3(regs) BPF_CORE_READ(regs, regs[2])
 #endif
 
 #pragma clang attribute pop

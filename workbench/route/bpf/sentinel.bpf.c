@@ -27,12 +27,15 @@
 #define SYS_WRITEV 20
 #define SYS_SENDTO 44
 #define SYS_SENDMSG 46
+#define SYS_PRCTL 157
 #else
 #define SYS_WRITE 64
 #define SYS_WRITEV 66
 #define SYS_SENDTO 206
 #define SYS_SENDMSG 211
+#define SYS_PRCTL 167
 #endif
+#define CALL_TOLD 0x4d4c4f50 /* "MLOP", no prctl option of any kernel; serve/telling.py */
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -186,6 +189,35 @@ static __always_inline void closed(struct sock *sk)
 	x->replica = 0;
 }
 
+/* Count an answer, and judge it if its replica is of a track that has traffic. */
+static __always_inline void judge(struct control *c, struct replica *one, u32 index, bool error, u64 service, u64 now)
+{
+	bool canary;
+
+	__sync_fetch_and_add(&one->requests, 1);
+	if (error)
+		__sync_fetch_and_add(&one->errors, 1);
+	count_latency(index / PER_TRACK, service);
+	if (!is_judged(c, index))
+		return;
+	canary = is_canary(c, index);
+	observe(BY_ERRORS, canary, error, index, now);
+	observe(BY_LATENCY, canary, c->latency_ns && service > c->latency_ns, index, now);
+}
+
+/*
+ * A replica tells how a call went whose connection carries many at once (gRPC): nothing outside it can see where one
+ * ends. It could lie, as it could about its status lines; what it cannot hide is seen by the other programs.
+ */
+static __always_inline void hear(struct pt_regs *regs, u32 index)
+{
+	struct replica *one = replica_at(index);
+	struct control *c = the_control();
+
+	if (c && one && (u32)ARGUMENT_1(regs) == CALL_TOLD)
+		judge(c, one, index, ARGUMENT_2(regs) >= 500, ARGUMENT_3(regs), bpf_ktime_get_ns());
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int old, int new)
 {
@@ -261,7 +293,6 @@ int BPF_PROG(on_answer, struct sock *sk, int size)
 	struct replica *one;
 	struct exchange *x;
 	u32 thread, *status, index;
-	bool canary, error;
 
 	if (size <= 0 || !c || sk->__sk_common.skc_num != c->port)
 		return 0;
@@ -277,22 +308,13 @@ int BPF_PROG(on_answer, struct sock *sk, int size)
 	if (status && *status < 200) /* 1xx only announces the answer */
 		return 0;
 	now = bpf_ktime_get_ns();
-	error = status && *status >= 500;
 	service = now - x->read_ns;
 	waited = one->waited_ns - x->waited_ns;
 	service = service > waited ? service - waited : 0;
 	x->ready_ns = 0;
 	__sync_fetch_and_add(&one->in_flight, -1);
-	__sync_fetch_and_add(&one->requests, 1);
-	if (error)
-		__sync_fetch_and_add(&one->errors, 1);
 	set_progress(one, now);
-	count_latency(index / PER_TRACK, service);
-	if (!is_judged(c, index))
-		return 0;
-	canary = is_canary(c, index);
-	observe(BY_ERRORS, canary, error, index, now);
-	observe(BY_LATENCY, canary, c->latency_ns && service > c->latency_ns, index, now);
+	judge(c, one, index, status && *status >= 500, service, now);
 	return 0;
 }
 
@@ -431,6 +453,8 @@ int BPF_PROG(on_syscall, struct pt_regs *regs, long number)
 		return 0;
 	if (number == SYS_SENDTO || number == SYS_WRITE || number == SYS_SENDMSG || number == SYS_WRITEV)
 		note_status(regs, number);
+	else if (number == SYS_PRCTL)
+		hear(regs, *index);
 	c = the_control();
 	if (!c || number < 0 || number > 511 || !is_canary(c, *index))
 		return 0;
