@@ -97,6 +97,30 @@ class Layers:
         return {"y": value}
 
 
+class Stored:
+    """One square layer of 2,500 whose 25 MB of weights lie in the bundle."""
+
+    size = 2_500
+    signature = Signature(
+        (TensorSpec("x", "float32", ("batch", size)),), (TensorSpec("y", "float32", ("batch", size)),)
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self._weights = np.load(folder / "weights.npy")
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the layer's output."""
+        return {"y": feeds["x"] @ self._weights}
+
+    @classmethod
+    def write(cls, folder: Path) -> Path:
+        """Write a bundle of it."""
+        _write_bundle("stored", folder)
+        weights = np.random.default_rng(7).normal(size=(cls.size, cls.size)).astype(np.float32)
+        np.save(folder / "weights.npy", weights)
+        return folder
+
+
 MODELS: dict[str, type[Total | Embed | Search | Layers]] = {
     "total": Total,
     "embed": Embed,
@@ -108,7 +132,7 @@ MODELS: dict[str, type[Total | Embed | Search | Layers]] = {
 def load(folder: Path, *, threads: int = 1) -> Session:
     """Return the model that a bundle names; the loader of the replicas."""
     kind = json.loads((folder / "backend.json").read_bytes())["backend"]
-    model = MODELS[kind]()
+    model = Stored(folder) if kind == "stored" else MODELS[kind]()
     return Session(model.signature, model, name=kind)
 
 
@@ -147,7 +171,7 @@ def _write_bundle(kind: str, folder: Path) -> None:
     if folder.exists():
         return
     folder.mkdir()
-    signature = MODELS[kind].signature
+    signature = (Stored if kind == "stored" else MODELS[kind]).signature
     (only,) = signature.inputs
     shape = [size if isinstance(size, int) else 1 for size in only.shape]
     save_file({"in.x": np.ones(shape, np.float32)}, folder / "examples.safetensors")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes as c
 import json
+import math
 import os
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from workbench.route.state import Endpoint, RouteState, Track, promote, roll_bac
 from workbench.route.user_space import UserSpaceRoute
 from workbench.staging import processes
 
+from .. import pushes
 from ..harness import progress
 from ..samples import Samples
 
@@ -49,6 +51,7 @@ def run(samples: Samples, *, quick: bool) -> None:
     if reason := unavailable():
         raise RuntimeError(f"this benchmark needs the kernel's route: {reason}")
     _flips(samples, 50 if quick else FLIPS)
+    pushes.measure(samples, 1 if quick else 5)
     for number in progress(1 if quick else 5, "crash, hang, errors, poller, swap, overhead"):
         for trigger in ("crash", "hang", "errors", "poller"):
             with Rig() as rig:
@@ -116,15 +119,17 @@ def load(port: int, keep: int, close: int, seconds: float) -> dict[str, Any]:
     return finish(clients(port, keep, close, seconds))
 
 
-def clients(port: int, keep: int, close: int, seconds: float) -> subprocess.Popen[str]:
-    """Start clients in a process of their own."""
-    command = [sys.executable, "-m", "benchmarks.load", *(str(v) for v in (port, keep, close, seconds))]
+def clients(
+    port: int, keep: int, close: int, seconds: float, most: float = math.inf
+) -> subprocess.Popen[str]:
+    """Start clients in a process of their own; they end after so many seconds, or so many requests."""
+    command = [sys.executable, "-m", "benchmarks.load", *map(str, (port, keep, close, seconds, most))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+def finish(process: subprocess.Popen[str], timeout_s: float = 120.0) -> dict[str, Any]:
     """Wait for clients and return what they saw."""
-    text, _ = process.communicate(timeout=120)
+    text, _ = process.communicate(timeout=timeout_s)
     seen: dict[str, Any] = json.loads(text)
     return seen
 
@@ -195,13 +200,13 @@ def _poll(rig: Rig) -> int:
 
 def _swaps(samples: Samples, rig: Rig, count: int, *, seconds: float) -> None:
     """Swap, promote and roll back under 32 clients that keep and 32 that close their connections."""
-    _serve(rig)
+    serve(rig)
     process = clients(rig.port, 32, 32, seconds)
     time.sleep(0.5)
     for version in range(2, 2 + count):
         if process.poll() is not None:
             break
-        _replace(rig, version, version % 3)
+        replace_version(rig, version, version % 3)
         samples.add("swap.changes", 1)
     seen = finish(process)
     samples.add("swap.requests", seen["answered"])
@@ -210,7 +215,8 @@ def _swaps(samples: Samples, rig: Rig, count: int, *, seconds: float) -> None:
         print(seen["failures"], file=sys.stderr)
 
 
-def _replace(rig: Rig, version: int, how: int) -> None:
+def replace_version(rig: Rig, version: int, how: int) -> None:
+    """Bring a version in: by a swap, by a canary that is promoted, or by one that is rolled back."""
     new = rig.track(version)
     if how == 0:
         after = rig.route.update(lambda now: swap(now, new))
@@ -221,7 +227,8 @@ def _replace(rig: Rig, version: int, how: int) -> None:
     _retire(rig, after)
 
 
-def _serve(rig: Rig) -> None:
+def serve(rig: Rig) -> None:
+    """Serve version 1 alone."""
     one = rig.track(1)
     rig.route.update(lambda now: swap(now, one))
 
@@ -242,7 +249,7 @@ def _overhead(samples: Samples, seconds: float, *, turn: int) -> None:
     """Time requests straight to a replica, through the kernel's route and through the proxy."""
     with Rig() as kernel, Rig("proxy") as proxy:
         for rig in (kernel, proxy):
-            _serve(rig)
+            serve(rig)
         state = kernel.route.state()
         assert state.stable is not None
         ports = {"direct": state.stable.endpoints[0].port, "kernel": kernel.port, "proxy": proxy.port}

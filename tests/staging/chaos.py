@@ -221,12 +221,11 @@ def _check(stage: Stage, load: Traffic, allowed: set[tuple[int, int]]) -> None:
     eventually(lambda: versions() in allowed, 60)
     eventually(lambda: _clears_away(deployment))
     wanted = {number for number in versions() if number}
-    eventually(lambda: _is_whole(stage, wanted), 60)
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: not _trouble(stage, wanted), 60)
+    assert _trouble(stage, wanted) == ""
     load.wait_for(5 * CLIENTS)
     assert versions() in allowed
-    with contextlib.suppress(AssertionError):
-        eventually(lambda: not _strangers(stage))
-    assert _strangers(stage) == {}
 
 
 def _clears_away(deployment: Deployment) -> bool:
@@ -238,14 +237,19 @@ def _clears_away(deployment: Deployment) -> bool:
         return False
 
 
-def _is_whole(stage: Stage, wanted: set[int]) -> bool:
+def _trouble(stage: Stage, wanted: set[int]) -> str:
+    """Return what is not whole yet; empty when everything is."""
     status, record = stage.status(), stage.record()
-    replicas = [one for version in record.versions for one in version.replicas]
-    return (
-        {version.version for version in record.versions} == wanted
-        and all(one.state == "ready" and processes.alive(one.owner) for one in replicas)
-        and bool(status.route_pid and status.supervisor_pid)
-    )
+    found = {version.version for version in record.versions}
+    if found != wanted:
+        return f"versions {found}, not {wanted}"
+    for one in (one for version in record.versions for one in version.replicas):
+        if one.state != "ready" or not processes.alive(one.owner):
+            return f"{one}, alive: {processes.alive(one.owner)}"
+    if not (status.route_pid and status.supervisor_pid):
+        return f"route {status.route_pid}, supervisor {status.supervisor_pid}"
+    strangers = _strangers(stage)
+    return f"strangers {strangers}" if strangers else ""
 
 
 def _strangers(stage: Stage) -> dict[int, str]:
