@@ -33,6 +33,7 @@ def push(
     shadow: float | None = None,
     slo: str = "",
     route: str = "auto",
+    split: str = "auto",
     replicas: int = 1,
     port: int = 0,
     threads: int = 1,
@@ -75,6 +76,9 @@ def push(
         path of a TOML file. What it leaves out is learnt from the stable version or has a default.
     route
         ``kernel``, ``proxy``, or ``auto`` for the kernel where the machine allows it. Only the first push chooses.
+    split
+        ``request`` sends each request of a kept-alive connection where its share says (the proxy does), ``connection``
+        keeps a connection where it is (the kernel does), ``auto`` takes what the route does.
     replicas, port, threads
         Processes that serve it; port of the route, 0 for a free one; threads of one inference.
     name
@@ -144,6 +148,7 @@ def push(
         shadow=shadow,
         slo=_policy(slo),
         route=route,
+        split=split,
         replicas=replicas,
         port=port,
         threads=threads,

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import Literal
 
-from ..errors import InputError, NoPrivilege, ServeError, TraceError
+from ..errors import InputError, NoPrivilege, ServeError, StagingError, TraceError
 from ..route.kernel.machine import unavailable
 from ..route.kernel.route import remove_pins
 from . import processes
@@ -15,6 +15,45 @@ from .record import RouteKind
 
 Asked = Literal["auto", "kernel", "proxy"]
 CHOICES: tuple[Asked, ...] = ("auto", "kernel", "proxy")
+
+SPLITS: dict[str, RouteKind | None] = {"auto": None, "connection": "kernel", "request": "proxy"}
+"""Which route splits so. One connection's requests can be told apart only by who reads them."""
+
+
+def route_for(split: str, asked: str) -> str:
+    """Return which route to ask for, so that it splits as it should.
+
+    Raises
+    ------
+    InputError
+        If there is no such way to split, or the route that was asked for splits otherwise.
+    """
+    if split not in SPLITS:
+        raise InputError(f"no split {split!r}", where="split", fix=", ".join(SPLITS))
+    kind = SPLITS[split]
+    if kind is not None and asked not in ("auto", kind):
+        raise InputError(
+            f"--route {asked} does not split by {split}", where="split", fix=f"--split {split} --route {kind}"
+        )
+    return kind or asked
+
+
+def check_split(deployment: Deployment, split: str) -> None:
+    """Refuse a split that the route of an existing deployment does not do.
+
+    Raises
+    ------
+    StagingError
+        If it is so.
+    """
+    kind = SPLITS[split]
+    has = deployment.records.read().route
+    if kind is not None and has != kind:
+        raise StagingError(
+            f"the deployment's route ({deployment.route().implementation}) does not split by {split}",
+            where=deployment.where,
+            fix=f"%mlops unstage {deployment.name}, then push with --split {split}",
+        )
 
 
 def start_first_route(deployment: Deployment, asked: str) -> None:

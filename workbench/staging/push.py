@@ -14,7 +14,7 @@ from ..route.policy import WHOLE, Budget, weight_of
 from ..route.state import start_canary, start_shadow, swap
 from ..store import Store
 from . import replica
-from .choice import start_first_route
+from .choice import check_split, route_for, start_first_route
 from .deployment import ROUTE_TIMEOUT_S, Deployment, OnEvent, remove
 from .record import Record, ReplicaRecord, VersionRecord
 from .rollout_plan import plan
@@ -36,6 +36,7 @@ def push(
     shadow: float | None = None,
     budget: Budget | None = None,
     route: str = "auto",
+    split: str = "auto",
     replicas: int = 1,
     port: int | None = None,
     threads: int = 1,
@@ -64,6 +65,9 @@ def push(
         What the canary may spend; :func:`workbench.route.slo.parse` reads one from a line.
     route
         ``auto``, ``kernel`` or ``proxy``. Only the first push chooses.
+    split
+        ``connection``, ``request``, or ``auto`` for what the route does: the kernel's gives out connections, the
+        proxy requests, also those of one kept-alive connection. It must be what the deployment's route can do.
     replicas
         Processes that serve it.
     port
@@ -98,12 +102,14 @@ def push(
         raise InputError(
             "a shadow answers nobody and needs the proxy", where="shadow", fix="--shadow 10% --route proxy"
         )
+    route = route_for(split, "proxy" if share is not None and route == "auto" else route)
     if not 1 <= replicas <= MAX_REPLICAS:
         raise InputError(f"{replicas} replicas asked for", where="replicas", fix=f"1 to {MAX_REPLICAS}")
     store.artifacts.path(package_digest)
     deployment = Deployment(store, name, env, on_event=on_event)
     with deployment.operation("push"):
-        _prepare(deployment, port or 0, "proxy" if share is not None and route == "auto" else route)
+        _prepare(deployment, port or 0, route)
+        check_split(deployment, split)
         if share is not None and deployment.records.read().route == "kernel":
             raise StagingError(
                 "the kernel's route gives out connections and cannot copy requests",

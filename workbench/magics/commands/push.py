@@ -39,6 +39,12 @@ def add(parser: Parser) -> None:
         "--route", choices=("auto", "kernel", "proxy"), default="auto", help="what splits the traffic"
     )
     parser.argument(
+        "--split",
+        choices=("auto", "connection", "request"),
+        default="auto",
+        help="split connections (the kernel's route) or the requests of a connection too (the proxy)",
+    )
+    parser.argument(
         "--port", metavar="P", type=whole(0), default=0, help="port of the route (default: a free one)"
     )
     parser.argument("--replicas", metavar="N", type=whole(1), default=1, help="processes that serve it")
@@ -69,7 +75,10 @@ def add(parser: Parser) -> None:
         help="replicas also answer clients of this machine on a socket file",
     )
     parser.argument(
-        "--traces", metavar="FILE", default="", help="replicas append sampled and failed requests as OTLP spans"
+        "--traces",
+        metavar="FILE",
+        default="",
+        help="replicas append sampled and failed requests as OTLP spans",
     )
     parser.argument("--sign", metavar="KEY", default="", help="secret key that signs the package")
     parser.argument("--registry", metavar="URL", default="", help="send the package there and stage nothing")
@@ -89,6 +98,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         shadow=args.shadow,
         slo=args.slo,
         route=args.route,
+        split=args.split,
         port=args.port,
         replicas=args.replicas,
         threads=args.threads,

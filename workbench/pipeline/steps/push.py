@@ -27,8 +27,10 @@ class PushStep:
         What to call it and where.
     canary
         Share of the traffic (0 to 1), or rising shares; None to take over from the stable version.
-    every_s, shadow, slo, route
-        Seconds at each share; share of copied requests; what the canary may spend; which route a first push makes.
+    every_s, shadow, slo
+        Seconds at each share; share of copied requests; what the canary may spend.
+    route, split
+        Which route a first push makes; what it splits.
     replicas, port, threads
         Processes that serve it, port of the route (0 for a free one), threads of one inference.
     serving
@@ -49,6 +51,7 @@ class PushStep:
     shadow: float | None = None
     slo: Budget | None = None
     route: str = "auto"
+    split: str = "auto"
     replicas: int = 1
     port: int = 0
     threads: int = 1
@@ -71,6 +74,7 @@ def push(step: PushStep, context: StepContext) -> StepResult:
         shadow=step.shadow,
         budget=step.slo,
         route=step.route,
+        split=step.split,
         replicas=step.replicas,
         port=step.port,
         threads=step.threads,
