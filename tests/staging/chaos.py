@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.route.traffic import Traffic, traffic
 from tests.staging.conftest import LOADER, Stage, eventually, infer
 from workbench.errors import DeploymentBusy
@@ -221,9 +223,10 @@ def _check(stage: Stage, load: Traffic, allowed: set[tuple[int, int]]) -> None:
     eventually(lambda: versions() in allowed, 60)
     eventually(lambda: _clears_away(deployment))
     wanted = {number for number in versions() if number}
-    with contextlib.suppress(AssertionError):
+    try:
         eventually(lambda: not _trouble(stage, wanted), 60)
-    assert _trouble(stage, wanted) == ""
+    except AssertionError:
+        pytest.fail(_trouble(stage, wanted) or "it took more than a minute to become whole")
     load.wait_for(5 * CLIENTS)
     assert versions() in allowed
 
