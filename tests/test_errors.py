@@ -28,6 +28,14 @@ def test_docstring_draws_the_tree(cls: type[errors.WorkbenchError]) -> None:
     assert cls.__name__ in (errors.__doc__ or "")
 
 
+def test_a_notebook_is_told_the_cause_once() -> None:
+    error = errors.CaptureError("it cannot be captured: bad size")
+    error.__cause__ = RuntimeError("bad size\npages of hints")
+    assert error._render_traceback_() == ["CaptureError: it cannot be captured: bad size"]
+    error.__cause__ = OSError("the disk")
+    assert error._render_traceback_()[-1] == "  cause: OSError: the disk"
+
+
 def test_an_unforeseen_class_becomes_step_failed() -> None:
     assert isinstance(errors.from_json({"error": "ZeroDivisionError", "what": "x"}), errors.StepFailed)
 

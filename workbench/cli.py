@@ -59,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadSyntax as error:
         return _complain(f"{PROG}: {error}", 2)
     except WorkbenchError as error:
-        return _complain(re.sub("%+mlops", PROG, "\n".join(error._render_traceback_())), 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+        return _complain("\n".join(error._render_traceback_()), 1)
+    except KeyboardInterrupt as stop:
+        return _complain("\n".join(["interrupted", *getattr(stop, "__notes__", ())]), 130)
     return 0
 
 
@@ -96,5 +96,5 @@ def _print(text: str) -> None:
 
 
 def _complain(text: str, code: int) -> int:
-    print(text, file=sys.stderr)
+    print(re.sub("%+mlops", PROG, text), file=sys.stderr)
     return code

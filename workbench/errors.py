@@ -94,9 +94,14 @@ class WorkbenchError(Exception):
         recorded, cause = self.fields.get("traceback"), self.__cause__
         lines = [str(recorded).rstrip()] if recorded else []
         lines.append(f"{type(self).__name__}: {self}")
-        if cause is not None and not recorded:
+        if cause is not None and not recorded and not self._tells(cause):
             lines.append(f"  cause: {type(cause).__name__}: {cause}")
         return lines
+
+    def _tells(self, cause: BaseException) -> bool:
+        """Whether what happened already quotes the cause; torch's have pages of text below the first line."""
+        first = str(cause).strip().partition("\n")[0]
+        return bool(first) and first in self.what
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form that :func:`from_json` turns back into the same class."""

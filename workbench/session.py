@@ -141,15 +141,21 @@ def check_feeds(signature: Signature, feeds: Mapping[str, Array], *, where: str)
         _check_one(spec, feeds[name], sizes, where=f"{where}, input {name!r}")
 
 
+_SHAPE_FIX = "numbers are fixed; a dimension with a name has any size, the same one wherever the name stands"
+
+
 def _check_one(spec: TensorSpec, array: Array, sizes: dict[str, int], *, where: str) -> None:
     shape = "[" + ", ".join(map(str, spec.shape)) + "]"
     if dtype_name(array.dtype) != spec.dtype:
-        raise BadTensor(f"dtype is {array.dtype}, expected {spec.dtype}", where=where)
-    if array.ndim != len(spec.shape):
-        raise BadTensor(f"shape is {list(array.shape)}, expected {shape}", where=where)
-    for size, want in zip(array.shape, spec.shape, strict=True):
-        if (want if isinstance(want, int) else sizes.setdefault(want, size)) != size:
-            raise BadTensor(f"shape is {list(array.shape)}, expected {shape}", where=where)
+        raise BadTensor(
+            f"dtype is {array.dtype}, expected {spec.dtype}", where=where, fix=f"convert it to {spec.dtype}"
+        )
+    fits = array.ndim == len(spec.shape) and all(
+        (want if isinstance(want, int) else sizes.setdefault(want, size)) == size
+        for size, want in zip(array.shape, spec.shape, strict=True)
+    )
+    if not fits:
+        raise BadTensor(f"shape is {list(array.shape)}, expected {shape}", where=where, fix=_SHAPE_FIX)
 
 
 @lru_cache(256)

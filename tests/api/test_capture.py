@@ -43,6 +43,12 @@ def test_the_same_module_gives_the_same_digest(store, network, batch):
     assert store.names.list()[0].name == "Small"
 
 
+def test_a_name_that_cannot_be_given_costs_no_run(store, network, batch):
+    with pytest.raises(InputError, match="is not an artifact name"):
+        api.capture(network, batch, name="not a name", store=store)
+    assert store.runs.list(1) == []
+
+
 def test_a_factory_runs_in_a_step_of_its_own(store, factory, batch):
     result = api.capture(factory, batch, name="built", store=store)
     again = api.capture(factory, batch, name="built", store=store)
@@ -100,7 +106,7 @@ def test_a_module_needs_inputs(store, network):
         ("absent.onnx", MissingInput, "no file 'absent.onnx'"),
         ("no_such_module:f", MissingInput, "cannot be imported"),
         ("nocolon", MissingInput, "cannot be imported"),
-        (5, InputError, "a int cannot be captured"),
+        (5, InputError, "this is no model"),
     ],
 )
 def test_what_cannot_be_captured(store, batch, model, kind, said):

@@ -35,6 +35,21 @@ def test_a_missing_variable_without_a_near_one_says_what_to_do() -> None:
     assert caught.value.fix == "run the cell that defines encoder"
 
 
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("torch.randn(2, 4)", "give it one in a line above: x = torch.randn(2, 4)"),
+        ("[1, 2]", "give it one in a line above: x = [1, 2]"),
+        ("{batch}", "write a variable's name"),  # what the notebook could not fill in
+        ("a b", "write a variable's name"),
+    ],
+)
+def test_what_is_no_name_is_told_how_to_become_one(text: str, fix: str) -> None:
+    with pytest.raises(MissingInput, match="is not a name") as caught:
+        resolve(text, {"torch": None}, "the data")
+    assert caught.value.fix == fix
+
+
 def test_a_missing_attribute_names_the_near_ones() -> None:
     with pytest.raises(MissingInput, match="data has no attribute 'text'") as caught:
         resolve("data.text", {"data": SimpleNamespace(texts=1)}, "the data")

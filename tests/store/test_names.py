@@ -27,6 +27,19 @@ def test_what_is_no_name(text):
         ArtifactName.parse(text)
 
 
+def test_a_variable_that_is_not_there_is_told_from_a_wrong_name():
+    with pytest.raises(InputError, match="is not an artifact name") as caught:
+        ArtifactName.parse("$nosuch")
+    assert caught.value.fix == "define the variable it stands for"
+
+
+@pytest.mark.parametrize("name", ["a b", "minilm@sha256:ab12"])
+def test_a_name_that_cannot_be_given(store, put, name):
+    with pytest.raises(InputError) as caught:
+        store.names.set(name, put({"a": "x"}))
+    assert (caught.value.where, bool(caught.value.fix)) == (name, True)
+
+
 def test_a_name_moves_and_its_history_stays_exact(store, put):
     old, new = put({"a": "old"}), put({"a": "new"})
     store.names.set("minilm:int8", old)

@@ -37,7 +37,7 @@ def drive(view: LiveView, steps: str, tmp_path: Path) -> dict[str, Any]:
     ``scripts`` counts scripts and nested bold text: what the data would leave if it became markup.
     """
     data = json.dumps(dict(view.data)).replace("<", "\\u003c")
-    page = _PAGE.replace("STEPS", steps).replace("CODE", module_of(view.view).read_text())
+    page = _PAGE.replace("STEPS", steps).replace("CODE", module_of(view.view))
     file = tmp_path / "page.html"
     file.write_text(page.replace("DATA", data))
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]

@@ -41,9 +41,9 @@ def test_the_widget_has_the_module_and_the_data() -> None:
     assert "export default" in str(widget._esm)
 
 
-@pytest.mark.parametrize("path", sorted(ESM.glob("*.js")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(ESM.glob("[a-z]*.js")), ids=lambda p: p.stem)
 def test_a_module_renders_and_never_turns_data_into_markup(path: Path) -> None:
-    code = module_of(path.stem).read_text()
+    code = module_of(path.stem)
     assert re.search(r"export default \{\s*render\(", code)
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|\beval\(|new Function|https?://(?!www\.w3\.org)", code

@@ -37,11 +37,11 @@ def run(shell: InteractiveShell, body: str, names: Mapping[str, Any]) -> list[Co
 
 
 def users_part(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from the cell's own lines on; the whole of it where no cell was running."""
+    """Return a traceback from the cell's own lines on; None where no cell was running."""
     current = traceback
     while current is not None and current.tb_frame.f_code is not run.__code__:
         current = current.tb_next
-    return traceback if current is None else current.tb_next
+    return None if current is None else current.tb_next
 
 
 def _compiled(shell: InteractiveShell, source: str, file: str) -> list[CodeType]:

@@ -12,6 +12,7 @@ A shell has no variables, so there only the last two exist. Nothing is evaluated
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib
@@ -56,6 +57,14 @@ def resolve(name: str, namespace: Mapping[str, Any] | None, what: str) -> Any:
         module = _from_file(Path(source)) if source.endswith(".py") else _from_name(source)
         return _attributes(module, attribute.split("."), source, what)
     head, *rest = name.split(".")
+    if not all(part.isidentifier() for part in (head, *rest)) and namespace is not None:
+        raise MissingInput(
+            f"{name!r} is not a name ({what})",
+            where=name,
+            fix=f"give it one in a line above: x = {name}"
+            if _is_expression(name)
+            else "write a variable's name",
+        )
     if namespace is not None and head in namespace:
         return _attributes(namespace[head], rest, head, what)
     if namespace is None:
@@ -122,6 +131,14 @@ def _broken(where: str, error: Exception) -> InputError:
     return InputError(
         f"{where} fails to import: {type(error).__name__}: {error}", where=where, fix="repair it"
     )
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text, mode="eval")
+    except SyntaxError:
+        return False
+    return not text.startswith("{")  # what the notebook could not fill in
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -61,6 +61,7 @@ def run(shell: InteractiveShell, line: str, cell: str | None) -> Any:
     WorkbenchError
         Whatever the command raises.
     """
+    __tracebackhide__ = True  # IPython leaves such a frame out of tracebacks
     try:
         args = parsers()[0].parse_args(words(line))
         check_cell(args.run, cell)
@@ -76,7 +77,12 @@ def run(shell: InteractiveShell, line: str, cell: str | None) -> Any:
         with asking(f"%{'%' if cell is not None else ''}mlops {line}".rstrip(), _cell_id(shell)):
             return args.run.call(args, NotebookContext(shell, cell, progress))
     except Exception as error:
-        error.__traceback__ = cells.users_part(error.__traceback__)
+        error.__traceback__ = cells.users_part(error.__traceback__) or error.__traceback__
+        raise
+    except KeyboardInterrupt as stop:
+        stop.__traceback__ = cells.users_part(
+            stop.__traceback__
+        )  # none of ours: the user knows why it stopped
         raise
     finally:
         progress.close()

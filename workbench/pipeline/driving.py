@@ -51,9 +51,11 @@ class RunDriver(Generic[Results]):
             results = self._work()
             state = "done"
             return results
-        except (RunCancelled, KeyboardInterrupt):
+        except (RunCancelled, KeyboardInterrupt) as error:
             state = "cancelled"
             end_steps(self.store, self.run_id)
+            if isinstance(error, KeyboardInterrupt):
+                error.add_note(f"run {self.run_id} is cancelled; %mlops resume {self.run_id} goes on with it")
             raise
         finally:
             self.store.runs.set_state(self.run_id, state)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import codec
 from ..store import Store
+from ..store.names import check_given
 from .driver import recipe_of
 from .driving import Listener
 from .executors.choose import CLUSTER, kind_of
@@ -56,6 +57,9 @@ def launch(
     Result or Run
         The result; with `dry_run` the recipe as JSON; with `background` a handle on the run.
     """
+    for step in recipe.steps if isinstance(recipe, Recipe) else ():
+        if step.name:
+            check_given(step.name)
     if dry_run:
         form = codec.to_json(recipe)
         return Result("recipe", pictures=(Text(json.dumps(form, indent=2)),), details={"recipe": form})

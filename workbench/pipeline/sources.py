@@ -91,7 +91,9 @@ def onnx_files(path: Path) -> list[Path]:
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except (DecodeError, ValueError) as error:
-        raise InputError(f"{path.name} is not an ONNX file: {error}", where=str(path)) from error
+        raise InputError(
+            f"{path.name} is not an ONNX file: {error}", where=str(path), fix="export the model again"
+        ) from error
     entries = [entry for tensor in graph.initializer for entry in tensor.external_data]
     names = {entry.value for entry in entries if entry.key == "location"}
     return [path, *(_file(path.parent / name) for name in sorted(names))]
@@ -110,8 +112,8 @@ def _factory(model: Any) -> Callable[..., Any]:
             ) from error
     if not callable(model):
         raise InputError(
-            f"a {type(model).__name__} cannot be captured",
-            where="model",
+            "this is no model: it can be neither captured nor called",
+            where=f"an object of type {type(model).__name__}",
             fix="pass a torch module, a function that returns one, or the path of an .onnx file",
         )
     return model  # type: ignore[no-any-return]

@@ -222,7 +222,7 @@ class ViewHandler(Handler):
         from ..widgets.live import module_of
 
         try:
-            text = module_of(name).read_text()
+            text = module_of(name)
         except InputError as error:
             self.set_status(404)
             self.finish(json.dumps({"message": str(error), **error.to_json()}))

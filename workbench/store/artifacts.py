@@ -120,7 +120,7 @@ class Artifacts:
         for entry in self.manifest(digest).files:
             path = inside(folder, entry.path)
             if not path.is_file() or path.stat().st_size != entry.size_bytes:
-                raise _corrupt(f"{entry.path} is missing or has the wrong size", path)
+                raise _corrupt(f"{entry.path} is missing or has the wrong size", path, digest)
         return folder
 
     def verify(self, digest: str) -> None:
@@ -134,7 +134,8 @@ class Artifacts:
         folder = self.path(digest)
         for entry in self.manifest(digest).files:
             if hash_file(folder / entry.path) != _hex(entry.digest):
-                raise _corrupt(f"the bytes of {entry.path} do not match their digest", folder / entry.path)
+                what = f"the bytes of {entry.path} do not match their digest"
+                raise _corrupt(what, folder / entry.path, digest)
 
     def list(self, kind: str | None = None) -> builtins.list[ArtifactRow]:
         """Return the artifacts, newest first, of one kind or of all."""
@@ -245,7 +246,9 @@ def _hex(digest: str) -> str:
     return digest.removeprefix("sha256:")
 
 
-def _corrupt(what: str, path: Path) -> CorruptArtifact:
-    return CorruptArtifact(
-        what, where=str(path), fix="run the step that made it again: it heals the artifact"
-    )
+def _corrupt(what: str, path: Path, digest: str = "") -> CorruptArtifact:
+    """Return the error; with `digest` where the manifest is whole and can tell how to come by the file again."""
+    fix = "run the step that made it again: it heals the artifact"
+    if digest:
+        fix = f"%mlops show {digest[:19]} says which step made it: run that again, and it is whole"
+    return CorruptArtifact(what, where=str(path), fix=fix)

@@ -69,7 +69,9 @@ class ArtifactName:
         """
         found = _NAME.fullmatch(text)
         if not found or found["base"] == "sha256":
-            raise InputError(f"{text!r} is not an artifact name", where="name", fix=f"forms: {_FORMS}")
+            unfilled = text.startswith(("$", "{"))  # a notebook leaves what it cannot fill in as it is
+            fix = "define the variable it stands for" if unfilled else f"forms: {_FORMS}"
+            raise InputError(f"{text!r} is not an artifact name", where=text, fix=fix)
         return cls(**{key: value or "" for key, value in found.groupdict().items()})
 
     def __str__(self) -> str:
@@ -78,6 +80,24 @@ class ArtifactName:
         if self.digest:
             return f"{text}@sha256:{self.digest}"
         return text + (f"@{self.alias}" if self.alias else "")
+
+
+def check_given(name: str) -> None:
+    """Check, before the work is done, that its output can be called this.
+
+    Raises
+    ------
+    InputError
+        If the text is no name, or is the exact form, which says of itself where it points.
+
+    Examples
+    --------
+    >>> check_given("minilm:int8")
+    """
+    if ArtifactName.parse(name).digest:
+        raise InputError(
+            f"{name!r} is an exact version and cannot be moved", where=name, fix="leave @sha256:... out"
+        )
 
 
 @dataclass(frozen=True)
@@ -101,12 +121,11 @@ class Names:
         Raises
         ------
         InputError
-            If the text is no name, or is the exact form (which cannot be moved).
+            If the text is no name that can be given.
         UnknownArtifact
             If the store has no such artifact.
         """
-        if ArtifactName.parse(name).digest:
-            raise InputError(f"{name!r} is an exact version and cannot be moved", where="name")
+        check_given(name)
         now = time.time()
         with self._database.transaction() as connection:
             if not connection.execute("SELECT 1 FROM artifacts WHERE digest = ?", (digest,)).fetchone():

@@ -32,21 +32,28 @@ MIME = "application/vnd.mlops.view+json"
 """What the JupyterLab extension draws; ``{"view": name, "data": {...}}``."""
 
 ESM = Path(__file__).parent / "esm"
+_SHARED = ESM / "_elements.js"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
-def module_of(view: str, folder: Path = ESM) -> Path:
-    """Return the file of a view's module.
+def module_of(view: str) -> str:
+    """Return the source of a view's module: what all views share, then its own.
+
+    It is one text because a page imports it from memory, and a module there can import no other.
 
     Raises
     ------
     InputError
         If there is no such view.
     """
-    path = folder / f"{view}.js"
+    return _SHARED.read_text() + _file_of(view).read_text()
+
+
+def _file_of(view: str) -> Path:
+    path = ESM / f"{view}.js"
     if not _NAME.fullmatch(view) or not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.js")))
+        known = ", ".join(sorted(p.stem for p in ESM.glob("[a-z]*.js")))
         raise InputError(f"there is no view {view!r}", where="view", fix=f"views: {known}")
     return path
 
@@ -82,7 +89,7 @@ class LiveView:
     static: Part
 
     def __post_init__(self) -> None:
-        module_of(self.view)
+        _file_of(self.view)
 
     def text(self) -> str:
         """Return the static text."""

@@ -1,12 +1,6 @@
 /** Machine code with marked lines: search it, see only the loop or the whole function, hover a register to see its uses. */
 const REGISTER = /%?\b(?:[xyz]mm\d{1,2}|[er]?(?:[abcd]x|[sd]i|[sb]p)|r(?:8|9|1[0-5])[dwb]?|k[0-7]|[wxvqsd]\d{1,2}|[ast]\d{1,2}|v\d{1,2})\b/g;
 
-function html(name, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(name), attributes);
-  made.append(...children);
-  return made;
-}
-
 /** Positions of the lines to show: all, or those at most `context` away from the marked ones. */
 export function kept(count, marked, context) {
   const all = Array.from({ length: count }, (_, i) => i);

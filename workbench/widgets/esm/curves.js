@@ -1,20 +1,6 @@
 /** Curves or points over a common x: hover to read them off, click a name to hide its curve, choose the axis. */
-const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 560, HIGH = 240, LEFT = 64, RIGHT = 12, TOP = 10, BOTTOM = 36, TICKS = 4;
 const COLOURS = ["#4c8bf5", "#e07b39", "#3aa676", "#a86fd6", "#c94f6d"];
-
-function svg(name, attributes = {}, text = "") {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text;
-  return made;
-}
-
-function html(name, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(name), attributes);
-  made.append(...children);
-  return made;
-}
 
 /** From a value to a place between two ends, on a linear or a logarithmic axis; `at` goes back. */
 export function scale(values, from, to, log) {

@@ -2,22 +2,8 @@
  * What an artifact was made from: drag to move, wheel or + and - to zoom, click a box for its facts, click its
  * mark to fold or unfold what it was made from.
  */
-const SVG = "http://www.w3.org/2000/svg";
 const CHAR = 7.2, HIGH = 42, GAP_X = 46, GAP_Y = 14, WIDTH = 760, MOST = 420;
 const NEAREST = 4, FARTHEST = 0.2;
-
-function svg(name, attributes = {}, text = "") {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text;
-  return made;
-}
-
-function html(name, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(name), attributes);
-  made.append(...children);
-  return made;
-}
 
 /** Keys of the boxes to show: from the marked ones up through parents that are not folded away. */
 export function visible(nodes, edges, folded) {

@@ -1,13 +1,5 @@
 /** Score over a cost of the reader's choice; hover for the name, click to copy it. */
-const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 460, HEIGHT = 220, LEFT = 56, RIGHT = 16, TOP = 14, BOTTOM = 34;
-
-function node(name, attributes = {}, text = "") {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
-}
 
 /** Points that no other beats in both, cheapest first. */
 export function frontier(points, cost) {
@@ -31,33 +23,33 @@ function figure(value) {
 }
 
 function draw(points, cost, unit) {
-  const svg = node("svg", {
+  const root = svg("svg", {
     width: WIDTH, height: HEIGHT, role: "img", "aria-label": `score over ${cost}`,
     style: "display:block", "font-family": "ui-monospace,monospace", "font-size": 11, fill: "currentColor"
   });
   const x = scale(points.map(p => p[cost]), LEFT + 8, WIDTH - RIGHT - 60);
   const y = scale(points.map(p => p.score), HEIGHT - BOTTOM - 8, TOP + 8);
-  svg.append(node("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}`, fill: "none", stroke: "currentColor", opacity: 0.4 }));
+  root.append(svg("path", { d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}`, fill: "none", stroke: "currentColor", opacity: 0.4 }));
   for (const end of [Math.min, Math.max]) {
     const cheap = end(...points.map(p => p[cost])), score = end(...points.map(p => p.score));
-    svg.append(node("text", { x: x(cheap), y: HEIGHT - BOTTOM + 14, "text-anchor": "middle" }, figure(cheap)));
-    svg.append(node("text", { x: LEFT - 6, y: y(score) + 4, "text-anchor": "end" }, figure(score)));
+    root.append(svg("text", { x: x(cheap), y: HEIGHT - BOTTOM + 14, "text-anchor": "middle" }, figure(cheap)));
+    root.append(svg("text", { x: LEFT - 6, y: y(score) + 4, "text-anchor": "end" }, figure(score)));
   }
-  svg.append(node("text", { x: WIDTH - RIGHT, y: HEIGHT - 4, "text-anchor": "end" }, unit));
+  root.append(svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 4, "text-anchor": "end" }, unit));
   const best = frontier(points, cost);
-  svg.append(node("polyline", {
+  root.append(svg("polyline", {
     points: best.map(p => `${x(p[cost])},${y(p.score)}`).join(" "), fill: "none", stroke: "#4c8bf5", "stroke-dasharray": "5 3"
   }));
   for (const point of points) {
-    const group = node("g", { tabindex: 0 });
+    const group = svg("g", { tabindex: 0 });
     group.append(
-      node("title", {}, `${point.name}: score ${point.score}, ${figure(point[cost])} ${unit}`),
-      node("circle", { cx: x(point[cost]), cy: y(point.score), r: best.includes(point) ? 5 : 4, fill: best.includes(point) ? "#4c8bf5" : "#999" }),
-      node("text", { x: x(point[cost]) + 8, y: y(point.score) + 4 }, point.name)
+      svg("title", {}, `${point.name}: score ${point.score}, ${figure(point[cost])} ${unit}`),
+      svg("circle", { cx: x(point[cost]), cy: y(point.score), r: best.includes(point) ? 5 : 4, fill: best.includes(point) ? "#4c8bf5" : "#999" }),
+      svg("text", { x: x(point[cost]) + 8, y: y(point.score) + 4 }, point.name)
     );
-    svg.append(group);
+    root.append(group);
   }
-  return svg;
+  return root;
 }
 
 export default {

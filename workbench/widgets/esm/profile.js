@@ -2,23 +2,9 @@
  * A profile: drag over the timeline to see only that time, click a box to zoom, type to search.
  * The data is described in workbench/trace/reports/explore.py.
  */
-const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 960, ROW = 19, CHAR = 7.3, LEFT = 92, RIGHT = 62, HIGH = 40, GAP = 24;
 const FONT = { "font-family": "ui-monospace,monospace", "font-size": 12 };
 const HUES = { cell: [214, 82, 73], python: [150, 42, 69], native: [34, 78, 71] };
-
-function svg(name, attributes = {}, text = "") {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text;
-  return made;
-}
-
-function html(name, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(name), attributes);
-  made.append(...children);
-  return made;
-}
 
 /** A value with its unit, as people read it. */
 export function amount(value, unit) {

@@ -2,22 +2,8 @@
  * A deployment while it is watched: the split of the traffic, one row a track, a chart a measure, what happened.
  * New data is drawn in place, at most once a frame; what the reader folded or hovers stays.
  */
-const SVG = "http://www.w3.org/2000/svg";
 const WIDE = 250, HIGH = 64;
 const COLOURS = { stable: "#4c8bf5", canary: "#e07b39", draining: "#8a8f98" };
-
-function svg(name, attributes = {}, text = "") {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text;
-  return made;
-}
-
-function html(name, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(name), attributes);
-  made.append(...children);
-  return made;
-}
 
 export function figure(value) {
   return value === null || value === undefined ? "–" : Number(value.toPrecision(3)).toLocaleString("en-US");
