@@ -70,7 +70,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser, subparsers = build(PROG, load_all())
     for sub in subparsers.values():
         sub.argument("--json", action="store_true", help="print the result as JSON")
-    return parser.parse_args(argv)
+    args: argparse.Namespace = parser.parse_args(argv)
+    return args
 
 
 def _call(args: argparse.Namespace, words: Sequence[str]) -> Any:

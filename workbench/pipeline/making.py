@@ -26,7 +26,7 @@ def recipe_making(store: Store, digest: str) -> Recipe:
     places: dict[str, int] = {}
     steps: list[Any] = []
     for one in ancestors(store, digest):
-        step = step_of(store, one)
+        step: Any = step_of(store, one)  # a dataclass, which its protocol cannot say
         earlier = {field: f"step:{places[text]}" for field, text in input_texts(step) if text in places}
         places[one] = len(steps)
         steps.append(replace(step, **earlier))

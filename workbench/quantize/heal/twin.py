@@ -9,7 +9,7 @@ Layers that become int8 train in float: what int8 costs is below what training m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -111,7 +111,7 @@ def _round(layer: Layer, form: str, config: TernaryConfig, group: int) -> None:
         return
     graph = layer.node.graph
     # A graph names its calls after the function.
-    how = update_wrapper(partial(_round_int4, group=group), _round_int4)
+    how: Callable[..., Tensor] = update_wrapper(partial(_round_int4, group=group), _round_int4)
     if form == "ternary":
         how = update_wrapper(partial(_round_ternary, config=row_config(layer, config)), _round_ternary)
     with graph.inserting_before(layer.node):
