@@ -1,7 +1,8 @@
 """The JupyterLab panel in a real browser: event to page, 1,000 runs at 100 events a second, what start-up costs.
 
 A JupyterLab of its own loads the prebuilt panel of this checkout. Start-up is compared by blocking the panel's files in
-every other page load; its processor time is that of the page's main thread.
+every other page load; its processor time is that of the page's main thread. The share of the panel's own scripts, and
+of all they call, in the time of scripts is sampled too: that can be told from zero where the pairs cannot.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from workbench.store import Store
 
-from .. import panel_page
+from .. import page_costs, panel_page
 from ..harness import progress, timed_ms
 from ..samples import Samples
 
@@ -59,8 +60,9 @@ def _load(samples: Samples, page: Any, store: Store, seconds: int) -> None:
     before = panel_page.heap_mb(page)
     panel_page.forget(page)
     busy = _cpu_s(page)
-    panel_page.feed(page, store, ids, seconds)
+    tasks = page_costs.tasks_ms(page, lambda: panel_page.feed(page, store, ids, seconds))
     samples.add("load.cpu_share", (_cpu_s(page) - busy) / seconds)
+    samples.add("load.longest_task_cpu_ms", tasks[-1])
     frames = panel_page.frames_ms(page)
     samples.add("load.p99_frame_ms", frames[int(0.99 * len(frames)) - 1])
     samples.add("load.longest_frame_ms", frames[-1])
@@ -80,6 +82,11 @@ def _starts(samples: Samples, browser: Any, url: str, rounds: int) -> None:
             samples.add(f"{name}.ms", timed_ms(partial(panel_page.load_lab, page, url)))
             samples.add(f"{name}.cpu_s", _cpu_s(page))
             context.close()
+        context = browser.new_context()
+        page = context.new_page()
+        load = partial(panel_page.load_lab, page, url)
+        samples.add("restored.script_share", page_costs.share_of_scripts(page, load, "/extensions/@mlops/"))
+        context.close()
     samples.ratio("restored.over_without", "restored.ms", "restored_without.ms")
     samples.ratio("restored.cpu_over_without", "restored.cpu_s", "restored_without.cpu_s")
 

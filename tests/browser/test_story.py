@@ -247,7 +247,7 @@ def test_it_reads_on_every_theme(seat: Any, theme: str) -> None:
     seat.section("system")
     seat.command("apputils:change-theme", theme=theme)
     seat.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
-    seat.page.wait_for_timeout(300)  # the style sheet's own transition
+    seat.page.wait_for_function("() => !document.getAnimations().some(one => one instanceof CSSTransition)")
     seat.shot("theme-" + theme.removeprefix("JupyterLab ").lower().replace(" ", "-"))
     assert serious(seat.page) == []
 
@@ -286,3 +286,22 @@ def test_a_deployment_ends_when_asked(seat: Any) -> None:
     seat.page.locator(".jp-Dialog").get_by_role("button", name="下线").click()
     seat.page.locator("[data-deployment=digits]").wait_for(state="detached")
     assert Store(seat.lab.home).deployments.list() == []
+
+
+def test_notebook_7_has_the_panel_too(seat: Any) -> None:
+    seat.open("notebooks/second.ipynb", query="")
+    cards = seat.page.locator(".mlops-Card[data-run]", has_text="capture tiny")
+    cards.first.wait_for()
+    before = cards.count()
+    seat.kernel()
+    seat.page.evaluate(
+        "index => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = index; }", WATCH_CELL
+    )
+    seat.command("notebook:run-all-above")
+    cards.nth(before).wait_for()
+    show = "index => { window.jupyterapp.shell.currentWidget.content.scrollToItem(index); }"
+    seat.page.evaluate(show, LINEAGE_CELL)
+    seat.page.locator(".jp-OutputArea-output.mlops-View g[data-node]").first.wait_for()
+    assert seat.page.locator(".mlops-Live").get_attribute("data-live") == "true"
+    seat.shot("notebook-7")
+    assert serious(seat.page) == []

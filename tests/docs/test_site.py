@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import workbench.api
 from workbench.examples.index import Tutorials
 from workbench.magics.commands import ORDER
 
@@ -32,6 +33,12 @@ def test_it_builds_and_the_reference_comes_from_docstrings(site: Path) -> None:
     page = (site / "reference/api/index.html").read_text()
     assert "workbench.api.quantize" in page
     assert "Refuse a variant that scores lower than the program by more than this." in page
+
+
+def test_the_reference_has_every_public_function() -> None:
+    page = (ROOT / "docs/reference/api.md").read_text()
+    (members,) = re.findall(r"members:\s*\[([^\]]*)\]", page)
+    assert sorted(re.split(r",\s*", members)) == sorted(workbench.api.__all__)
 
 
 def test_a_readers_browser_fetches_nothing_from_elsewhere(site: Path) -> None:

@@ -59,5 +59,16 @@ def export_model(store: Store, artifact: str, path: Path, form: str, config: str
 
 def _result(artifact: str, form: str, path: Path, types: dict[str, str], size: int) -> Result:
     details = {"file": str(path), "format": form, "bytes": size, "tensors": types}
-    tables = (Table(("tensor", "type"), tuple(types.items())),) if types else ()
+    tables = (Table(("type", "tensors", "which"), _by_type(types)),) if types else ()
     return Result(f"{artifact} as {form}: {path} ({size:,} bytes)", tables, details=details)
+
+
+def _by_type(types: dict[str, str], most: int = 3) -> tuple[tuple[str, int, str], ...]:
+    """Return how many tensors have each type, and the first of them by name."""
+    names: dict[str, list[str]] = {}
+    for name, kind in types.items():
+        names.setdefault(kind, []).append(name)
+    return tuple(
+        (kind, len(found), ", ".join(found[:most]) + (", …" if len(found) > most else ""))
+        for kind, found in names.items()
+    )

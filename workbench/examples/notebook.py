@@ -60,13 +60,17 @@ def execute(
     )
     environment = {**os.environ, "MLOPS_HOME": str(home), "OMP_NUM_THREADS": "1"}
     client.execute(env=environment)
-    return normalised(notebook)
+    return normalised(notebook, home)
 
 
-def normalised(notebook: NotebookNode) -> NotebookNode:
-    """Drop what changes without meaning: execution times, widget state, kernel details."""
+def normalised(notebook: NotebookNode, home: Path) -> NotebookNode:
+    """Drop what changes without meaning: execution times, widget state, kernel details, where the store was."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            for kind, text in output.get("data", {}).items():
+                if kind.startswith("text/"):
+                    output.data[kind] = text.replace(str(home), ".mlops")
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .svg import ACCENT, Picture
@@ -13,6 +13,9 @@ from .table import show
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 420, 210, 56, 26, 40, 150
 _FONT = 'font-family="ui-monospace,monospace" font-size="11" fill="currentColor"'
 _RADIUS = 4, 16  # of the smallest and the largest bubble
+_LETTER, _LINE = 6.8, 13  # of a name
+_ROWS = (0, *(sign * _LINE * row for row in range(1, 18) for sign in (1, -1)))
+"""How far a name may lie below its point, in the order of trying."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,10 @@ def bubbles(points: Sequence[Bubble], x: str, y: str, title: str) -> Picture:
         _text(0, 12, title, 'font-weight="bold"'),
         *_frame(low, high, 10**left, 10**right, f"{y} over {x}"),
     ]
+    spots = {one: _Spot(*place(one), _radius(one.size / max(p.size for p in points))) for one in points}
     for one in sorted(points, key=lambda one: (one.marked, -one.size)):
-        body += _bubble(one, place(one), one.size / max(p.size for p in points))
+        body.append(_circle(one, spots[one]))
+    body += _labels(spots)
     wide, tall = _LEFT + _WIDTH + _RIGHT, _TOP + _HEIGHT + _BOTTOM
     name = html.escape(title)
     svg = (
@@ -65,15 +70,71 @@ def bubbles(points: Sequence[Bubble], x: str, y: str, title: str) -> Picture:
     return Picture(svg, "\n".join([f"{title}: {y} over {x}", *lines]))
 
 
-def _bubble(one: Bubble, at: tuple[float, float], share: float) -> list[str]:
-    radius = _RADIUS[0] + (_RADIUS[1] - _RADIUS[0]) * math.sqrt(max(share, 0.0))
-    fill = 0.75 if one.marked else 0.25
-    opacity = 0.45 if one.faint else 1
-    circle = (
-        f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius:.1f}" fill="{ACCENT}" fill-opacity="{fill}" '
-        f'stroke="{ACCENT}" opacity="{opacity}"/>'
+@dataclass(frozen=True)
+class _Spot:
+    x: float
+    y: float
+    radius: float
+
+    def box(self) -> _Box:
+        """Return what it covers."""
+        return _Box(self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius)
+
+
+def _radius(share: float) -> float:
+    return _RADIUS[0] + (_RADIUS[1] - _RADIUS[0]) * math.sqrt(max(share, 0.0))
+
+
+def _circle(one: Bubble, at: _Spot) -> str:
+    return (
+        f'<circle cx="{at.x:.1f}" cy="{at.y:.1f}" r="{at.radius:.1f}" fill="{ACCENT}" '
+        f'fill-opacity="{0.75 if one.marked else 0.25}" stroke="{ACCENT}" opacity="{_opacity(one)}"/>'
     )
-    return [circle, _text(at[0] + radius + 4, at[1] + 4, one.name, f'opacity="{opacity}"')]
+
+
+def _opacity(one: Bubble) -> float:
+    return 0.45 if one.faint else 1
+
+
+def _labels(spots: Mapping[Bubble, _Spot]) -> list[str]:
+    """Return the names, each beside its point where nothing is yet; one further off has a line to its point."""
+    parts: list[str] = []
+    points = {one: at.box() for one, at in spots.items()}
+    names: list[_Box] = []
+    for one in sorted(spots, key=lambda one: (not one.marked, one.faint, one.x)):
+        at, wide = spots[one], _LETTER * len(one.name)
+        left = at.x + at.radius + 4
+        others = [*names, *(box for other, box in points.items() if other != one)]
+        rows = {down: _Box(left, at.y + down - 6, left + wide, at.y + down + 6) for down in _ROWS}
+        free = [row for kept in (others, names) for row, box in rows.items() if box.free(kept)]
+        down = free[0] if free else 0
+        names.append(rows[down])
+        if down:
+            parts.append(
+                f'<path d="M{at.x:.1f} {at.y:.1f}L{left - 2:.1f} {at.y + down:.1f}" fill="none" stroke="currentColor" '
+                f'opacity="0.35"/>'
+            )
+        parts.append(_text(left, at.y + down + 4, one.name, f'opacity="{_opacity(one)}"'))
+    return parts
+
+
+@dataclass(frozen=True)
+class _Box:
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def free(self, others: Sequence[_Box]) -> bool:
+        """Return whether it lies in the picture and touches no other."""
+        inside = self.top >= _TOP - 6 and self.bottom <= _TOP + _HEIGHT + 6
+        return inside and not any(
+            self.left < one.right
+            and one.left < self.right
+            and self.top < one.bottom
+            and one.top < self.bottom
+            for one in others
+        )
 
 
 def _frame(low: float, high: float, left: float, right: float, caption: str) -> list[str]:

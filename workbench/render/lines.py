@@ -82,7 +82,10 @@ class _Scale:
         xs, ys = [x for x, _ in points], [math.log10(y) if log_y else y for _, y in points]
         pad = 0.05 * (max(ys) - min(ys)) or 0.05 * abs(ys[0]) or 1.0
         right = max(xs) if max(xs) > min(xs) else min(xs) + 1
-        return cls(min(xs), right, min(ys) - pad, max(ys) + pad, log_y)
+        low = min(ys) - pad
+        if low < 0 <= min(ys) and not log_y:
+            low = 0.0  # a loss or a latency has no room below zero
+        return cls(min(xs), right, low, max(ys) + pad, log_y)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         y = math.log10(y) if self.log_y else y

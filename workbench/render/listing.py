@@ -54,7 +54,7 @@ class Listing:
             for line, mark in self._kept()
         ]
         code = "\n".join(rows)
-        return f"<p><b>{html.escape(self.title)}</b></p><pre style='line-height:1.3'>{code}</pre>"
+        return f"<p><b>{html.escape(self.title)}</b></p><pre style='font-family:monospace;line-height:1.3'>{code}</pre>"
 
     def _kept(self) -> list[tuple[str, bool]]:
         """Return the lines to show and whether each is marked."""
