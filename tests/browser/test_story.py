@@ -289,9 +289,9 @@ def test_a_deployment_ends_when_asked(seat: Any) -> None:
 
 
 def test_notebook_7_has_the_panel_too(seat: Any) -> None:
-    seat.open("notebooks/second.ipynb", query="")
+    write_notebook(seat.lab.root / "seventh.ipynb", SECOND)
+    seat.open("notebooks/seventh.ipynb", query="")
     cards = seat.page.locator(".mlops-Card[data-run]", has_text="capture tiny")
-    cards.first.wait_for()
     before = cards.count()
     seat.kernel()
     seat.page.evaluate(

@@ -53,7 +53,7 @@ def bars(rows: Sequence[Bar], title: str = "") -> Picture:
     """
     label_px = _CHAR_PX * max((len(r.label) for r in rows), default=0) + 8
     figure_px = _CHAR_PX * max((len(r.figure) for r in rows), default=0) + 8
-    width, top = label_px + 200 + figure_px, 18 if title else 0
+    width, top = max(label_px + 200 + figure_px, _CHAR_PX * len(title)), 18 if title else 0
     body = [_text(0, 12, title, 'font-weight="bold"')] if title else []
     for i, row in enumerate(rows):
         y, length = top + 20 * i, 200 * _clip(row.share)
