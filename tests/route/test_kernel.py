@@ -25,8 +25,9 @@ from tests.route.test_policy import VECTORS
 from tests.route.traffic import ask_get, traffic
 from workbench.bpf.build import load_object
 from workbench.bpf.libbpf import BpfObject, Library
+from workbench.bpf.sockets import dial
 from workbench.errors import BadRequest, PortInUse, StagingError
-from workbench.route.kernel import client, layout, listeners
+from workbench.route.kernel import layout, listeners
 from workbench.route.kernel.pinned import OBJECTS, PINS, SHARED
 from workbench.route.kernel.route import KernelRoute, remove_pins
 from workbench.route.kernel.sweep import sweep
@@ -377,8 +378,7 @@ def test_the_router_watches_no_stranger(rig: Rig, kernel: KernelRoute) -> None:
 )
 def test_the_router_answers_nonsense_and_lives(rig: Rig, kernel: KernelRoute, text: bytes) -> None:
     url = begin(kernel, rig, track(rig, 1))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-        client._connect(line, kernel.folder / "router.sock")
+    with dial(str(kernel.folder / "router.sock")) as line:
         line.send(text)
         assert b"error" in line.recv(4096)
     assert kernel.alive()

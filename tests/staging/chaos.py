@@ -78,9 +78,7 @@ class Phase:
 
 PHASES = {
     "push": Phase("push", "version.starting", options=(("canary", 0.5),)),
-    "warm-up": Phase(
-        "push", options=(("canary", 0.5), ("loader", "tests.staging.odd_loaders:load_when_told"))
-    ),
+    "warm-up": Phase("push", options=(("canary", 0.5), ("loader", "tests.staging.loaders:load_when_told"))),
     "split": Phase("push", "canary", options=(("canary", 0.5),)),
     "rollout": Phase("push", "canary", options=(("canary", [0.2, 0.5, 1.0]), ("every_s", 0.5))),
     "promote": Phase("promote", "promoted", "canary", swapped=True),

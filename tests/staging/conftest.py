@@ -29,8 +29,8 @@ both_routes = pytest.mark.parametrize(
 in_the_kernel = pytest.mark.parametrize(
     "stage", [pytest.param("kernel", marks=pytest.mark.bpf)], indirect=True
 )
-LOADER = "tests.serve.tiny_loaders:load"
-MOODY = "tests.serve.tiny_loaders:load_moody"
+LOADER = "tests.staging.loaders:load"
+MOODY = "tests.staging.loaders:load_moody"
 
 
 @dataclass

@@ -192,9 +192,9 @@ def test_an_occupied_port(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("loader", "why"),
     [
-        ("tests.staging.odd_loaders:load_broken", "these weights are from another world"),
-        ("tests.staging.odd_loaders:load_dying", "about to die"),
-        ("tests.staging.odd_loaders:load_nan", "holds NaN or Inf"),
+        ("tests.staging.loaders:load_broken", "these weights are from another world"),
+        ("tests.staging.loaders:load_dying", "about to die"),
+        ("tests.staging.loaders:load_nan", "holds NaN or Inf"),
         ("tests.staging.no_such:load", "cannot be imported"),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_replica_that_cannot_serve_changes_nothing(stage: Stage, loader: str, 
 @both_routes
 def test_a_first_push_that_fails_leaves_no_deployment(stage: Stage) -> None:
     with pytest.raises(ReplicaFailed, match="another world"):
-        stage.push(loader="tests.staging.odd_loaders:load_broken")
+        stage.push(loader="tests.staging.loaders:load_broken")
     assert staging.status(stage.store) == []
     assert ask(stage.push().url) == "1"
 

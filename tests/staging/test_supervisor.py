@@ -20,7 +20,7 @@ from workbench.staging.supervisor import Crashes
 from workbench.store import owner
 
 ROOT = Path(__file__).parents[2]
-WHILE_ALLOWED = "tests.staging.odd_loaders:load_while_allowed"
+WHILE_ALLOWED = "tests.staging.loaders:load_while_allowed"
 
 
 def stable_replicas(stage: Stage) -> tuple[staging.ReplicaStatus, ...]:

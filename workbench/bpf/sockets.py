@@ -19,16 +19,28 @@ def peer(sock: socket.socket) -> tuple[int, int, int]:
 
 
 def dial(address: str | bytes) -> socket.socket:
-    """Return a connection to a socket of messages, or raise OSError."""
+    """Return a connection to a socket of messages, by its path or abstract name, or raise OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # A time limit of Python's own would turn a full backlog into an error at once; the kernel's waits.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _DIAL_SECONDS, 0))
     try:
-        sock.connect(address)
+        _connect(sock, address)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _connect(sock: socket.socket, address: str | bytes) -> None:
+    if isinstance(address, bytes):
+        sock.connect(address)
+        return
+    path = Path(address)
+    handle = os.open(path.parent, os.O_PATH)
+    try:  # by descriptor, because a socket's path may have no more than 107 bytes
+        sock.connect(f"/proc/self/fd/{handle}/{path.name}")
+    finally:
+        os.close(handle)
 
 
 def listen_for_all(path: Path, *, backlog: int = 8) -> socket.socket:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bpf.sockets import peer
+from ...bpf.sockets import dial, peer
 from ...errors import NoPrivilege, StagingError, from_json
 from .clients import MESSAGE_BYTES
 
@@ -33,9 +33,8 @@ def ask(
         Whatever it refused with.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+        with dial(str(path)) as line:
             line.settimeout(_ANSWER_S)
-            _connect(line, path)
             _check_peer(line)
             socket.send_fds(line, [json.dumps(message).encode()], descriptors)
             data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 2)
@@ -47,14 +46,6 @@ def ask(
     if "error" in answer:
         raise from_json(answer["error"])
     return answer, list(handed)
-
-
-def _connect(line: socket.socket, path: Path) -> None:
-    handle = os.open(path.parent, os.O_PATH)
-    try:  # by descriptor, because a socket's path may have no more than 107 bytes
-        line.connect(f"/proc/self/fd/{handle}/{path.name}")
-    finally:
-        os.close(handle)
 
 
 def _check_peer(line: socket.socket) -> None:
