@@ -42,6 +42,8 @@ def run(samples: Samples, *, quick: bool) -> None:
     _models(samples, rounds)
     _body(samples, rounds)
     _oversubscribed(samples, rounds)
+    _loading(samples, rounds)
+    _healing(samples, quick)
     if not quick:
         draw(samples)
 
@@ -177,3 +179,23 @@ def _oversubscribed(samples: Samples, rounds: int) -> None:
             samples.add("oversubscribed.one.us", median_us(one))
             samples.add("oversubscribed.two.us", median_us(two))
     samples.ratio("oversubscribed.two_over_one", "oversubscribed.two.us", "oversubscribed.one.us")
+
+
+def _loading(samples: Samples, rounds: int) -> None:
+    """Seconds a gigabyte of repacking and of verifying."""
+    from ..ternary import packing
+
+    for _ in progress(rounds, "loading"):
+        packing.measure(samples)
+
+
+def _healing(samples: Samples, quick: bool) -> None:
+    """Once: the digits CNN, and where there is time the character model."""
+    import torch
+
+    from ..ternary import healing
+
+    torch.set_num_threads(1)
+    healing.measure(samples, "digits", healing.digits_cnn())
+    if not quick:
+        healing.measure(samples, "char_lm", healing.char_lm())

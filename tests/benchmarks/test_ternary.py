@@ -6,9 +6,10 @@ import torch
 
 from benchmarks.cases import ternary
 from benchmarks.samples import Samples
-from benchmarks.ternary import convolutions, engines, limits
+from benchmarks.ternary import convolutions, engines, healing, limits, packing
 from benchmarks.ternary.load import median_us
 from workbench.kernels.features import cpu_features
+from workbench.quantize.heal import HealConfig
 
 pytest.importorskip("onnxruntime")
 
@@ -66,3 +67,39 @@ def test_ratios_say_how_many_times_as_fast():
     assert samples.median("a.times_int_mm") == 5
     assert samples.median("a.share_of_reading") == 0.9
     assert "a.share_of_peak" not in samples
+
+
+def test_loading_is_measured_for_both_layouts(monkeypatch):
+    monkeypatch.setattr(packing, "_SHAPE", engines.Shape(256, 64, 1, False))
+    samples = Samples()
+    packing.measure(samples)
+    assert all(
+        samples.median(f"load.{name}_{layout}.s_per_gb") > 0
+        for name in ("pack", "verify")
+        for layout in ("t2", "t5")
+    )
+
+
+def test_healing_says_what_it_took_and_what_all_reached():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 32), torch.nn.Linear(32, 3)
+    )
+    x = torch.randn(64, 8)
+    target = x[:, :3].argmax(1)
+    patient = healing.Patient(
+        net.eval(),
+        x[:4],
+        [(x, target)] * 4,
+        lambda model: float((torch.as_tensor(model(x)).argmax(1) == target).float().mean()),
+        lambda given, now: now > given,
+        HealConfig(0.3, 1e-2),
+    )
+    samples = Samples()
+    healing.measure(samples, "net", patient)
+    given = patient.score(net)
+    assert samples.median("heal.net.given.score") == given
+    # it stopped because it was good enough, or because the time was up
+    assert samples.median("heal.net.healed.score") > given or samples.median("heal.net.cpu_s") >= 0.3
+    assert samples.median("heal.net.steps") >= 1
+    assert {f"heal.net.{which}.score" for which in ("naive", "control")} <= set(samples.summary()["metrics"])

@@ -22,9 +22,9 @@ def track(run_id: str = "", *, limit: int = 20, openlineage: str = "", store: St
     limit
         How many at most.
     openlineage
-        Instead, write OpenLineage events to this file, or post them to this address: a run's START, START and end of
-        each step with artifacts as datasets, and the run's COMPLETE, FAIL or ABORT. With ``MLOPS_OPENLINEAGE`` set, runs
-        report themselves.
+        Instead, write OpenLineage events to this file, or post them to this address: a run's START, START and end
+        of each step with artifacts as datasets, and the run's COMPLETE, FAIL or ABORT. With ``MLOPS_OPENLINEAGE``
+        set, runs report themselves.
 
     Returns
     -------

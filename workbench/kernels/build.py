@@ -118,7 +118,11 @@ def build_object(target: str | Target = "host", source: str = "ternary.c") -> Pa
 
 
 def _cached(
-    target: str | Target, form: Sequence[str], suffix: str, libraries: Sequence[str] = (), source: str = "ternary.c"
+    target: str | Target,
+    form: Sequence[str],
+    suffix: str,
+    libraries: Sequence[str] = (),
+    source: str = "ternary.c",
 ) -> Path:
     command = [*compile_command(target), *form]
     text = "\0".join([sources_digest(), _version(command[0]), *command])

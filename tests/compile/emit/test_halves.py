@@ -21,7 +21,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         y = self.norm(torch.relu(self.conv(x)).transpose(1, 2))
-        return torch.softmax(self.head(y), -1), x.transpose(1, 2)  # an output that is an input, and none of float32
+        return torch.softmax(self.head(y), -1), x.transpose(1, 2)  # the second is an input
 
 
 def test_a_float16_model_takes_and_gives_float16(session):
@@ -63,7 +63,21 @@ class Rounds(nn.Module):
         return x.to(torch.float16).float(), x.to(torch.bfloat16).float() + 0, x.half()
 
 
-EDGES = [0.0, -0.0, 65504.0, 65519.9, 65520.0, 1e38, 6e-8, 2.9e-8, 6.1e-5, 1e-45, 3.4e38, 1 + 2**-11, 1 + 3 * 2**-11]
+EDGES = [
+    0.0,
+    -0.0,
+    65504.0,
+    65519.9,
+    65520.0,
+    1e38,
+    6e-8,
+    2.9e-8,
+    6.1e-5,
+    1e-45,
+    3.4e38,
+    1 + 2**-11,
+    1 + 3 * 2**-11,
+]
 
 
 def test_conversions_round_as_torch_does_at_the_edges(session):
@@ -79,9 +93,11 @@ def test_every_half_comes_back_from_float(tmp_path):
     """All 65,536 of them, and the float of each, against numpy."""
     (tmp_path / "all.c").write_text(
         "void all(float *wide, uint16_t *back) {\n"
-        "    for (int i = 0; i < 65536; ++i) wide[i] = float_of_half((uint16_t)i), back[i] = half_of_float(wide[i]);\n}\n"
+        "    for (int i = 0; i < 65536; ++i)\n"
+        "        wide[i] = float_of_half((uint16_t)i), back[i] = half_of_float(wide[i]);\n}\n"
     )
-    command = ["cc", "-O2", "-shared", "-fPIC", "-include", str(RUNTIME / "base.h"), "-include", str(RUNTIME / "half.h")]
+    parts = [word for name in ("base.h", "half.h") for word in ("-include", str(RUNTIME / name))]
+    command = ["cc", "-O2", "-shared", "-fPIC", *parts]
     subprocess.run([*command, str(tmp_path / "all.c"), "-o", str(tmp_path / "all.so")], check=True)
     wide, back = numpy.empty(65536, numpy.float32), numpy.empty(65536, numpy.uint16)
     ctypes.CDLL(str(tmp_path / "all.so")).all(

@@ -46,7 +46,9 @@ def test_integer_layers(tmp_path):
     for folder in (program, variant, out):
         folder.mkdir()
     inputs = torch.randn(3, 700)
-    capture_module(nn.Sequential(nn.Linear(700, 1501), nn.ReLU(), nn.Linear(1501, 70)).eval(), inputs, program)
+    capture_module(
+        nn.Sequential(nn.Linear(700, 1501), nn.ReLU(), nn.Linear(1501, 70)).eval(), inputs, program
+    )
     quantize_program(program, variant, QuantizeConfig("int8"))
     compile_program(variant, out, CompileConfig("ternary"))
     alone, together = load(out), load(out, threads=4)

@@ -57,8 +57,15 @@ def test_a_run_and_its_steps(executor, calls, functions, file, store):
     whole, first, second = events[-1], events[2], events[4]
     assert first["outputs"][0]["name"] == second["inputs"][0]["name"]
     assert second["outputs"][0]["facets"]["version"]["datasetVersion"].startswith("sha256:")
-    assert {one["name"] for one in whole["outputs"]} == {first["outputs"][0]["name"], second["outputs"][0]["name"]}
-    assert second["run"]["facets"]["parent"]["run"]["runId"] == whole["run"]["runId"] == events[0]["run"]["runId"]
+    assert {one["name"] for one in whole["outputs"]} == {
+        first["outputs"][0]["name"],
+        second["outputs"][0]["name"],
+    }
+    assert (
+        second["run"]["facets"]["parent"]["run"]["runId"]
+        == whole["run"]["runId"]
+        == events[0]["run"]["runId"]
+    )
     assert len({event["run"]["runId"] for event in events}) == 3
 
     # asked for again, later, they are the same

@@ -16,7 +16,19 @@ from .sizes import c
 from .tensors import BYTES, C_TYPES, Buffer
 
 SOURCE_FILE = "mlops_model.c"
-_PARTS = ("half", "threads", "math", "gemm", "rows", "convolution", "pool", "attention", "recurrent", "integer", "int4")
+_PARTS = (
+    "half",
+    "threads",
+    "math",
+    "gemm",
+    "rows",
+    "convolution",
+    "pool",
+    "attention",
+    "recurrent",
+    "integer",
+    "int4",
+)
 _NEEDS = {
     "convolution": ("gemm",), "attention": ("math", "rows", "gemm"), "rows": ("math",), "recurrent": ("math", "gemm"),
     "gemm": ("threads",), "integer": ("threads",),

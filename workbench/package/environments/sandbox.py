@@ -5,12 +5,16 @@ unpacked, or empty with this machine's folders bound into it, read-only, at the 
 the process numbers of the machine, so that whoever started it can watch and end it; it has no capability and can
 gain none.
 
+Without root it is the same in a user namespace, where the user is number 0 and nobody else exists. Control groups are
+not ours to make then, so the kernel's older limits hold instead: memory for each process (RLIMIT_DATA), whole CPUs.
+
 https://github.com/opencontainers/runtime-spec: config.md, config-linux.md
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import secrets
@@ -47,14 +51,31 @@ def require() -> str:
     MissingDependency
         If it is not installed.
     InputError
-        If this user may not use it.
+        If this user may make no user namespace.
     """
     found = shutil.which("runc", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
     if found is None:
         raise MissingDependency("runc is not installed", where="--isolate", fix="apt-get install runc")
-    if os.geteuid() != 0:
-        raise InputError("a sandbox needs root", where="--isolate", fix="run without --isolate, or as root")
+    if _rootless() and not _namespaces():
+        raise InputError(
+            "this machine lets nobody but root make a user namespace",
+            where="--isolate",
+            fix="sysctl user.max_user_namespaces=10000 (and kernel.unprivileged_userns_clone=1), or run as root",
+        )
     return found
+
+
+def _rootless() -> bool:
+    return os.geteuid() != 0
+
+
+def _namespaces() -> bool:
+    """Whether an ordinary user may make user namespaces; the second setting exists on Debian's kernels only."""
+    for name in ("user/max_user_namespaces", "kernel/unprivileged_userns_clone"):
+        path = Path("/proc/sys") / name
+        if path.exists() and path.read_text().strip() == "0":
+            return False
+    return True
 
 
 class Sandbox:
@@ -85,7 +106,9 @@ class Sandbox:
         places: Iterable[Place] = (),
         root: Path | None = None,
     ) -> None:
-        self._runc, self._folder = require(), folder
+        self._runc, self._folder, self._isolation = [require()], folder, isolation
+        if _rootless():
+            self._runc += ["--root", str(folder / "run")]
         self._id = f"mlops-{os.getpid()}-{secrets.token_hex(6)}"
         base = root or folder / "root"
         base.mkdir(exist_ok=True)
@@ -96,7 +119,7 @@ class Sandbox:
         ]
         config = {
             "ociVersion": "1.0.2",
-            "process": _process(command, environment, cwd),
+            "process": _process(command, environment, cwd, isolation),
             "root": {"path": str(base.absolute()), "readonly": True},
             "hostname": "mlops",
             "mounts": mounts,
@@ -106,25 +129,38 @@ class Sandbox:
 
     def start(self, **options: Any) -> subprocess.Popen[bytes]:
         """Start it; `options` as for :class:`subprocess.Popen`."""
-        command = [self._runc, "run", "--bundle", str(self._folder), self._id]
-        return subprocess.Popen(command, **options)
+        command = [*self._runc, "run", "--bundle", str(self._folder), self._id]
+        if not _rootless():
+            return subprocess.Popen(command, **options)
+        before = os.sched_getaffinity(0)  # of this thread; what it starts inherits it
+        os.sched_setaffinity(0, sorted(before)[: math.ceil(self._isolation.cpus)])
+        try:
+            return subprocess.Popen(command, **options)
+        finally:
+            os.sched_setaffinity(0, before)
 
     def remove(self) -> None:
         """End whatever still runs in it and forget it; nothing there is fine."""
-        subprocess.run([self._runc, "kill", "--all", self._id, "KILL"], capture_output=True)
-        subprocess.run([self._runc, "delete", "--force", self._id], capture_output=True)
+        subprocess.run([*self._runc, "kill", "--all", self._id, "KILL"], capture_output=True)
+        subprocess.run([*self._runc, "delete", "--force", self._id], capture_output=True)
 
 
-def _process(command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> dict[str, Any]:
+def _process(
+    command: Sequence[str], environment: Mapping[str, str], cwd: Path, isolation: Isolation
+) -> dict[str, Any]:
+    limits = {"RLIMIT_DATA": isolation.memory_bytes, "RLIMIT_NPROC": isolation.pids} if _rootless() else {}
     files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1 << 20)  # more than we have is refused
     return {
         "terminal": False,
-        "user": {"uid": os.getuid(), "gid": os.getgid()},
+        "user": {"uid": 0, "gid": 0} if _rootless() else {"uid": os.getuid(), "gid": os.getgid()},
         "args": list(command),
         "env": [f"{key}={value}" for key, value in environment.items()],
         "cwd": str(cwd),
         "capabilities": {kind: [] for kind in ("bounding", "effective", "inheritable", "permitted")},
-        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": files, "soft": files}],
+        "rlimits": [
+            {"type": kind, "hard": most, "soft": most}
+            for kind, most in {"RLIMIT_NOFILE": files, **limits}.items()
+        ],
         "noNewPrivileges": True,
     }
 
@@ -132,11 +168,19 @@ def _process(command: Sequence[str], environment: Mapping[str, str], cwd: Path) 
 def _linux(isolation: Isolation, name: str) -> dict[str, Any]:
     quota = max(1000, round(isolation.cpus * _PERIOD_US))
     kinds = ["mount", "ipc", "uts", *([] if isolation.network else ["network"])]
-    return {
-        "cgroupsPath": f"/mlops/{name}",
+    common = {
         "namespaces": [{"type": kind} for kind in kinds],
         "maskedPaths": list(_MASKED),
         "readonlyPaths": list(_READ_ONLY),
+    }
+    if _rootless():
+        common["namespaces"].append({"type": "user"})
+        for kind, number in (("uidMappings", os.geteuid()), ("gidMappings", os.getegid())):
+            common[kind] = [{"containerID": 0, "hostID": number, "size": 1}]
+        return common
+    return {
+        **common,
+        "cgroupsPath": f"/mlops/{name}",
         "resources": {
             "devices": [{"allow": False, "access": "rwm"}],
             "memory": {"limit": isolation.memory_bytes},
@@ -148,8 +192,15 @@ def _linux(isolation: Isolation, name: str) -> dict[str, Any]:
 
 def _fixed() -> list[dict[str, Any]]:
     plain = ["nosuid", "nodev"]
+    # Whoever has no process numbers of his own may mount no /proc, but show the one there is.
+    shown = {
+        "destination": "/proc",
+        "type": "bind",
+        "source": "/proc",
+        "options": ["rbind", *plain, "noexec"],
+    }
     return [
-        {"destination": "/proc", "type": "proc", "source": "proc"},
+        shown if _rootless() else {"destination": "/proc", "type": "proc", "source": "proc"},
         {
             "destination": "/dev",
             "type": "tmpfs",

@@ -14,7 +14,6 @@ from typing import Any
 
 from ... import __version__
 from ...store import RunRow, StepRow, Store
-from ..answers import parameters_of
 from ..views import label
 
 PRODUCER = f"urn:mlops-workbench:{__version__}"
@@ -99,9 +98,7 @@ def _failure(step: StepRow | None) -> dict[str, Any]:
         return {}
     message = str(step.error.get("what") or step.error.get("error", "failed"))
     return {
-        "errorMessage": _facet(
-            "ErrorMessageRunFacet", "1-0-1", message=message, programmingLanguage="python"
-        )
+        "errorMessage": _facet("ErrorMessageRunFacet", "1-0-1", message=message, programmingLanguage="python")
     }
 
 
@@ -127,7 +124,9 @@ def _event(
 ) -> dict[str, Any]:
     return {
         "eventType": kind,
-        "eventTime": datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "eventTime": datetime.fromtimestamp(time_s, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
         "run": run,
         "job": job,
         "inputs": inputs or [],

@@ -71,10 +71,12 @@ def _post(url: str, body: bytes) -> None:
     if key:
         headers["Authorization"] = f"Bearer {key}"
     try:
-        with urlopen(Request(url, body, headers, method="POST"), timeout=TIMEOUT_S):
+        with urlopen(Request(url, body, headers, method="POST"), timeout=TIMEOUT_S):  # noqa: S310 - http(s) only
             return
     except HTTPError as error:
         said = error.read(500).decode("utf-8", "replace")
-        raise RunError(f"the server refused an OpenLineage event: {error.code} {said}".strip(), where=url) from error
+        raise RunError(
+            f"the server refused an OpenLineage event: {error.code} {said}".strip(), where=url
+        ) from error
     except (OSError, ValueError) as error:
         raise RunError(f"no OpenLineage event could be sent: {error}", where=url) from error
