@@ -56,6 +56,8 @@ def from_json(data: Any) -> Any:
     InputError
         If a tagged object has an unknown type, a newer version, or an unknown or missing key.
     """
+    if isinstance(data, str | int | float | None):  # by far the most of it
+        return data
     if isinstance(data, list):
         return tuple(from_json(v) for v in data)
     if not isinstance(data, Mapping):

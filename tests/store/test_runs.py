@@ -108,3 +108,31 @@ def test_owner_texts(stranger):
     assert not owner.alive(who)
     assert not owner.alive("")
     assert not owner.alive("nonsense")
+
+
+def test_of_two_processes_with_one_step_one_gets_it(store, stranger):
+    process, other = stranger
+    run = store.runs.create("{}", ["train"])
+    assert store.runs.claim_step(run, 0, other)
+    assert not store.runs.claim_step(run, 0, owner.current())
+    process.kill()
+    process.wait()
+    assert store.runs.claim_step(run, 0, owner.current())  # whoever died with it has it no more
+    store.runs.finish_step(run, 0, "done", result={})
+    assert not store.runs.claim_step(run, 0, owner.current())
+    store.runs.reopen_step(run, 0)
+    assert store.runs.claim_step(run, 0, owner.current())
+    assert store.runs.step(run, 0).attempt == 3
+
+
+def test_what_is_recorded_together_is_recorded_whole_or_not_at_all(store):
+    with pytest.raises(KeyboardInterrupt), store.together():
+        run = store.runs.create("{}", ["train"])
+        store.runs.start_step(run, 0, owner.current())
+        raise KeyboardInterrupt
+    assert store.runs.list() == []
+    with store.together():
+        run = store.runs.create("{}", ["train"])
+        with store.together():
+            store.events.append(run, 0, "inner", {})
+    assert [event.kind for event in store.events.since(0)] == ["inner"]

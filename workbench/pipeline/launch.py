@@ -76,7 +76,7 @@ def outcome(run: Run) -> Result:
     row = run.row
     work = loads(row.recipe)
     if isinstance(work, PipelineRun):
-        return pipeline_result(run.store, row)
+        return pipeline_result(run.store, row, work.name)
     last, step = run.results()[-1], recipe_of(row).steps[-1]
     return Result(
         step.name or row.title,

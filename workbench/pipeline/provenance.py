@@ -23,9 +23,16 @@ OBJECTS = "sources"
 
 def note(store: Store, digest: str, run_id: str, position: int) -> None:
     """Record that a step of this process made an artifact."""
-    current = lock()
-    store.environments.note(current.digest, codec.dumps(current))
+    note_environment(store)
     store.origins.note(digest, run_id, position, machine())
+
+
+def note_environment(store: Store) -> str:
+    """Record the environment of this process, and return its digest."""
+    current = lock()
+    digest = current.digest
+    store.environments.note(digest, codec.dumps(current))
+    return digest
 
 
 class TreeNote:

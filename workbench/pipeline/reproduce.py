@@ -193,3 +193,4 @@ def _run(store: Store, step: Step, how: _Start, wanted: EnvironmentLock | None) 
     finally:
         store.runs.set_state(run_id, state)
         store.events.append(run_id, -1, f"run.{state}", {})
+        look()

@@ -21,18 +21,27 @@ def hash_file(path: Path) -> str:
 def take_in(source: Path, blobs: Path, scratch: Path) -> str:
     """Make a file's content a blob and return its hex digest.
 
-    The content is copied (never linked: the caller may still write to its file) while it is hashed, synced,
-    and then renamed to its digest. A blob of that digest whose bytes went bad is replaced.
+    The content is copied (never linked: the caller may still write to its file) while it is hashed, synced unless
+    it is there already, and then renamed to its digest. A blob of that digest whose bytes went bad is replaced.
     """
     temporary = scratch / "incoming"
     with disk_guard(blobs):
         digest = _copy(source, temporary)
         target = blobs / digest
-        if target.exists() and hash_file(target) == digest:
+        if target.exists() and hash_file(target) == digest:  # whoever wrote it has synced it
             temporary.unlink()
         else:
+            _sync(temporary)
             temporary.replace(target)
     return digest
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _copy(source: Path, target: Path) -> str:
@@ -42,7 +51,6 @@ def _copy(source: Path, target: Path) -> str:
             digest.update(chunk)
             writing.write(chunk)
         writing.flush()
-        os.fsync(writing.fileno())
         os.fchmod(writing.fileno(), 0o444)
     return digest.hexdigest()
 

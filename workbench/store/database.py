@@ -53,6 +53,8 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give a connection whose statements all happen, or none of them.
 
+        A transaction inside another of the same thread is part of that one.
+
         Raises
         ------
         StorageFull
@@ -60,6 +62,9 @@ class Database:
         """
         with self._lock, self._errors():
             connection = self._connection()
+            if connection.in_transaction:
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

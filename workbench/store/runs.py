@@ -209,6 +209,26 @@ class Runs:
                 (step_owner, time.time(), run_id, position),
             )
 
+    def claim_step(self, run_id: str, position: int, step_owner: str) -> bool:
+        """Start a step unless another process runs it or has done it; returns whether it was started.
+
+        Of two processes that were given the same step (a killed driver's host and its successor's), one gets it.
+        """
+        with self._database.transaction():
+            row = self.step(run_id, position)
+            taken = row.state == "running" and row.owner != step_owner and owner.alive(row.owner)
+            if taken or row.state == "done":
+                return False
+            self.start_step(run_id, position, step_owner)
+            return True
+
+    def reopen_step(self, run_id: str, position: int) -> None:
+        """Record that a step must run again: what it had made is gone."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE steps SET state = 'pending' WHERE run_id = ? AND position = ?", (run_id, position)
+            )
+
     def finish_step(
         self,
         run_id: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from .. import config
@@ -67,6 +68,10 @@ class Store:
         self.origins = Origins(self.database)
         self.environments = Environments(self.database)
         self.sweeps = Sweeps(self.database)
+
+    def together(self) -> AbstractContextManager[object]:
+        """Write all that is recorded inside at once: others see everything or nothing of it, at one commit's cost."""
+        return self.database.transaction()
 
     def scratch(self) -> Path:
         """Return a new private folder on the store's file system; gc removes it when this process is gone."""

@@ -53,7 +53,7 @@ def test_another_environment_is_the_cause(store, monkeypatch):
     from workbench.pipeline.walk import orders
 
     one = wb.run(steady, store=store)
-    monkeypatch.setattr(orders, "lock_digest", lambda: "sha256:" + "0" * 64)
+    monkeypatch.setattr(orders.provenance, "note_environment", lambda _: "sha256:" + "0" * 64)
     other = wb.run(steady, store=store)
     steps = reflections(*(store.runs.get(run.run).steps for run in (one, other)))
     assert not steps[0].equal

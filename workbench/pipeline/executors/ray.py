@@ -25,6 +25,7 @@ from ...errors import InputError, RunError, StepFailed, WorkbenchError, missing_
 from ...store import Store, owner
 from ...store.blobs import remove_tree
 from ..ir import Graph
+from ..machine import machine
 from ..workers import body, environment, ledger, parcel
 from ..workers.answers import Answers
 from ..workers.host import Host
@@ -63,8 +64,10 @@ def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> H
     return Host(__name__, *arguments, name=f"Ray at {address or 'this machine'}")
 
 
-def work(form: dict[str, Any], wanted: dict[str, Any], names: list[str], *contents: bytes) -> tuple[Any, Any]:
-    """Run an order on the node this is called on; return the outcome and the artifacts it made."""
+def work(
+    form: dict[str, Any], wanted: dict[str, Any], names: list[str], *contents: bytes
+) -> tuple[Any, Any, Any]:
+    """Run an order on the node this is called on; return the outcome, the artifacts it made, and the machine."""
     order = Order.of(form)
     store = _node_store()
     try:
@@ -76,7 +79,8 @@ def work(form: dict[str, Any], wanted: dict[str, Any], names: list[str], *conten
             outcome = body.run(store, order)
     except WorkbenchError as error:
         outcome = Outcome(error=error.to_json())
-    return outcome.to_json(), {digest: parcel.pack(store, digest) for digest in outcome.artifacts.values()}
+    made = {digest: parcel.pack(store, digest) for digest in outcome.artifacts.values()}
+    return outcome.to_json(), made, machine()
 
 
 def look(wanted: dict[str, Any], preload: list[str], paths: list[str]) -> dict[str, Any] | None:
@@ -223,11 +227,11 @@ class Bridge:
     def _done(self, ticket: int, done: Any) -> None:
         order, _ = self._running.pop(ticket)
         try:
-            form, contents = done.result()
+            form, contents, where = done.result()
             outcome = Outcome.of(form)
             for digest, content in contents.items():
                 parcel.unpack(self._store, digest, content)
-            ledger.finish(self._store, order, outcome)
+            ledger.finish(self._store, order, outcome, where=where)
         except WorkbenchError as error:
             outcome = self._failed(order, error)
         except Exception as error:  # noqa: BLE001 - Ray's own errors: a lost worker, a cancelled task

@@ -9,8 +9,8 @@ from typing import Any
 from ... import codec
 from ...errors import InputError
 from ...store import StepRow, Store
-from .. import data
-from ..environment import code_digest, lock_digest
+from .. import data, provenance
+from ..environment import code_digest
 from ..ir.graph import Component, Task
 from ..workers import ledger
 from ..workers.order import STEP, Order, Outcome, argument_of, body_of, search_path, seed_of
@@ -35,7 +35,7 @@ class Orders:
         self._store, self._run_id, self._fresh = store, run_id, fresh
         self._rows = {row.verb: row for row in store.runs.get(run_id).steps}
         self._position = len(self._rows)
-        self._environment = lock_digest()
+        self._environment = provenance.note_environment(store)
         self._path = search_path()
         self._code: dict[tuple[str, ...], str] = {}
 
@@ -83,6 +83,7 @@ class Orders:
             outcome = Outcome.of(row.result)
             if all(map(self._store.artifacts.exists, outcome.artifacts.values())):
                 return outcome
+            self._store.runs.reopen_step(order.run_id, order.position)
         found = None if self._fresh else ledger.known(self._store, order.key)
         if found is not None:
             ledger.finish(self._store, order, found, cached=True)

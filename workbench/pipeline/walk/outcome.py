@@ -7,19 +7,19 @@ import json
 from ...render.table import Table
 from ...store import RunRow, StepRow, Store
 from ..result import Result
-from .driver import made_by, pipeline_of
+from .driver import made_by
 
 _SHOWN = 20
 _CELL = 60
 
 
-def pipeline_result(store: Store, row: RunRow) -> Result:
-    """Return the outputs of a finished run, and how its steps went."""
-    work, made = pipeline_of(row), made_by(store, row.id)
+def pipeline_result(store: Store, row: RunRow, name: str) -> Result:
+    """Return the outputs of a finished run of a pipeline of this name, and how its steps went."""
+    made = made_by(store, row.id)
     outputs = {**made.parameters, **made.artifacts}
     digests = [one for one in made.artifacts.values() if isinstance(one, str)]
     return Result(
-        f"{work.name} on {row.executor}",
+        f"{name} on {row.executor}",
         tables=(steps_table(row.steps), _outputs_table(outputs)) if outputs else (steps_table(row.steps),),
         digest=digests[0] if len(digests) == 1 else "",
         details={

@@ -202,12 +202,13 @@ class Walker:
         if "importer" in component.executor:
             self._end(frame, task.name, DONE, self._orders.imported(component, parameters, where))
             return
-        order, row = self._orders.make(task, component, parameters, artifacts, where)
-        leaf = _Leaf(frame, task, order, task.retry.count)
-        if row is not None and row.state == "running" and owner.alive(row.owner):
-            self._adopted.append(leaf)
-            return
-        known = self._orders.known(order, row)
+        with self._store.together():
+            order, row = self._orders.make(task, component, parameters, artifacts, where)
+            leaf = _Leaf(frame, task, order, task.retry.count)
+            if row is not None and row.state == "running" and owner.alive(row.owner):
+                self._adopted.append(leaf)
+                return
+            known = self._orders.known(order, row)
         if known is not None:
             self._done(leaf, known)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import sys
@@ -14,7 +15,7 @@ from ... import codec
 from ...errors import InputError, MissingInput, StepFailed, WorkbenchError
 from ...store import ArtifactDraft, Store
 from ...store.blobs import remove_tree
-from .. import provenance, record
+from .. import record
 from ..callables import CallableReference, fingerprint_of, receive
 from ..dsl.source import FunctionSource, execute
 from ..environment import code_version, lock_digest
@@ -139,13 +140,16 @@ def put(store: Store, order: Order, folder: Path, step: Mapping[str, Any]) -> st
         folder,
         parents=tuple(sorted(set(order.digests()))),
         step={"verb": "step", "parameters": dict(order.parameters), **step},
-        code=code_version(_CODE),
+        code=code(),
         environment=order.environment or lock_digest(),
     )
-    digest = store.artifacts.put(draft)
-    if order.position >= 0:
-        provenance.note(store, digest, order.run_id, order.position)
-    return digest
+    return store.artifacts.put(draft)
+
+
+@functools.cache
+def code() -> str:
+    """Return the version of what runs orders: that of this process, whatever becomes of the files meanwhile."""
+    return code_version(_CODE)
 
 
 def _plain(value: Any, definition: Mapping[str, Any], where: str) -> Any:

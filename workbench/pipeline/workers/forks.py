@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from ...errors import StepFailed, WorkbenchError
 from ...store import Store, owner
+from ..machine import machine
 from . import body, ledger
 from .answers import Answers
 from .order import Order, Outcome
@@ -130,7 +131,8 @@ class Forks:
     def _outcome(self, order: Order) -> Outcome:
         try:
             store = Store(self._home)
-            ledger.begin(store, order, owner.current())
+            if not ledger.begin(store, order, owner.current()):
+                return ledger.awaited(store, order)
             body.limit_memory(order.memory_bytes)
             outcome = self._work(store, order)
             ledger.finish(store, order, outcome)
@@ -185,7 +187,9 @@ def main(home: str, search_path: str, *preload: str, work: Work = body.run) -> N
     answers = Answers()  # before anything is imported that may print
     sys.path.extend(entry for entry in json.loads(search_path) if entry not in sys.path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the notebook is the driver's to answer
-    for name in ("numpy", *preload):
+    for remembered in (body.code, machine, owner.current):  # once here instead of in every child
+        remembered()
+    for name in ("numpy.random", *preload):
         with contextlib.suppress(Exception):  # the step that needs it will say what is wrong with it
             importlib.import_module(name)
     gc.freeze()

@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from ... import codec
-from ...store import Store
-from .. import provenance
+from ...errors import StepFailed
+from ...store import Store, owner
+from ..machine import machine
 from .order import GIVEN, STEP, Order, Outcome
 
-
-def begin(store: Store, order: Order, owner: str) -> None:
-    """Record that a process has begun an order."""
-    store.runs.start_step(order.run_id, order.position, owner)
-    store.events.append(order.run_id, order.position, "step.started", {"verb": order.path, "name": ""})
+_LOOK_S = 0.05
 
 
-def finish(store: Store, order: Order, outcome: Outcome, *, cached: bool = False) -> None:
-    """Record how an order ended; a result is kept under its key, so that nobody does it again."""
+def begin(store: Store, order: Order, who: str) -> bool:
+    """Record that a process has begun an order; returns False when another has it, or has done it."""
+    with store.together():
+        if not store.runs.claim_step(order.run_id, order.position, who):
+            return False
+        store.events.append(order.run_id, order.position, "step.started", {"verb": order.path, "name": ""})
+        return True
+
+
+def awaited(store: Store, order: Order) -> Outcome:
+    """Return what the process left that has the order, once it has ended."""
+    while True:
+        row = store.runs.step(order.run_id, order.position)
+        if row.state == "done" and row.result is not None:
+            return Outcome.of(row.result)
+        if row.state != "running" or not owner.alive(row.owner):
+            error = row.error or StepFailed("the process that had it died", where=order.path).to_json()
+            return Outcome(error=error)
+        time.sleep(_LOOK_S)
+
+
+def finish(
+    store: Store,
+    order: Order,
+    outcome: Outcome,
+    *,
+    cached: bool = False,
+    where: Mapping[str, Any] | None = None,
+) -> None:
+    """Record how an order ended, all at once; a result is kept under its key, so that nobody does it again.
+
+    `where` is the machine it ran on, by default this one. The driver has noted the environment.
+    """
+    with store.together():
+        _finish(store, order, outcome, cached, where)
+
+
+def _finish(
+    store: Store, order: Order, outcome: Outcome, cached: bool, where: Mapping[str, Any] | None
+) -> None:
     form = outcome.to_json()
     for digest in outcome.artifacts.values():
         store.runs.refer(order.run_id, order.position, "output", digest)
@@ -26,7 +63,7 @@ def finish(store: Store, order: Order, outcome: Outcome, *, cached: bool = False
             _verb(store, order, outcome, cached)
         if not cached:
             for digest in () if GIVEN in order.body else outcome.artifacts.values():
-                provenance.note(store, digest, order.run_id, order.position)
+                store.origins.note(digest, order.run_id, order.position, where or machine())
             if order.key:
                 store.results.set(order.key, form)
         store.runs.finish_step(order.run_id, order.position, "done", result=form, cached=cached)
