@@ -9,7 +9,7 @@ from .lineage import Direction, LineageGraph, LineageNode
 from .measurements import Measurement
 from .names import ArtifactName, NameRow
 from .origins import Origin
-from .runs import RunRow, StepRow
+from .run_rows import RunRow, StepRow
 from .store import Store
 from .sweeps import SweepRow, Trial
 

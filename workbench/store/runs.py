@@ -9,17 +9,14 @@ from __future__ import annotations
 import builtins
 import json
 import secrets
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnknownRun
 from . import owner
 from .database import Database
-
-_ENDED = ("done", "failed", "cancelled")
+from .run_rows import ENDED, RunRow, StepRow, run_of, step_of
 
 _SUMMARY = """
 SELECT runs.*, count(steps.position) AS steps_total, total(steps.state = 'done') AS steps_done,
@@ -28,62 +25,6 @@ SELECT runs.*, count(steps.position) AS steps_total, total(steps.state = 'done')
 FROM {source} AS runs LEFT JOIN steps ON steps.run_id = runs.id
 GROUP BY runs.id ORDER BY runs.created_s DESC, runs.id DESC
 """
-
-
-@dataclass(frozen=True)
-class StepRow:
-    """One step of a run: its state, the process that runs it, its result or its error (JSON forms)."""
-
-    position: int
-    verb: str
-    state: str
-    owner: str
-    attempt: int
-    cached: bool
-    started_s: float | None
-    finished_s: float | None
-    result: Mapping[str, Any] | None
-    error: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run.
-
-    Parameters
-    ----------
-    id, title
-        Its id and what the user typed.
-    recipe
-        Canonical text of the recipe.
-    executor, origin
-        Which executor runs it; who asked (kernel or session), for filters.
-    state
-        As in the module's text, with ``interrupted`` for a run whose processes are gone.
-    driver
-        Owner text of the driving process.
-    cancelling
-        Whether somebody asked to cancel it.
-    steps_total, steps_done, steps_cached
-        Counts over its steps.
-    steps
-        The steps themselves; only :meth:`Runs.get` fills them.
-    """
-
-    id: str
-    title: str
-    recipe: str
-    executor: str
-    origin: str
-    state: str
-    driver: str
-    cancelling: bool
-    created_s: float
-    finished_s: float | None
-    steps_total: int
-    steps_done: int
-    steps_cached: int
-    steps: tuple[StepRow, ...] = ()
 
 
 class Runs:
@@ -128,23 +69,23 @@ class Runs:
         if not rows:
             raise UnknownRun(f"no run has the id {run_id!r}", where=run_id, fix="%mlops runs lists them")
         steps = self._database.query("SELECT * FROM steps WHERE run_id = ? ORDER BY position", (run_id,))
-        return _run(rows[0], tuple(_step(row) for row in steps))
+        return run_of(rows[0], tuple(step_of(row) for row in steps))
 
     def list(self, limit: int = 100) -> builtins.list[RunRow]:
         """Return the newest runs, newest first, without their steps."""
         newest = "(SELECT * FROM runs ORDER BY created_s DESC LIMIT ?)"
-        return [_run(row) for row in self._database.query(_SUMMARY.format(source=newest), (limit,))]
+        return [run_of(row) for row in self._database.query(_SUMMARY.format(source=newest), (limit,))]
 
     def some(self, run_ids: Iterable[str]) -> builtins.list[RunRow]:
         """Return those of these runs that there are, newest first, without their steps."""
         ids = tuple(run_ids)
         marks = ",".join("?" * len(ids))
         source = f"(SELECT * FROM runs WHERE id IN ({marks}))"  # noqa: S608
-        return [_run(row) for row in self._database.query(_SUMMARY.format(source=source), ids)]
+        return [run_of(row) for row in self._database.query(_SUMMARY.format(source=source), ids)]
 
     def set_state(self, run_id: str, state: str) -> None:
         """Move a run to a state; an ended state also stamps the time."""
-        finished = time.time() if state in _ENDED else None
+        finished = time.time() if state in ENDED else None
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE runs SET state = ?, finished_s = ? WHERE id = ?", (state, finished, run_id)
@@ -187,7 +128,7 @@ class Runs:
             raise UnknownRun(
                 f"run {run_id!r} has no step {position}", where=run_id, fix="%mlops runs lists them"
             )
-        return _step(rows[0])
+        return step_of(rows[0])
 
     def ask_cancel(self, run_id: str) -> None:
         """Ask whoever drives the run to cancel it."""
@@ -275,45 +216,6 @@ class Runs:
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
             for table in ("steps", "run_artifacts", "events", "run_sources"):
                 connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608
-
-
-def _run(row: sqlite3.Row, steps: tuple[StepRow, ...] = ()) -> RunRow:
-    state = row["state"]
-    if state not in _ENDED:
-        holders = [row["driver"], *(row["owners"] or "").split(",")]
-        state = state if any(owner.alive(holder) for holder in holders) else "interrupted"
-    return RunRow(
-        row["id"],
-        row["title"],
-        row["recipe"],
-        row["executor"],
-        row["origin"],
-        state,
-        row["driver"],
-        bool(row["cancelling"]),
-        row["created_s"],
-        row["finished_s"],
-        int(row["steps_total"]),
-        int(row["steps_done"]),
-        int(row["steps_cached"]),
-        steps,
-    )
-
-
-def _step(row: sqlite3.Row) -> StepRow:
-    result, error = (json.loads(row[key]) if row[key] else None for key in ("result", "error"))
-    return StepRow(
-        row["position"],
-        row["verb"],
-        row["state"],
-        row["owner"],
-        row["attempt"],
-        bool(row["cached"]),
-        row["started_s"],
-        row["finished_s"],
-        result,
-        error,
-    )
 
 
 def _text(value: Mapping[str, Any] | None) -> str | None:
