@@ -1,4 +1,4 @@
-"""What a step costs beyond its own work on each executor, beside kfp's own local runner; a wide fan-out.
+"""What a step costs beyond its own work on each executor, beside kfp's own local runner; a wide fan-out; Ray's nodes.
 
 Steps do nothing. The fixed cost of a run (its host program) is taken out by the difference of a long and a short
 run of the same pipeline, each in a store of its own.
@@ -9,6 +9,7 @@ import io
 import tempfile
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from workbench.pipeline.dsl import Pipeline, pipeline, step
 from workbench.store import Store
 
 from ..harness import Contender, interleave
+from ..ray_cluster import measure as measure_ray
 from ..samples import Samples
 
 WIDE = 10_000
@@ -59,6 +61,8 @@ def run(samples: Samples, *, quick: bool) -> None:
             samples.ratio("local.over_kfp_local", "local.step_ms", "kfp_local.step_ms")
         count = 200 if quick else WIDE
         interleave(samples, {f"fan_out_{count}.step_ms": _wide(home / "wide", count)}, 1)
+        if find_spec("ray") is not None:
+            measure_ray(samples, home / "ray", chain(LONG), 1 if quick else 3)
 
 
 def _seconds(work: Pipeline, store: Store, **arguments: Any) -> float:

@@ -118,9 +118,8 @@ def mirror(
     from ..pipeline.mirror import mirror as reflect
 
     store = store or Store()
-    found = reflect(
-        store, work_of(store, work, arguments), against, title=f"mirror {work}"[:60], on_event=on_event
-    )
+    order = work_of(store, work, arguments)
+    found = reflect(store, order, against, title=f"mirror {order.name}", on_event=on_event)
     first = found.first
     tables = [found.table()]
     if found.causes:

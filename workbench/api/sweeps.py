@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +56,11 @@ def sweep(
     rungs
         Shares of the data, rising to 1; by default 1/9, 1/3, 1 where `evaluate` takes a fraction, else just 1.
     at_once
-        Trials at the same time; by default one a processor.
+        Trials at the same time; by default one a processor, on a Ray cluster one a processor of all its nodes.
     threads
         Threads of the sessions.
     executor
-        Where trials run.
+        Where trials run; ``ray`` starts one node for the whole sweep.
     resume
         Id of a sweep that was interrupted, stopped or cancelled: go on with it. It keeps its plan.
     say
@@ -103,9 +102,8 @@ def sweep(
             executor,
         )
         id = _create(store, artifact, plan)
-    room = at_once or len(os.sched_getaffinity(0))
     tell = say or (lambda _: None)
-    outcome = Sweep(store, id, plan, budget_s=budget, at_once=room, say=tell).drive()
+    outcome = Sweep(store, id, plan, budget_s=budget, at_once=at_once, say=tell).drive()
     return _result(store, plan, outcome)
 
 

@@ -148,7 +148,7 @@ def _entry(client: Any, store: Store, row: RunRow) -> Any:
 
 
 def _sources(store: Store, row: RunRow) -> dict[str, str]:
-    outputs = [str(step.result["output"]) for step in row.steps if step.result and "output" in step.result]
+    outputs = [digest for step in row.steps if (digest := _output(step))]
     made = [one for digest in outputs for one in store.origins.of(digest) if one.run_id == row.id]
     if not made:
         return {}
@@ -159,9 +159,14 @@ def _sources(store: Store, row: RunRow) -> dict[str, str]:
     return {**tags, **({"mlops.tree": last.sources["tree"]} if last.sources.get("tree") else {})}
 
 
+def _output(step: StepRow) -> str:
+    """Return what a verb made, wherever it ran; empty where nothing was recorded."""
+    result = step.result or {}
+    return str((result.get("result") or result).get("output", ""))
+
+
 def _step(client: Any, store: Store, entry: Any, step: StepRow) -> None:
-    run, result = entry.info.run_id, step.result or {}
-    digest = str(result.get("output", ""))
+    run, digest = entry.info.run_id, _output(step)
     if not store.artifacts.exists(digest):
         return
     manifest = store.artifacts.manifest(digest)

@@ -15,6 +15,7 @@ import pytest
 import workbench as wb
 from workbench.errors import InputError, RunError, WorkbenchError
 from workbench.pipeline.executors.ray_node import RayNode, authenticated, free_port
+from workbench.pipeline.executors.room import shared
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -119,13 +120,41 @@ def _ip(words):
     subprocess.run(["ip", *words.split()], check=True, capture_output=True, timeout=30)
 
 
-def test_a_node_lost_halfway_costs_nothing_that_was_finished(store, tmp_path, cluster, networks):
+def test_a_cluster_of_three_nodes_to_its_end(store, tmp_path, cluster, networks, monkeypatch):
+    """One cluster for all of it: starting one takes longer than the rest. Each part says what it is about."""
     (folder, nodes), (subnet, names) = cluster, networks
     address = f"{subnet}.1:{free_port()}"
     nodes.append(RayNode(folder, address, 1, head=True))
     for at, name in zip((2, 3), names, strict=True):
         prefix = ("ip", "netns", "exec", name)
         nodes.append(RayNode(folder, address, 1, ip=f"{subnet}.{at}", prefix=prefix))
+    executor = f"ray://{address}"
+    with shared(executor) as (name, room):
+        assert (name, room) == (executor, 3)
+    _errors_of_steps_come_back(store, tmp_path, executor)
+    _another_environment_is_refused_by_name(store, tmp_path, executor, monkeypatch)
+    _a_lost_node_costs_nothing_that_was_finished(store, tmp_path, executor, nodes)
+    _a_lost_head_is_an_error_and_no_more(store, executor, nodes)
+
+
+def _errors_of_steps_come_back(store, tmp_path, executor):
+    with pytest.raises(WorkbenchError, match="longer than 1 s"):
+        wb.run(wb.pipeline(_late), store=store, executor=executor)
+    with pytest.raises(WorkbenchError, match="and then an error of its own"):
+        wb.run(wb.pipeline(_twice), {"folder": str(tmp_path)}, store=store, executor=executor)
+
+
+def _another_environment_is_refused_by_name(store, tmp_path, executor, monkeypatch):
+    strange = tmp_path / "strange"
+    (strange / "numpyro-9.9.dist-info").mkdir(parents=True)
+    with monkeypatch.context() as changed:
+        changed.syspath_prepend(str(strange))
+        changed.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{strange}")
+        with pytest.raises(InputError, match=r"another environment: numpyro absent instead of 9\.9"):
+            wb.run(endless, store=store, executor=executor)
+
+
+def _a_lost_node_costs_nothing_that_was_finished(store, tmp_path, executor, nodes):
     marks = tmp_path / "marks"
     marks.mkdir()
     done, finished = Counter(), set()
@@ -138,7 +167,7 @@ def test_a_node_lost_halfway_costs_nothing_that_was_finished(store, tmp_path, cl
             nodes[2].kill()
 
     arguments = {"folder": str(marks), "n": list(range(STEPS))}
-    result = wb.run(fan_out, arguments, store=store, executor=f"ray://{address}", on_event=listen)
+    result = wb.run(fan_out, arguments, store=store, executor=executor, on_event=listen)
     assert len(finished) >= STEPS // 2
     for path in finished:
         number = path.partition("[")[2].partition("]")[0]
@@ -150,30 +179,10 @@ def test_a_node_lost_halfway_costs_nothing_that_was_finished(store, tmp_path, cl
     assert len(made[0]) == STEPS + 1
 
 
-def test_other_environments_errors_and_a_lost_head(store, tmp_path, cluster, monkeypatch):
-    folder, nodes = cluster
-    address = f"127.0.0.1:{free_port()}"
-    nodes.append(RayNode(folder, address, 2, head=True))
-    executor = f"ray://{address}"
-
-    with pytest.raises(WorkbenchError, match="longer than 1 s"):
-        wb.run(wb.pipeline(_late), store=store, executor=executor)
-    with pytest.raises(WorkbenchError, match="and then an error of its own"):
-        wb.run(wb.pipeline(_twice), {"folder": str(tmp_path)}, store=store, executor=executor)
-
-    strange = tmp_path / "strange"
-    (strange / "numpyro-9.9.dist-info").mkdir(parents=True)
-    monkeypatch.syspath_prepend(str(strange))
-    monkeypatch.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{strange}")
-    with pytest.raises(InputError, match=r"another environment: numpyro absent instead of 9\.9"):
-        wb.run(endless, store=store, executor=executor)
-    monkeypatch.undo()
-    for name, value in authenticated(folder).items():
-        monkeypatch.setenv(name, value)
-
+def _a_lost_head_is_an_error_and_no_more(store, executor, nodes):
     def lose(event):
         if event.kind == "step.started" and nodes:
-            nodes.pop().kill()
+            nodes.pop(0).kill()
 
     with pytest.raises(RunError, match=r"Ray at .* is gone|Ray could not finish"):
         wb.run(endless, store=store, executor=executor, on_event=lose)

@@ -272,7 +272,18 @@ def main(home: str, address: str, paths: str, *preload: str) -> None:
                 node.kill()
 
 
-if __name__ == "__main__":
-    from workbench.pipeline.executors.ray import main as run  # tasks are found by this name, not by __main__
+def size(address: str) -> None:
+    """Print how many processors a cluster has."""
+    import ray
 
-    run(*sys.argv[1:])
+    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    print(int(_cpus()))
+
+
+if __name__ == "__main__":
+    from workbench.pipeline.executors import ray as module  # tasks are found by this name, not by __main__
+
+    if sys.argv[1] == "size":
+        module.size(*sys.argv[2:])
+    else:
+        module.main(*sys.argv[1:])

@@ -156,8 +156,23 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def main(folder: str, address: str, cpus: str) -> None:
+    """Be a node for as long as standard input is open: whoever asked for it may die without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the notebook is for whoever asked
+    node = RayNode(Path(folder), address, int(cpus), head=True)
+    try:
+        print("ready", flush=True)
+        sys.stdin.read()
+    finally:
+        node.kill()
+
+
 def _say(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w") as file:
         file.write(text)
     os.replace(name, path)  # noqa: PTH105 - a reader sees nothing or all
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

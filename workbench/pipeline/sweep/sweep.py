@@ -15,6 +15,7 @@ from typing import Any
 from ...errors import RunError, WorkbenchError, from_json
 from ...store import Store, Trial
 from ..executors.executor import Executor
+from ..executors.room import shared
 from ..figures import figures
 from ..recipe import Recipe
 from ..result import StepResult
@@ -53,7 +54,7 @@ class Sweep:
     budget_s
         Wall time from now; trials that have not ended by then stay as they are. None for no limit.
     at_once
-        Runs at the same time.
+        Runs at the same time; 0 for as many as the executor has processors.
     say
         Told what happens, a line at a time.
     """
@@ -62,7 +63,6 @@ class Sweep:
         self, store: Store, id: str, plan: SweepPlan, *, budget_s: float | None, at_once: int, say: Say
     ) -> None:
         self._store, self.id, self._plan = store, id, plan
-        self._executor = Executor(store, plan.executor)
         self._until = None if budget_s is None else time.monotonic() + budget_s
         self._at_once, self._say = at_once, say
         self._facts: dict[str, dict[str, Any]] = {}
@@ -80,6 +80,12 @@ class Sweep:
         WorkbenchError
             If the program itself cannot be scored.
         """
+        with shared(self._plan.executor) as (name, room):
+            self._executor = Executor(self._store, name)
+            self._at_once = self._at_once or room
+            return self._drive()
+
+    def _drive(self) -> SweepOutcome:
         if not self._store.sweeps.take(self.id):
             raise RunError(f"sweep {self.id} is driven by another process", where=self.id, fix="wait for it")
         for trial in self._store.sweeps.trials(self.id):
@@ -151,6 +157,8 @@ class Sweep:
         title = f"sweep {self.id}: {what} {key}"
         known = self._store.runs.titled(title)  # also one whose driver was killed before it wrote it down
         run = Run(self._store, known) if known else None
+        if run is not None and run.row.executor != self._executor.name and run.state != "done":
+            run = None  # the Ray node it was on was started for the sweep that was interrupted
         if run is not None and run.state in ("interrupted", "cancelled"):
             run = self._executor.resume(run.id, background=True)
         if run is None or run.state == "failed":

@@ -1,0 +1,88 @@
+"""What several runs at once share: one Ray node instead of one each, and as many runs as there are processors."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...errors import RunError, missing_dependency
+from .. import child
+from .choose import RAY, kind_of
+from .ray_node import authenticated, free_port
+
+_READY_S = 120.0
+
+
+@contextlib.contextmanager
+def shared(executor: str) -> Iterator[tuple[str, int]]:
+    """Give the executor that several runs share while this is open, and how many steps it works on at once.
+
+    ``ray`` becomes the address of a node started for all of them; for a cluster its processors are counted.
+
+    Raises
+    ------
+    MissingDependency
+        If Ray is not installed.
+    RunError
+        If there is no cluster at the address, or the node does not start.
+    """
+    here = len(os.sched_getaffinity(0))
+    if kind_of(executor) == RAY and importlib.util.find_spec("ray") is None:
+        raise missing_dependency("ray", "ray")
+    kind, _, address = executor.partition("://")
+    if kind_of(executor) != RAY:
+        yield executor, here
+    elif address:
+        yield executor, int(_answer("workbench.pipeline.executors.ray", "size", address))
+    else:
+        with _node(here) as started:
+            yield f"{kind}://{started}", here
+
+
+def _answer(module: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=child.environment(),
+        timeout=_READY_S,
+        check=False,
+    )
+    if done.returncode:
+        raise RunError(
+            f"no Ray cluster answers at {arguments[-1]}",
+            where=arguments[-1],
+            fix="check the address; with a token, set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here too",
+            log=done.stderr[-4000:],
+        )
+    return done.stdout.split()[-1]
+
+
+@contextlib.contextmanager
+def _node(cpus: int) -> Iterator[str]:
+    """Give the address of a Ray node that lives as long as this process wants it, and never longer."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        os.environ.update(authenticated(Path(folder)))
+        address = f"127.0.0.1:{free_port()}"
+        command = [sys.executable, "-m", "workbench.pipeline.executors.ray_node", folder, address, str(cpus)]
+        try:
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child.environment(), text=True
+            ) as process:
+                assert process.stdout is not None, "it was started with one"
+                if process.stdout.readline().strip() != "ready":
+                    raise RunError("the Ray node did not come up", where=address, fix="try again")
+                yield address
+        finally:
+            for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+                os.environ.pop(name, None)
+                if name in before:
+                    os.environ[name] = before[name]
