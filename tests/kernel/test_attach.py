@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.waiting import until_worked
 from workbench import trace
 from workbench.errors import TraceError
 from workbench.trace.symbols.interpreter import find_interpreter
@@ -43,12 +44,12 @@ def _names(recorded, pid):
     return rows, [[frame.name for frame in recorded.stack(row) if frame.kind == "python"] for row in rows]
 
 
-def _trace_other(command, seconds=0.6):
+def _trace_other(command, seconds=0.3):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         try:
             assert other.stdout.readline() == "ready\n"
             with trace.session(("cpu", "audit"), hz=499, tier="bpf", pid=other.pid) as recorder:
-                time.sleep(seconds)
+                until_worked(other.pid, seconds)
         finally:
             other.kill()
     return recorder.trace, other.pid
@@ -100,11 +101,11 @@ def test_a_process_that_is_no_child_is_traced_for_its_user(tmp_path):
         subprocess.run([sys.executable, "-c", launch], check=True, capture_output=True, text=True).stdout
     )
     try:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not (tmp_path / "out").read_text() and time.monotonic() < end:
             time.sleep(0.02)
         with trace.session(("cpu",), hz=499, tier="bpf", pid=pid) as recorder:
-            time.sleep(0.5)
+            until_worked(pid, 0.3)
     finally:
         os.kill(pid, 9)
     _, stacks = _names(recorder.trace, pid)
@@ -119,7 +120,7 @@ def test_a_process_in_a_pid_namespace_is_traced_from_outside():
             assert other.stdout.readline() == "ready\n"
             (child,) = Path(f"/proc/{other.pid}/task/{other.pid}/children").read_text().split()
             with trace.session(("cpu",), hz=499, tier="bpf", pid=int(child)) as recorder:
-                time.sleep(0.5)
+                until_worked(int(child), 0.3)
         finally:
             other.kill()
     # Numbers are ours, not the namespace's.
@@ -131,7 +132,7 @@ def test_a_process_that_exits_during_the_trace():
     with subprocess.Popen([sys.executable, "-c", _SPIN], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "ready\n"
         with trace.session(("cpu", "sched", "audit"), hz=499, tier="bpf", pid=other.pid) as recorder:
-            time.sleep(0.4)
+            until_worked(other.pid, 0.2)
             other.kill()
             other.wait()
             time.sleep(0.3)

@@ -9,9 +9,9 @@ _u32, _u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 _HEAD = struct.Struct("<QIIIHBB")
 
 
-def _record(time_ns, pid, tid, weight, native, python, stack):
+def _record(time_ns, pid, tid, weight, native, python, stack, pointer):
     """A stack record as the kernel side lays it out."""
-    body = struct.pack("<IIQ", len(native), len(python), stack)
+    body = struct.pack("<IIQQ", len(native), len(python), stack, pointer)
     body += struct.pack(f"<{records.NATIVE_FRAMES}Q", *native, *[0] * (records.NATIVE_FRAMES - len(native)))
     body += b"".join(struct.pack("<QII", code, offset, 0) for code, offset in python)
     return struct.pack("<QIIIHBB", time_ns, pid, tid, weight, 24 + len(body), records.RECORD_CPU, 1) + body
@@ -27,6 +27,7 @@ def _record(time_ns, pid, tid, weight, native, python, stack):
             st.lists(_u64, max_size=24),
             st.lists(st.tuples(_u64, _u32), max_size=128),
             _u64,
+            _u64,
         ),
         max_size=5,
     )
@@ -34,7 +35,8 @@ def _record(time_ns, pid, tid, weight, native, python, stack):
 def test_records_come_back(rows):
     found = list(records.parse_records(b"".join(_record(*row) for row in rows)))
     assert [
-        (r.time_ns, r.pid, r.tid, r.weight, list(r.native), list(r.python), r.stack) for r in found
+        (r.time_ns, r.pid, r.tid, r.weight, list(r.native), list(r.python), r.stack, r.stack_pointer)
+        for r in found
     ] == rows
 
 

@@ -58,3 +58,19 @@ def test_requests_come_back(probes, hz, pid, python, places):
 def test_anything_else_is_refused(data):
     with pytest.raises(InputError):
         wire.parse_request(data)
+
+
+@given(st.integers(0, 100), st.integers(0, 2 * wire.MAX_RULES), st.binary(max_size=80))
+def test_rules_come_back_or_are_refused(start, total, rows):
+    rules = wire.Rules(start, total, rows)
+    count = len(rows) // wire.RULE_BYTES
+    if count and len(rows) % wire.RULE_BYTES == 0 and start + count <= total <= wire.MAX_RULES:
+        assert wire.parse_news(rules.to_bytes()) == rules
+        return
+    with pytest.raises(InputError):
+        wire.parse_news(rules.to_bytes())
+
+
+def test_a_process_that_joins_comes_back():
+    joined = wire.Joined((Site("operators", "handle_operator", 0, (4096,), (7,)),))
+    assert wire.parse_news(joined.to_bytes()) == joined

@@ -24,7 +24,7 @@ from ..errors import NoPrivilege, TraceError, from_json
 from . import privileges
 from .build import load_object
 from .probes import FOLLOW
-from .wire import CONTROL, MESSAGE_BYTES, STOP, Joined, Learned, Request
+from .wire import CONTROL, MESSAGE_BYTES, STOP, Joined, Learned, Request, Rules
 
 SERVICE_SOCKET = Path("/run/workbench/collector.sock")
 SOCKET_VARIABLE = "MLOPS_COLLECTOR"
@@ -168,6 +168,10 @@ class Collector:
     def join(self, joined: Joined, files: Sequence[int]) -> None:
         """Ask to probe functions of a process of the traced tree; as :meth:`learn`."""
         self._say(joined.to_bytes(), files)
+
+    def rule(self, rules: Rules) -> None:
+        """Send rules by which native frames are walked; as :meth:`learn`."""
+        self._say(rules.to_bytes())
 
     def _say(self, message: bytes, files: Sequence[int] = ()) -> None:
         with self._speaking, contextlib.suppress(OSError):

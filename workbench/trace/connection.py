@@ -29,6 +29,7 @@ from .wire import (
     REQUEST_BYTES,
     STOP,
     Joined,
+    Rules,
     parse_news,
     parse_request,
 )
@@ -173,6 +174,9 @@ class Connection:
             news = parse_news(message)
             if isinstance(news, Joined):
                 self._join(self._session, news, files)
+                return
+            if isinstance(news, Rules):
+                self._session.set_rules(news)
                 return
             self._learned += 1
             if self._learned > _MAX_LEARNED:

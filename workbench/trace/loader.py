@@ -6,7 +6,9 @@ all it had and touches no other.
 
 from __future__ import annotations
 
+import mmap
 import os
+import platform
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,11 +19,12 @@ from .cgroups import root
 from .perf_event import online_cpus, open_clock
 from .probes import ENFORCE, FOLLOW, LOST_REASONS, PROBES, SHARED_MAPS, choose
 from .sites import Site, check_sites
-from .wire import MESSAGE_BYTES, PYTHON_BYTES, Request, pack_table
+from .wire import MAX_RULES, MESSAGE_BYTES, PYTHON_BYTES, RULE_BYTES, Request, Rules, pack_table
 
 _FIRST = struct.pack("<I", 0)
 _TYPES = Path("/sys/kernel/btf/vmlinux")
-_TARGET_REST = 16  # struct target behind the layout: pid, skip_tid, level, padding
+# struct target behind the layout: pid, skip_tid, level, ruled (where return addresses lie as on x86-64)
+_TARGET_REST = struct.pack("<4I", 0, 0, 0, platform.machine() == "x86_64")
 
 
 class KernelSession:
@@ -63,6 +66,8 @@ class KernelSession:
         self._library = library
         self._loaded: dict[str, BpfObject] = {}
         self._pid = pid
+        self._rules: mmap.mmap | None = None
+        self._rules_first = 0
         self._ring: Ring | None = None
         self._probes = (*choose(request.probes), *((ENFORCE,) if request.enforce else ()))
         if not _TYPES.is_file():
@@ -132,6 +137,18 @@ class KernelSession:
                 returns=site.program in PROBES[site.probe].returns,
             )
 
+    def set_rules(self, rules: Rules) -> None:
+        """Take a part of the rules native frames are walked by; they apply once the last is there."""
+        follow = self._loaded[FOLLOW.name]
+        if self._rules is None:
+            self._rules = mmap.mmap(follow.map("frame_rules").fd, 2 * MAX_RULES * RULE_BYTES)
+        first = MAX_RULES - self._rules_first  # the half that is not in use
+        at = (first + rules.start) * RULE_BYTES
+        self._rules[at : at + len(rules.rows)] = rules.rows
+        if rules.start + len(rules.rows) // RULE_BYTES == rules.total:
+            follow.map("rules_in_use").set(_FIRST, struct.pack("<2I", first, rules.total))
+            self._rules_first = first
+
     def tables(self) -> Iterator[bytes]:
         """Yield table messages, each within the message size."""
         for probe in self._probes:
@@ -153,6 +170,9 @@ class KernelSession:
         if self._ring is not None:
             self._ring.close()
             self._ring = None
+        if self._rules is not None:
+            self._rules.close()
+            self._rules = None
         for loaded in self._loaded.values():
             loaded.close()
         self._loaded = {}
@@ -197,7 +217,7 @@ class KernelSession:
         """Fill the set of traced processes; the last thing to happen, so that all probes start at once."""
         follow = self._loaded[FOLLOW.name]
         wanted = follow.map("request")
-        target = request.pack_python() + bytes(_TARGET_REST)
+        target = request.pack_python() + _TARGET_REST
         # The first pass only learns in which namespace the client numbers processes.
         wanted.set(_FIRST, target + struct.pack("<4I", 0, 0, 0, client))
         follow.run_iterator("adopt")

@@ -118,7 +118,7 @@ FOLLOW = Probe(
     "follow", "the set of traced processes", tracepoints=("handle_fork", "handle_exec", "handle_process_exit")
 )
 
-SHARED_MAPS = ("targets", "ring", "lost", "known_stacks", "thread_states")
+SHARED_MAPS = ("targets", "ring", "lost", "known_stacks", "thread_states", "frame_rules", "rules_in_use")
 
 LOST_REASONS = (
     "records (ring buffer full)",

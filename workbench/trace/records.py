@@ -10,12 +10,12 @@ RECORD_CPU, RECORD_FAULT, RECORD_FORK, RECORD_EXEC = 1, 2, 3, 4
 RECORD_STACK, RECORD_OFFCPU, RECORD_AUDIT, RECORD_CALL, RECORD_MEMORY = 5, 6, 7, 8, 9
 RECORD_DELAY = 10
 FLAG_KERNEL, FLAG_TRUNCATED = 1, 2
-NATIVE_FRAMES = 24
+NATIVE_FRAMES = 32
 AUDIT_ACTIONS = {1: "open", 2: "connect", 3: "send", 4: "exec", 5: "syscall"}
 MEMORY_MAP, MEMORY_FILE, MEMORY_UNMAP, MEMORY_REMAP, MEMORY_BREAK = 1, 2, 3, 4, 5
 
 _HEADER = struct.Struct("<QIIIHBB")
-_COUNTS = struct.Struct("<IIQ")
+_COUNTS = struct.Struct("<IIQQ")
 _PYTHON_FRAME = struct.Struct("<QII")
 _OFFCPU = struct.Struct("<3QII16s")
 _AUDIT = struct.Struct("<QQiIiI")
@@ -81,6 +81,8 @@ class Record(NamedTuple):
     stack: int = 0
     """Of RECORD_STACK: the id other records refer to."""
     body: OffCpuBody | AuditBody | CallBody | MemoryBody | None = None
+    stack_pointer: int = 0
+    """Where the walk of native frames began."""
 
 
 def parse_records(data: bytes) -> Iterator[Record]:
@@ -90,20 +92,25 @@ def parse_records(data: bytes) -> Iterator[Record]:
         time_ns, pid, tid, weight, size, kind, flags = _HEADER.unpack_from(data, at)
         native: tuple[int, ...] = ()
         python: tuple[tuple[int, int], ...] = ()
-        stack, body = 0, None
+        stack, body, pointer = 0, None, 0
         if kind in _STACKS:
-            native, python, stack = _stack(data, at)
+            native, python, stack, pointer = _stack(data, at)
         else:
             body = _body(kind, data, at + _HEADER.size)
-        yield Record(kind, flags, time_ns, pid, tid, weight, native, python, stack, body)
+        yield Record(kind, flags, time_ns, pid, tid, weight, native, python, stack, body, pointer)
         at += size
 
 
-def _stack(data: bytes, at: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], int]:
-    native_count, python_count, stack = _COUNTS.unpack_from(data, at + _HEADER.size)
+def _stack(data: bytes, at: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], int, int]:
+    native_count, python_count, stack, pointer = _COUNTS.unpack_from(data, at + _HEADER.size)
     native = struct.unpack_from(f"<{native_count}Q", data, at + _NATIVE_OFFSET)
     frames = data[at + _PYTHON_OFFSET : at + _PYTHON_OFFSET + python_count * _PYTHON_FRAME.size]
-    return native, tuple((code, offset) for code, offset, _ in _PYTHON_FRAME.iter_unpack(frames)), stack
+    return (
+        native,
+        tuple((code, offset) for code, offset, _ in _PYTHON_FRAME.iter_unpack(frames)),
+        stack,
+        pointer,
+    )
 
 
 def _body(kind: int, data: bytes, at: int) -> OffCpuBody | AuditBody | CallBody | MemoryBody | None:

@@ -2,8 +2,8 @@
 
 ::
 
-    client -> collector    JSON text of one Request (with the files of its sites), any number of Learned and Joined,
-                           then b"stop"
+    client -> collector    JSON text of one Request (with the files of its sites), any number of Learned, Joined and
+                           Rules (b"U" + numbers), then b"stop"
     collector -> client    b"C" + JSON            control: started, error, end
                            b"R" + records          raw ring buffer records, one after another
                            b"T" + table            raw entries of one BPF map
@@ -28,11 +28,14 @@ MESSAGE_BYTES = 32 * 1024
 REQUEST_BYTES = 128 * 1024
 MAX_HZ = 10_000
 MAX_CALLS = 512
+MAX_RULES, RULE_BYTES = 32768, 16
+"""``FRAME_RULES``, and the size of a ``struct frame_rule``."""
 STOP = b"stop"
-CONTROL, RECORDS, TABLE = b"C", b"R", b"T"
+CONTROL, RECORDS, TABLE, RULES = b"C", b"R", b"T", b"U"
 
 _LATENCY = struct.Struct(f"<4Q{SLOTS}QII")
 _PYTHON = struct.Struct("<Q12I")
+_RULES_HEAD = struct.Struct("<2I")
 _TABLE_HEAD = struct.Struct("<B3xHH")
 PYTHON_BYTES = _PYTHON.size
 
@@ -149,7 +152,28 @@ class Joined:
         return json.dumps({"sites": [site.to_json() for site in self.sites]}, separators=(",", ":")).encode()
 
 
-def parse_news(data: bytes) -> Learned | Joined:
+@dataclass(frozen=True)
+class Rules:
+    """A part of the rules by which native frames of the root process are walked.
+
+    Parameters
+    ----------
+    start, total
+        Number of the first row, and of all rows; they are in use when the last has come.
+    rows
+        Of ``struct frame_rule``, sorted by address.
+    """
+
+    start: int
+    total: int
+    rows: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the message."""
+        return RULES + _RULES_HEAD.pack(self.start, self.total) + self.rows
+
+
+def parse_news(data: bytes) -> Learned | Joined | Rules:
     """Return what a client we do not trust says during its trace.
 
     Raises
@@ -157,6 +181,8 @@ def parse_news(data: bytes) -> Learned | Joined:
     InputError
         If anything about it is not exactly as specified.
     """
+    if data[:1] == RULES:
+        return _parse_rules(data[1:])
     try:
         body = json.loads(data)
     except ValueError as error:
@@ -169,6 +195,16 @@ def parse_news(data: bytes) -> Learned | Joined:
     if not python:
         raise InputError("python is not an address and twelve offsets", where="collector")
     return Learned(_integer(body, "pid", 1, 2**31 - 1), python)
+
+
+def _parse_rules(data: bytes) -> Rules:
+    rows = data[_RULES_HEAD.size :]
+    if len(data) < _RULES_HEAD.size or not rows or len(rows) % RULE_BYTES:
+        raise InputError("rules are no whole number of rows", where="collector")
+    start, total = _RULES_HEAD.unpack_from(data)
+    if start + len(rows) // RULE_BYTES > total or total > MAX_RULES:
+        raise InputError(f"more than {MAX_RULES:,} rules, or not where they should be", where="collector")
+    return Rules(start, total, rows)
 
 
 def _integer(body: dict[str, Any], name: str, low: int, high: int) -> int:

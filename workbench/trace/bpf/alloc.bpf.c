@@ -40,9 +40,10 @@ struct {
 	__type(value, struct allocated);
 } live SEC(".maps");
 
+/* More than there are stacks: what has none is counted too. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 20480);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct holder);
 	__type(value, struct held);

@@ -51,6 +51,22 @@ struct {
 	__type(value, u64);
 } thread_states SEC(".maps");
 
+/* Sorted; user space learns them for the functions that stacks show (native.bpf.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * FRAME_RULES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct frame_rule);
+} frame_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rules_in_use);
+} rules_in_use SEC(".maps");
+
 static __always_inline void count_lost(u32 reason)
 {
 	u64 *count = bpf_map_lookup_elem(&lost, &reason);

@@ -123,6 +123,7 @@ int BPF_PROG(handle_exec, struct task_struct *task, int old_pid, struct linux_bi
 		return 0;
 	/* Another program: the interpreter we knew is gone. */
 	known->python.runtime = 0;
+	known->ruled = 0;
 	send_event(RECORD_EXEC, known->pid, 1);
 	return 0;
 }

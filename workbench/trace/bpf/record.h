@@ -8,7 +8,7 @@
 #ifndef WORKBENCH_RECORD_H
 #define WORKBENCH_RECORD_H
 
-#define NATIVE_FRAMES 24
+#define NATIVE_FRAMES 32
 #define PYTHON_FRAMES 128
 #define LATENCY_SLOTS 32
 
@@ -65,6 +65,7 @@ struct stack_record {
 	u32 native_count;
 	u32 python_count;
 	u64 id;						/* RECORD_STACK: what other records refer to */
+	u64 sp;						/* stack pointer where the native walk began */
 	u64 native[NATIVE_FRAMES];			/* leaf first */
 	struct python_frame python[PYTHON_FRAMES];	/* leaf first; only python_count are sent */
 };
@@ -167,7 +168,30 @@ struct target {
 	u32 pid;		/* as the client sees it */
 	u32 skip_tid;		/* global id of a thread that is not traced (the tracer's own reader) */
 	u32 level;		/* depth of the client's PID namespace: numbers in records are given at it */
-	u32 pad;
+	u32 ruled;		/* its code lies where the rules say: the root process, and its forks */
+};
+
+#define FRAME_RULES 32768
+
+enum rule_kind {
+	RULE_NONE = 0,
+	RULE_STACK = 1,		/* the frame ends at an offset from the stack pointer */
+	RULE_BASE = 2,		/* from the frame pointer's register */
+	RULE_OUTERMOST = 3,	/* no caller */
+};
+
+/* Where the caller of code from this address on is. */
+struct frame_rule {
+	u64 address;
+	u32 offset;
+	s16 saved;		/* the caller's frame pointer, from the frame's end; 0: in its register still */
+	u16 kind;
+};
+
+/* Rules are written behind those in use, then these change. */
+struct rules_in_use {
+	u32 first;
+	u32 count;
 };
 
 #endif

@@ -71,6 +71,7 @@ OWN_STACK int fill_native(struct stack_record *record, struct position *from)
 		leave_frame(&at);
 	}
 	record->native_count = index;
+	record->sp = from->sp;
 	return 0;
 }
 
@@ -124,7 +125,9 @@ static __always_inline u64 current_stack(struct target *target)
 {
 	struct position at;
 
-	thread_position(&at);
+	if (!target)
+		return 0;
+	thread_position(&at, target);
 	return stack_from(&at, target);
 }
 
@@ -148,7 +151,7 @@ static __always_inline void send_stack(struct target *target, u8 kind, u8 flags,
 	if (!record)
 		return;
 	fill_head(record, target, kind, flags, weight);
-	thread_position(&at);
+	thread_position(&at, target);
 	fill_native(record, &at);
 	walk_python(record, target, tid);
 	size = record->python_count;

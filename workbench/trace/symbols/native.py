@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..rows import Frame
 from .elf import Elf, demangle
+from .unwind import FrameTable
 
 _UNKNOWN = Frame("native", "?", "[unmapped]")
 
@@ -53,11 +54,28 @@ class NativeMap:
             return Frame("native", path, path)
         elf = _open(path)
         name = elf.function(address + shift) if elf else None
-        return Frame("native", demangle(name) if name else "?", os.path.basename(path))  # noqa: PTH119
+        shown = demangle(name) if name else _unnamed(path, address + shift)
+        return Frame("native", shown, os.path.basename(path))  # noqa: PTH119
 
     def _find(self, address: int) -> tuple[int, int, str] | None:
         index = bisect.bisect_right(self._starts, address) - 1
         return self._ranges[index] if index >= 0 and address < self._ranges[index][0] else None
+
+
+def _unnamed(path: str, offset: int) -> str:
+    """Return what to call a function of a stripped library: functions are told apart by where they begin."""
+    table = _frames(path)
+    address = table.address(offset) if table else None
+    rows = table.function(address) if table and address is not None else []
+    return f"function at {rows[0].address:#x}" if rows else "?"
+
+
+@cache
+def _frames(path: str) -> FrameTable | None:
+    try:
+        return FrameTable(Path(path))
+    except (OSError, ValueError):
+        return None
 
 
 @cache

@@ -21,6 +21,7 @@ from ..probes import PROBES
 from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
 from ..symbols.interpreter import Interpreter, find_interpreter
 from ..symbols.process import ResolvedRecord, Symbols
+from ..unwinding import Unwinding
 from ..wire import RECORDS, Learned, Request, parse_table
 from .assembly import Assembly, Span
 from .base import Wanted
@@ -98,16 +99,19 @@ class BpfTier:
             self._ready.set()
 
     def _follow(self, collector: Collector) -> None:
-        """Take what comes; probe functions in what joins the trace."""
+        """Take what comes; probe functions in what joins the trace, and learn to walk what its stacks show."""
         functions = any(PROBES[name].functions for name in self._wanted.probes)
         self._children = Children(self._wanted.probes, self._wanted.pid, self._found, collector.join)
+        self._unwinding = Unwinding(self._wanted.pid, collector.rule)
         try:
-            for message in collector.messages(TICK_SECONDS if functions else None):
+            for message in collector.messages(TICK_SECONDS):
                 self._take(message)
+                self._unwinding.look()
                 if functions:
                     self._children.look()
         finally:
             self._children.close()
+            self._unwinding.close()
 
     def _connect(self) -> Collector:
         policy = self._wanted.policy
@@ -140,6 +144,7 @@ class BpfTier:
         if message[:1] == RECORDS:
             for record in parse_records(message[1:]):
                 self._children.take(record)
+                self._unwinding.take(record)
                 resolved = self._symbols.resolve(record)
                 if record.kind != RECORD_STACK:
                     self._records.append(resolved)
@@ -153,7 +158,7 @@ class BpfTier:
             builder.lost = dict(self._collector.lost)
         builder.notes.extend(self._found.notes)
         builder.notes.extend(self._found.absent(self._wanted.probes))
-        builder.notes.extend(self._children.notes())
+        builder.notes.extend((*self._children.notes(), *self._unwinding.notes()))
         if self._note:
             builder.notes.append(self._note)
         stacks = (*self._records, *self._symbols.stacks.values())

@@ -1,0 +1,146 @@
+"""Learns how to walk native frames without frame pointers, function by function, from the stacks a trace shows.
+
+A library like libtorch describes 335,000 functions; a trace sees hundreds. The rules of those seen are sent to the
+kernel side (``bpf/native.bpf.h``), which walks one frame further the next time. So that this takes two rounds and not
+one for each frame, what looks like a return address on that part of the stack is learned as well.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .records import Record
+from .symbols.python import Memory
+from .symbols.unwind import FrameTable
+from .wire import MAX_RULES, Rules
+
+_STACK_BYTES = 8192
+_MAPS_SECONDS = 0.5
+_MESSAGE_ROWS = 4096
+_ROW = struct.Struct("<QIhH")
+
+
+class Unwinding:
+    """Rules of one process.
+
+    Parameters
+    ----------
+    pid
+        The process at the root; what it forks shares its addresses.
+    send
+        Takes rules for the collector.
+    """
+
+    def __init__(self, pid: int, send: Callable[[Rules], None]) -> None:
+        self._pid, self._send = pid, send
+        self._code: list[tuple[int, int, int, str]] = []
+        self._tables: dict[str, FrameTable | None] = {}
+        self._starts: list[int] = []
+        self._functions: dict[int, tuple[int, list[bytes]]] = {}
+        self._missed: set[int] = set()
+        self._rows, self._sent, self._full = 0, 0, False
+        self._low = self._high = 0
+        self._looked = -_MAPS_SECONDS
+        self._read_maps()
+        self._memory: Memory | None = None
+        with contextlib.suppress(OSError):
+            self._memory = Memory(pid)
+
+    def take(self, record: Record) -> None:
+        """Learn the functions of a stack."""
+        if not record.native or record.pid != self._pid or self._full:
+            return
+        before = self._rows
+        for depth, address in enumerate(record.native):
+            self._learn(address - bool(depth))
+        if self._rows != before and self._memory is not None:
+            with contextlib.suppress(OSError):  # the end of the stack, or of the thread
+                for (word,) in struct.iter_unpack(
+                    "<Q", self._memory.read(record.stack_pointer, _STACK_BYTES)
+                ):
+                    self._learn(word - 1)
+
+    def look(self) -> None:
+        """Send what is new."""
+        if self._rows == self._sent:
+            return
+        self._sent = self._rows
+        rows: list[bytes] = []
+        for start in self._starts:
+            rows += self._functions[start][1]
+        for first in range(0, len(rows), _MESSAGE_ROWS):
+            part = b"".join(rows[first : first + _MESSAGE_ROWS])
+            self._send(Rules(first, len(rows), part))
+
+    def notes(self) -> list[str]:
+        """Return what the reader of the trace should know."""
+        return ["some native stacks end early: more functions than there is room for"] if self._full else []
+
+    def close(self) -> None:
+        """Close the memory file."""
+        if self._memory is not None:
+            self._memory.close()
+
+    def _learn(self, address: int) -> None:
+        index = bisect.bisect_right(self._starts, address) - 1
+        if (index >= 0 and address < self._functions[self._starts[index]][0]) or address >> 4 in self._missed:
+            return
+        found = self._find(address)
+        if not found:
+            return
+        start = found[0][0]
+        if start in self._functions:
+            return
+        if self._rows + len(found) > MAX_RULES:
+            self._full = True
+            return
+        self._rows += len(found)
+        bisect.insort(self._starts, start)
+        self._functions[start] = (found[-1][0], [_ROW.pack(*row) for row in found])
+
+    def _find(self, address: int) -> list[tuple[int, int, int, int]]:
+        """Return a function's rows (address, offset, saved, kind) where it lies in the process."""
+        index = bisect.bisect_right(self._code, (address, 1 << 64)) - 1
+        if index < 0 or address >= self._code[index][1]:
+            self._read_maps()
+            return []
+        start, _, shift, path = self._code[index]
+        table = self._table(path)
+        linked = table.address(address - start + shift) if table else None
+        rows = table.function(linked) if table and linked is not None else []
+        if not rows or linked is None:
+            self._missed.add(address >> 4)
+        return [(address - (linked or 0) + row.address, row.offset, row.saved, row.kind) for row in rows]
+
+    def _table(self, path: str) -> FrameTable | None:
+        if path not in self._tables:
+            self._tables[path] = None
+            with contextlib.suppress(OSError, ValueError):  # deleted, or without rules: frame pointers then
+                self._tables[path] = FrameTable(Path(f"/proc/{self._pid}/root{path}"))
+        return self._tables[path]
+
+    def _read_maps(self) -> None:
+        """Read what the process executes; again, now and then, when an address lies in none of it."""
+        now = time.monotonic()
+        if now < self._looked + _MAPS_SECONDS:
+            return
+        self._looked = now
+        with contextlib.suppress(OSError, IndexError):
+            lines = Path(f"/proc/{self._pid}/maps").read_text(errors="replace").splitlines()
+            fields = [line.split(None, 5) for line in lines]
+            self._code = sorted(
+                (*_range(row[0]), int(row[2], 16), row[5])
+                for row in fields
+                if "x" in row[1] and len(row) > 5 and row[5].startswith("/")
+            )
+            self._low, self._high = self._code[0][0], self._code[-1][1]
+
+
+def _range(text: str) -> tuple[int, int]:
+    start, _, end = text.partition("-")
+    return int(start, 16), int(end, 16)
