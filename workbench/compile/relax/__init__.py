@@ -4,6 +4,8 @@
 
     importing   torch program or ONNX file -> Relax module
     linked      which operators our own kernels serve, and their calls in Relax
+    rows        those that walk rows: attention, norms, softmax, GELU
+    values      constants and calls in Relax
     external    these kernels (``c/external.c``) as an object file for a target
     targets     our target names as TVM's targets
     lowering    Relax module -> ``model.so`` for a target, and the generated code as text

@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import CompileError
 from ..onnx_lowering import has_onnx_form
 from ..source import Source
+from . import rows
 from .linked import KEPT, Linker, Unconvertible
 from .package import compiler
 
@@ -89,7 +90,7 @@ def _decomposed(program: Any, linked: bool) -> Any:
     for name, definition in OPDEFS.items():
         if name.startswith("workbench::"):
             table[getattr(torch.ops.workbench, name.partition("::")[2]).default] = definition._init_fn
-    kept = KEPT if linked else ()
+    kept = (*KEPT, *rows.kept(program)) if linked else ()
     table = {operator: how for operator, how in table.items() if str(operator) not in kept}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,6 +16,8 @@ from ...kernels import ConvGeometry, pack, pack_conv
 from ..emit.fold import compute, is_foldable, parameters
 from ..emit.ops.convolution import two
 from ..emit.weights import panels, to_array
+from . import rows
+from .values import call, const, given, integers, rank, shape, sizes
 
 Converter = Callable[[Any, Any], Any]
 """Takes a node and TVM's importer, returns the Relax variable."""
@@ -71,9 +73,17 @@ class Linker:
                 "conv_ternary.default": self._conv_ternary,
                 "linear_dynamic.default": self._linear_dynamic,
                 "linear_static.default": self._linear_static,
+                "scaled_dot_product_attention.default": self._walk(rows.attention),
+                "layer_norm.default": self._walk(rows.layer_norm),
+                "gelu.default": self._walk(rows.gelu),
+                "_softmax.default": self._walk(rows.softmax),
             }
         names = {n.target.__name__ for n in self._program.graph.nodes if n.op == "call_function"}
         return {name: self._converter(name, chosen.get(name)) for name in names}
+
+    def _walk(self, ours: Callable[[Any, Any, Callable[[Any], Any]], Any]) -> Converter:
+        """Return a converter that goes TVM's way where ours does not fit."""
+        return lambda node, importer: ours(node, importer, self._theirs(importer)[node.target.__name__])
 
     def _converter(self, name: str, ours: Converter | None) -> Converter:
         """Return what converts an operator: to a constant if it is known, else our way, else TVM's."""
@@ -81,7 +91,7 @@ class Linker:
         def convert(node: Any, importer: Any) -> Any:
             if self._known.has(node):
                 needed = not all(self._known.has(user) for user in node.users)
-                return _const(self._known.array(node)) if needed else None
+                return const(self._known.array(node)) if needed else None
             if ours is not None:
                 return ours(node, importer)
             theirs = self._theirs(importer).get(name)
@@ -115,11 +125,11 @@ class Linker:
         x, weight, *rest = importer.retrieve_args(node)
         bias = rest[0] if rest else None
         matrix = self._known.array(node.args[1])
-        if matrix is None or str(matrix.dtype) != "float32" or _rank(x) < 2:
+        if matrix is None or str(matrix.dtype) != "float32" or rank(x) < 2:
             dtype = str(x.ty.dtype)
             return importer.block_builder.emit(relax.op.linear(x, weight, bias, dtype))
-        arguments = [x, relax.const(panels(matrix.T)), *_given(bias)]
-        return _call(importer, "mlops_linear_f32", arguments, [*_shape(x)[:-1], matrix.shape[0]])
+        arguments = [x, relax.const(panels(matrix.T)), *given(bias)]
+        return call(importer, "mlops_linear_f32", arguments, [*shape(x)[:-1], matrix.shape[0]])
 
     def _bmm(self, node: Any, importer: Any) -> Any:
         from tvm import relax
@@ -127,23 +137,23 @@ class Linker:
         a, b = importer.retrieve_args(node)
         if str(a.ty.dtype) != "float32":
             return importer.block_builder.emit(relax.op.matmul(a, b))
-        return _call(importer, "mlops_matmul_f32", [a, b], [*_shape(a)[:-1], _shape(b)[-1]])
+        return call(importer, "mlops_matmul_f32", [a, b], [*shape(a)[:-1], shape(b)[-1]])
 
     def _convolution(self, node: Any, importer: Any) -> Any:
         x, weight, bias, stride, padding, dilation, transposed, _, groups = node.args
-        rank = len(stride)
+        axes = len(stride)
         image, matrix = importer.env[x], self._known.array(weight)
-        sizes = _sizes(node, image)
-        wanted = matrix is not None and str(matrix.dtype) == "float32" and not transposed and rank < 3
-        if not wanted or matrix is None or sizes is None:
+        result = sizes(node, image)
+        wanted = matrix is not None and str(matrix.dtype) == "float32" and not transposed and axes < 3
+        if not wanted or matrix is None or result is None:
             return self._theirs(importer)["convolution.default"](node)
         outputs, inputs, *kernel = matrix.shape
         fields = [
-            groups, inputs, outputs // groups, rank,
+            groups, inputs, outputs // groups, axes,
             *two(kernel, 1), *two(stride, 1), *two(padding, 0), *two(dilation, 1),
         ]  # fmt: skip
-        arguments = [image, _const(matrix), *_given(None if bias is None else importer.env[bias])]
-        return _call(importer, "mlops_convolution_f32", [*arguments, _integers(fields)], sizes)
+        arguments = [image, const(matrix), *given(None if bias is None else importer.env[bias])]
+        return call(importer, "mlops_convolution_f32", [*arguments, integers(fields)], result)
 
     def _linear_ternary(self, node: Any, importer: Any) -> Any:
         x, codes, scale, bias, features = node.args
@@ -151,29 +161,29 @@ class Linker:
         packed = pack(codes, int(features), groups=scale.shape[1])
         fields = [packed.n, packed.k, packed.groups, 2]
         value = importer.env[x]
-        arguments = [value, _const(packed.data), _const(scale), _integers(fields), *self._bias(bias)]
-        return _call(importer, "mlops_linear_ternary", arguments, [*_shape(value)[:-1], packed.n])
+        arguments = [value, const(packed.data), const(scale), integers(fields), *self._bias(bias)]
+        return call(importer, "mlops_linear_ternary", arguments, [*shape(value)[:-1], packed.n])
 
     def _conv_ternary(self, node: Any, importer: Any) -> Any:
         x, codes, scale, bias, kernel, stride, padding, dilation, groups = node.args
         geometry = ConvGeometry(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), int(groups))
         image = importer.env[x]
-        packed = pack_conv(self._known.array(codes), int(_shape(image)[1]), geometry)
+        packed = pack_conv(self._known.array(codes), int(shape(image)[1]), geometry)
         layout = {"t2": 2, "t5": 5, "s8": 8}[packed.layout]
         fields = [
             packed.n, packed.k, packed.groups, layout, packed.count, len(kernel), int(groups),
             *two(kernel, 1), *two(stride, 1), *two(padding, 0), *two(dilation, 1),
         ]  # fmt: skip
         scales = self._known.array(scale).reshape(-1)
-        arguments = [image, _const(packed.data), _const(scales), _integers(fields), *self._bias(bias)]
-        sizes = _sizes(node, image)
-        if sizes is None:
+        arguments = [image, const(packed.data), const(scales), integers(fields), *self._bias(bias)]
+        result = sizes(node, image)
+        if result is None:
             raise CompileError(
                 "a ternary convolution of images of changing size is not linked into TVM",
                 where=str(node),
                 fix="use the backend ternary, or --option kernels=tvm",
             )
-        return _call(importer, "mlops_conv_ternary", arguments, sizes)
+        return call(importer, "mlops_conv_ternary", arguments, result)
 
     def _linear_dynamic(self, node: Any, importer: Any) -> Any:
         x, w_q, w_scale, *rest = node.args
@@ -184,7 +194,7 @@ class Linker:
     def _linear_static(self, node: Any, importer: Any) -> Any:
         x, step, zero_point, w_q, w_scale, *rest = node.args
         weight, scale = self._known.array(w_q), self._known.array(w_scale)
-        grid = [_const(numpy.array([step], "float32")), _const(numpy.array([zero_point], "int32"))]
+        grid = [const(numpy.array([step], "float32")), const(numpy.array([zero_point], "int32"))]
         sums = weight.sum(-1, dtype="int32")
         return self._integer(importer, "mlops_linear_static", x, (weight, scale, sums), rest, grid)
 
@@ -194,14 +204,14 @@ class Linker:
         value = importer.env[x]
         arguments = [
             value,
-            *(_const(each) for each in constants),
+            *(const(each) for each in constants),
             *grid,
             *self._bias(rest[0] if rest else None),
         ]
-        return _call(importer, name, arguments, [*_shape(value)[:-1], constants[0].shape[0]])
+        return call(importer, name, arguments, [*shape(value)[:-1], constants[0].shape[0]])
 
     def _bias(self, node: Any) -> list[Any]:
-        return [] if node is None else [_const(self._known.array(node).astype("float32"))]
+        return [] if node is None else [const(self._known.array(node).astype("float32"))]
 
 
 class _Constants:
@@ -253,38 +263,3 @@ def _over(node: Any, importer: Any, name: str) -> Any:
     keep = bool(given[2]) if len(given) > 2 else False
     reduced = getattr(relax.op, name)(importer.env[given[0]], axes or None, keep)
     return importer.block_builder.emit(reduced)
-
-
-def _const(array: Any) -> Any:
-    from tvm import relax
-
-    return relax.const(numpy.ascontiguousarray(array), str(array.dtype))
-
-
-def _integers(values: Sequence[int]) -> Any:
-    return _const(numpy.array([int(v) for v in values], "int64"))
-
-
-def _given(value: Any) -> list[Any]:
-    return [] if value is None else [value]
-
-
-def _shape(value: Any) -> list[Any]:
-    return list(value.ty.shape)
-
-
-def _rank(value: Any) -> int:
-    return len(value.ty.shape)
-
-
-def _sizes(node: Any, image: Any) -> list[Any] | None:
-    """Return the sizes of a convolution's result: its batch is the image's, the rest must be known."""
-    rest = list(node.meta["val"].shape)[1:]
-    return [_shape(image)[0], *rest] if all(isinstance(size, int) for size in rest) else None
-
-
-def _call(importer: Any, name: str, arguments: Sequence[Any], shape: Sequence[Any]) -> Any:
-    from tvm import relax
-
-    result = relax.TensorType(relax.ShapeExpr(list(shape)), "float32")
-    return importer.block_builder.emit(relax.op.call_dps_packed(name, list(arguments), result))

@@ -89,11 +89,13 @@ def _function(
 def _reach(name: str, routines: dict[str, Routine]) -> Iterator[Routine]:
     """Yield the code of a function and of what it calls, but no other function of the module."""
     waiting, seen = [_ENTRY + name], set[str]()
-    if name.startswith("mlops_") and "ternary" in name:
+    ternary = name.startswith("mlops_") and "ternary" in name
+    if ternary:
         waiting += [each for each in routines if each.startswith(_BY_ADDRESS)]
     while waiting:
         each = waiting.pop(0)
-        if each in seen or (each.startswith(_ENTRY) and each != _ENTRY + name):
+        pool = each.startswith("tern_") and not ternary  # it runs whatever it is given, our other kernels too
+        if pool or each in seen or (each.startswith(_ENTRY) and each != _ENTRY + name):
             continue
         seen.add(each)
         yield routines[each]

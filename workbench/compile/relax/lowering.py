@@ -20,18 +20,26 @@ IR_FILE = "model.tir.txt"
 
 
 def fused(module: Any, target: Any) -> Any:
-    """Return the module in tensor programs, one function a fused operator: what schedules are found for."""
+    """Return the module in tensor programs, one function a fused operator: what schedules are found for.
+
+    Raises
+    ------
+    CompileError
+        If TVM has no tensor program for an operator of this dtype.
+    """
     tvm = compiler()
     transform = tvm.relax.transform
-    with target, quiet():
-        return tvm.transform.Sequential(
-            [
-                transform.DecomposeOpsForInference(),
-                transform.CanonicalizeBindings(),
-                tvm.relax.get_pipeline("zero"),
-                transform.DeadCodeElimination(),
-            ]
-        )(module)
+    passes = [
+        transform.DecomposeOpsForInference(),
+        transform.CanonicalizeBindings(),
+        tvm.relax.get_pipeline("zero"),
+        transform.DeadCodeElimination(),
+    ]
+    try:
+        with target, quiet():
+            return tvm.transform.Sequential(passes)(module)
+    except Exception as error:
+        raise failed(error) from error
 
 
 def build(module: Any, out: Path, target_name: str, threads: int) -> None:

@@ -6,6 +6,10 @@
  *   mlops_linear_f32      x [..., K], panels [N / 16, K, 16], bias [N]?          -> y [..., N]
  *   mlops_matmul_f32      a [..., M, K], b [..., K, N], the same leading sizes   -> y [..., M, N]
  *   mlops_convolution_f32 x, weight, bias?, settings [19]                        -> y
+ *   mlops_attention_f32   q, k, v, mask?, scale [1], settings [5]                -> y [batch, heads, queries, width]
+ *   mlops_layer_norm_f32  x [..., N], weight [N], bias [N], epsilon [1]          -> y
+ *   mlops_softmax_f32     x [..., N]                                             -> y
+ *   mlops_gelu_f32        x, settings [1]                                        -> y
  *   mlops_linear_ternary  x [..., K], packed, scale [N, G], settings [4], bias?  -> y [..., N]
  *   mlops_conv_ternary    x, packed, scale [O], settings [17], bias?             -> y
  *   mlops_linear_dynamic  x [..., K], w_q [N, K], scale [N], sums [N], bias?     -> y [..., N]
@@ -22,9 +26,12 @@ static int threads = 1;
 
 #include "base.h"
 #include "threads.h"
+#include "math.h"
+#include "rows.h"
 #include "gemm.h"
 #include "convolution.h"
 #include "integer.h"
+#include "attention.h"
 #undef mlops_threads
 
 #define ENTRY(name)                                                                             \
@@ -106,6 +113,70 @@ ENTRY(mlops_convolution_f32) {
     if (patch) convolution_f32(&t, data(a), data(a + 1), bias, patch, data(y));
     free(patch);
     return finish(result, !patch);
+}
+
+/* Strides of batch, heads and length of [batch, heads, length, width], or of it with heads and length swapped. */
+INLINE void head_strides(const TVMFFIAny *a, int64_t swapped, int64_t *to) {
+    to[0] = size(a, 1) * size(a, 2) * size(a, 3);
+    to[1] = swapped ? size(a, 3) : size(a, 2) * size(a, 3);
+    to[2] = swapped ? size(a, 2) * size(a, 3) : size(a, 3);
+}
+
+/* Strides of a mask over batch, heads, queries and keys: 0 where it is repeated. */
+INLINE void mask_strides(const TVMFFIAny *a, int64_t *to) {
+    int64_t step = 1;
+    for (int axis = 3, own = tensor(a)->ndim - 1; axis >= 0; --axis, --own) {
+        const int64_t length = own < 0 ? 1 : size(a, own);
+        to[axis] = length == 1 ? 0 : step;
+        step *= length;
+    }
+}
+
+ENTRY(mlops_attention_f32) {
+    (void)self;
+    const TVMFFIAny *y = a + n - 1, *mask = a + 3;
+    const int64_t *s = data(a + n - 2);
+    struct attention t = {
+        .batch = size(y, 0), .heads = size(y, 1), .queries = size(y, 2), .value_width = size(y, 3),
+        .keys = size(a + 1, s[1] ? 1 : 2), .width = size(a, 3), .group = size(y, 1) / size(a + 1, s[1] ? 2 : 1),
+        .scale = *(const float *)data(a + n - 3), .causal = (int)s[3],
+    };
+    head_strides(a, s[0], t.q);
+    head_strides(a + 1, s[1], t.k);
+    head_strides(a + 2, s[2], t.v);
+    if (s[4]) mask_strides(mask, t.m);
+    const int is_float = s[4] && tensor(mask)->dtype.code == kDLFloat;
+    float *work = malloc((size_t)((t.width + TILE) * (t.keys + PANEL)) * sizeof *work);
+    if (work)
+        attention_f32(&t, data(a), data(a + 1), data(a + 2), is_float ? data(mask) : 0,
+                      s[4] && !is_float ? data(mask) : 0, work, data(y));
+    free(work);
+    return finish(result, !work);
+}
+
+ENTRY(mlops_layer_norm_f32) {
+    (void)self, (void)n;
+    layer_norm_f32(data(a), data(a + 1), data(a + 2), data(a + 4), leading(a, 1), size(a, -1),
+                   *(const float *)data(a + 3));
+    return finish(result, 0);
+}
+
+ENTRY(mlops_softmax_f32) {
+    (void)self, (void)n;
+    softmax_f32(data(a), data(a + 1), leading(a, 1), size(a, -1));
+    return finish(result, 0);
+}
+
+ENTRY(mlops_gelu_f32) {
+    (void)self, (void)n;
+    const float *x = data(a);
+    float *y = data(a + 2);
+    const int64_t count = leading(a, 0);
+    if (*(const int64_t *)data(a + 1))
+        for (int64_t i = 0; i < count; ++i) y[i] = gelu_tanh_f32(x[i]);
+    else
+        for (int64_t i = 0; i < count; ++i) y[i] = gelu_f32(x[i]);
+    return finish(result, 0);
 }
 
 ENTRY(mlops_linear_ternary) {
