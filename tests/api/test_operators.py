@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from workbench.compile.base import backend as backend_named
 from workbench.errors import InputError
 
 
@@ -33,8 +34,10 @@ def home(tmp_path_factory):
         yield
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "eager"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "eager", "tvm"])
 def test_work_is_counted_as_by_hand(home, backend):
+    if refusal := backend_named(backend).available():
+        pytest.skip(refusal.what)
     wb.compile("net", backend=backend)
     found = wb.operators(f"net/{backend}", repeats=3)
     work = [one["flops"] for one in found.operators if one["flops"] in (CONVOLUTION, LINEAR)]
@@ -66,4 +69,4 @@ def test_a_backend_without_a_profiler_names_those_with_one(home):
     wb.compile("net", backend="ternary")
     with pytest.raises(InputError, match="tells no time by operator") as caught:
         wb.operators("net/ternary")
-    assert "eager, onnxruntime, openvino" in caught.value.fix
+    assert "eager, onnxruntime, openvino, tvm" in caught.value.fix

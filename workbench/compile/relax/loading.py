@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,10 @@ class RelaxRunner:
         self._ffi.get_global_func("runtime.config_threadpool")(1, threads)
         if library.implements_function("mlops_threads"):
             library["mlops_threads"](threads)
+
+    def watch(self, callback: Callable[..., int]) -> None:
+        """Have `callback` called around every function: with it, its name, whether before, result and arguments."""
+        self._machine["set_instrument"](self._ffi.convert(callback))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
         """Return the outputs by name.
