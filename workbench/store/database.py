@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageFull, StoreError
+from . import reserve
 from .schema import SCHEMA, UPGRADES, VERSION
 
 _BUSY_S = 30.0
@@ -40,9 +41,16 @@ class Database:
         self._lock = threading.RLock()
         self._pid = 0
         self._handle: sqlite3.Connection | None = None
+        self.reserve = path.with_name("reserve")
         with self._errors():
-            if self._connection().execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                self._initialise()
+            try:
+                self._open()
+            except sqlite3.OperationalError:
+                if not reserve.give_up(self.reserve):
+                    raise
+                self._open()  # on a full disk, once, in the space that was kept for this
+            else:
+                reserve.keep(self.reserve)
 
     def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         """Return the rows of a read."""
@@ -90,6 +98,10 @@ class Database:
             self._handle.execute("PRAGMA synchronous=NORMAL")  # WAL: kill -9 safe, no fsync a commit
             self._pid = os.getpid()
         return self._handle
+
+    def _open(self) -> None:
+        if self._connection().execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            self._initialise()
 
     def _initialise(self) -> None:
         # Changing to WAL answers "busy" at once instead of waiting, so first openers take turns here.

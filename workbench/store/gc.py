@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import owner
+from . import owner, reserve
 from .artifacts import Artifacts
 from .blobs import remove_tree
 from .database import Database, exclusive
@@ -54,6 +54,7 @@ def referred(database: Database, since_s: float = float("inf")) -> set[str]:
 
 def collect(home: Path, database: Database, artifacts: Artifacts, grace_s: float) -> GcReport:
     """Remove everything that nothing refers to and return what went."""
+    reserve.give_up(database.reserve)  # a full disk is why people collect
     with exclusive(home / "put.lock"):
         keep = referred(database, time.time() - grace_s)
         unused = [row for row in artifacts.list() if row.digest not in keep]
@@ -66,7 +67,9 @@ def collect(home: Path, database: Database, artifacts: Artifacts, grace_s: float
         freed = sum(path.stat().st_size for path in blobs)
         for path in blobs:
             path.unlink()
-        return GcReport(len(unused), len(orphans), len(blobs), _collect_scratch(home / "scratch"), freed)
+        scratch = _collect_scratch(home / "scratch")
+    reserve.keep(database.reserve)
+    return GcReport(len(unused), len(orphans), len(blobs), scratch, freed)
 
 
 def _orphans(home: Path, listed: set[str]) -> list[Path]:
