@@ -52,9 +52,9 @@ def run(samples: Samples, *, quick: bool) -> None:
     chosen = profilers.ours() | profilers.others()
     contenders |= {name: chosen[name] for name in ("cpu_99hz", "cprofile")} if quick else chosen
     rounds, seconds = (1, 0.05) if quick else (5, 0.25)
-    for workload, make in WORKLOADS.items():
-        _measure(samples, workload, _steps(make(), contenders, seconds), rounds)
-    _measure(samples, "idle_threads", _idle(contenders, 0.3 if not quick else 0.05), rounds)
+    for make in WORKLOADS.values():
+        _measure(samples, _steps(make(), contenders, seconds), rounds)
+    _measure(samples, _idle(contenders, 0.3 if not quick else 0.05), rounds)
     if not quick and importlib.util.find_spec("scalene"):
         for workload in WORKLOADS:
             for _ in progress(3, f"scalene, {workload}"):
@@ -62,7 +62,7 @@ def run(samples: Samples, *, quick: bool) -> None:
                     break
 
 
-def _measure(samples: Samples, group: str, contenders: dict[str, Contender], rounds: int) -> None:
+def _measure(samples: Samples, contenders: dict[str, Contender], rounds: int) -> None:
     interleave(samples, contenders, rounds)
     plain, *others = contenders
     for key in others:

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.trace.workload import cpu_of, hot, spin, warm
 from workbench import trace
 from workbench.trace.costs import costs
 from workbench.trace.exports.collapsed import collapsed
@@ -18,28 +19,6 @@ pytestmark = pytest.mark.bpf
 
 _SYSCALLS = 1009
 _PAGES = 4001
-
-
-def _spin(seconds):
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        sum(range(200))
-
-
-def _hot(seconds):
-    _spin(seconds)
-
-
-def _warm(seconds):
-    _spin(seconds)
-
-
-def _cpu_of(recorded, name):
-    return sum(
-        sample.value
-        for sample in recorded.samples
-        if sample.kind == "cpu" and any(frame.name == name for frame in recorded.stack(sample))
-    )
 
 
 def _touch_fresh_pages(count):
@@ -53,13 +32,13 @@ def _touch_fresh_pages(count):
 def test_cpu_shares_of_a_two_to_one_workload():
     with trace.session(("cpu",), hz=499, tier="bpf") as recorder:
         before = time.thread_time()
-        _hot(1.6)
+        hot(1.6)
         middle = time.thread_time()
-        _warm(0.8)
+        warm(0.8)
         after = time.thread_time()
-    hot, warm = _cpu_of(recorder.trace, "_hot"), _cpu_of(recorder.trace, "_warm")
+    more, less = cpu_of(recorder.trace, "hot"), cpu_of(recorder.trace, "warm")
     truth = (middle - before) / (after - before)
-    assert hot / (hot + warm) == pytest.approx(truth, abs=0.03)
+    assert more / (more + less) == pytest.approx(truth, abs=0.03)
     assert recorder.trace.meta.lost == {}
 
 
@@ -101,7 +80,7 @@ def test_run_queue_latency_under_contention():
             )
             for _ in range(2 * os.cpu_count())
         ]
-        _spin(0.4)
+        spin(0.4)
         for spinner in spinners:
             spinner.wait()
     waits = [row for row in recorder.trace.waits if row.pid == os.getpid() and row.tid == os.getpid()]
@@ -120,7 +99,7 @@ def test_a_forked_child_is_followed():
         if child == 0:
             for _ in range(_SYSCALLS):
                 os.getppid()
-            _warm(0.5)
+            warm(0.5)
             os._exit(0)
         os.waitpid(child, 0)
     recorded = recorder.trace
@@ -129,14 +108,14 @@ def test_a_forked_child_is_followed():
     ]
     stacks = [recorded.stack(sample) for sample in recorded.samples if sample.pid == child]
     assert len(stacks) > 100
-    named = [stack for stack in stacks if any(frame.name == "_warm" for frame in stack)]
+    named = [stack for stack in stacks if any(frame.name == "warm" for frame in stack)]
     assert len(named) > 0.9 * len(stacks)
     assert f"process {child}" in collapsed(recorded)
 
 
 def test_threads_are_told_apart():
     with trace.session(("cpu",), hz=499, tier="bpf") as recorder:
-        threads = [threading.Thread(target=work, args=(0.4,)) for work in (_hot, _warm)]
+        threads = [threading.Thread(target=work, args=(0.4,)) for work in (hot, warm)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -144,10 +123,10 @@ def test_threads_are_told_apart():
     recorded = recorder.trace
     by_thread = {}
     for sample in recorded.samples:
-        names = {frame.name for frame in recorded.stack(sample)} & {"_hot", "_warm"}
+        names = {frame.name for frame in recorded.stack(sample)} & {"hot", "warm"}
         by_thread.setdefault(sample.tid, set()).update(names)
-    assert by_thread[threads[0].native_id] == {"_hot"}
-    assert by_thread[threads[1].native_id] == {"_warm"}
+    assert by_thread[threads[0].native_id] == {"hot"}
+    assert by_thread[threads[1].native_id] == {"warm"}
 
 
 def test_native_leaf_of_a_c_call():

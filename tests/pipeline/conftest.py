@@ -39,6 +39,33 @@ def cell():
 
 
 @pytest.fixture
+def four_sums(store, cell):
+    """Train and capture ``net``, which names the largest of four sums; give its accuracy and its batches."""
+
+    def trained(width):
+        import torch
+        from torch import nn
+
+        from workbench import api
+
+        torch.manual_seed(0)
+        x, corner = torch.randn(320, 8), torch.randn(8, 4)
+        y = (x @ corner).argmax(1)
+        layers = [nn.Linear(8, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4)]
+        module = nn.Sequential(*layers)
+        optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+        for _ in range(80):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(x), y).backward()
+            optimizer.step()
+        api.capture(module.eval(), (x[:4],), name="net", store=store)
+        source = "def accuracy(model):\n    return float((model(x).argmax(1) == y).float().mean())"
+        return cell(source, x=x, y=y)["accuracy"], list(zip(x.split(32), y.split(32), strict=True))
+
+    return trained
+
+
+@pytest.fixture
 def calls(store):
     """Make a recipe that calls functions one after the other, each on the former's result."""
 

@@ -23,21 +23,8 @@ POOR = TernaryConfig("absmean", "tensor", ends="ternary")
 
 
 @pytest.fixture
-def net(store, cell):
-    """A captured network that names the largest of four sums, its data, and its accuracy as a function."""
-    torch.manual_seed(0)
-    x, corner = torch.randn(320, 8), torch.randn(8, 4)
-    y = (x @ corner).argmax(1)
-    module = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
-    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
-    for _ in range(80):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(module(x), y).backward()
-        optimizer.step()
-    api.capture(module.eval(), (x[:4],), name="net", store=store)
-    source = "def accuracy(model):\n    return float((model(x).argmax(1) == y).float().mean())"
-    accuracy = cell(source, x=x, y=y)["accuracy"]
-    return accuracy, [(x[i : i + 32], y[i : i + 32]) for i in range(0, 320, 32)]
+def net(four_sums):
+    return four_sums(32)
 
 
 @pytest.mark.slow

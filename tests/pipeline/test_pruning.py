@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 from workbench import api
 from workbench.errors import GateRefused, InputError, MissingInput
@@ -14,20 +13,8 @@ pytest.importorskip("onnxruntime", reason="the flow compiles for onnxruntime")
 
 
 @pytest.fixture
-def net(store, cell):
-    """A captured network that names the largest of four sums, its accuracy as a function, and its data."""
-    torch.manual_seed(0)
-    x, corner = torch.randn(320, 8), torch.randn(8, 4)
-    y = (x @ corner).argmax(1)
-    module = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
-    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
-    for _ in range(80):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(module(x), y).backward()
-        optimizer.step()
-    api.capture(module.eval(), (x[:4],), name="net", store=store)
-    source = "def accuracy(model):\n    return float((model(x).argmax(1) == y).float().mean())"
-    return cell(source, x=x, y=y)["accuracy"], [(x[i : i + 32], y[i : i + 32]) for i in range(0, 320, 32)]
+def net(four_sums):
+    return four_sums(64)
 
 
 def test_a_pruned_program_is_a_program_like_any_other(store, net):

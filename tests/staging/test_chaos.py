@@ -80,7 +80,7 @@ def test_two_users_and_one_name(stage: Stage) -> None:
                 operation()
     finally:
         os.chown(folder, os.geteuid(), -1)
-    with pytest.raises(StagingError, match="there is no canary"):
+    with pytest.raises(StagingError, match="neither a canary nor a version before"):
         staging.rollback(stage.store, "tiny")
 
 

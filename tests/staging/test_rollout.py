@@ -133,7 +133,7 @@ def test_promote_and_rollback_need_something_to_decide(stage: Stage) -> None:
     stage.push()
     with pytest.raises(StagingError, match="there is no canary"):
         staging.promote(stage.store, "tiny")
-    with pytest.raises(StagingError, match="there is no canary"):
+    with pytest.raises(StagingError, match="neither a canary nor a version before"):
         staging.rollback(stage.store, "tiny")
     stage.push(canary=0.5)
     with pytest.raises(StagingError, match="version 2 is still a canary"):

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.trace.workload import cpu_of, hot, spin, warm
 from workbench import trace
 from workbench.errors import InputError, NoPrivilege, TraceError
 from workbench.trace.perf_event import open_clock
@@ -23,36 +24,14 @@ _tiers = pytest.mark.parametrize(
 )
 
 
-def _spin(seconds):
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        sum(range(200))
-
-
-def _hot(seconds):
-    _spin(seconds)
-
-
-def _warm(seconds):
-    _spin(seconds)
-
-
-def _cpu_of(recorded, name):
-    return sum(
-        sample.value
-        for sample in recorded.samples
-        if sample.kind == "cpu" and any(frame.name == name for frame in recorded.stack(sample))
-    )
-
-
 @_tiers
 def test_cpu_shares(tier):
     with trace.session(hz=250, tier=tier) as recorder:
-        _hot(0.8)
-        _warm(0.4)
+        hot(0.8)
+        warm(0.4)
         time.sleep(0.2)
-    hot, warm = _cpu_of(recorder.trace, "_hot"), _cpu_of(recorder.trace, "_warm")
-    assert hot / (hot + warm) == pytest.approx(2 / 3, abs=0.08)
+    more, less = cpu_of(recorder.trace, "hot"), cpu_of(recorder.trace, "warm")
+    assert more / (more + less) == pytest.approx(2 / 3, abs=0.08)
     assert recorder.trace.total("cpu") == pytest.approx(1.2, rel=0.35)
     assert recorder.trace.meta.tier == tier
 
@@ -63,7 +42,7 @@ def test_sleeping_threads_weigh_nothing(tier):
     sleeper = threading.Thread(target=done.wait, name="sleeper")
     sleeper.start()
     with trace.session(("cpu",), hz=250, tier=tier) as recorder:
-        _spin(0.3)
+        spin(0.3)
     done.set()
     sleeper.join()
     of_sleeper = sum(sample.value for sample in recorder.trace.samples if sample.tid == sleeper.native_id)
@@ -109,7 +88,7 @@ def _refusing():
 def test_a_failing_block_still_leaves_its_trace():
     recorder = trace.session(("cpu",), tier="sampler")
     with pytest.raises(ZeroDivisionError), recorder:
-        _spin(0.1)
+        spin(0.1)
         raise ZeroDivisionError
     assert recorder.trace.total("cpu") > 0
 

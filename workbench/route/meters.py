@@ -50,8 +50,6 @@ class RouteStats:
         Which one runs, for people.
     generation
         Of the state it follows.
-    since_ns
-        When counting began, nanoseconds since the epoch.
     tracks
         Counters by track name.
     in_flight
@@ -65,7 +63,6 @@ class RouteStats:
     implementation: str
     pid: int
     generation: int
-    since_ns: int
     tracks: dict[str, TrackStats]
     in_flight: dict[str, int]
     unanswered: int

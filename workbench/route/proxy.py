@@ -55,7 +55,6 @@ class Proxy:
     def __init__(self, file: StateFile, limits: Limits, *, answer_timeout_s: float) -> None:
         self._file = file
         self._watch = file.watch()
-        self._since_ns = time.time_ns()
         self._writing: set[asyncio.Task[RouteState]] = set()
         self.forwarder = Forwarder(self._watch.state, self._convict, answer_timeout_s=answer_timeout_s)
         self.gateway = Gateway(self.forwarder, limits, follow=self.follow)
@@ -97,7 +96,6 @@ class Proxy:
             implementation=IMPLEMENTATION,
             pid=os.getpid(),
             generation=self.forwarder.state.generation,
-            since_ns=self._since_ns,
             tracks={name: meter.read() for name, meter in meters.items()},
             in_flight=self.forwarder.in_flight(),
             unanswered=self.forwarder.unanswered,

@@ -247,10 +247,11 @@ def no_canary(state: RouteState) -> StagingError:
     """Return the error for a promote or roll-back without a canary; says what happened to the last one."""
     if state.phase == "rolled-back" and state.rollbacks:
         last = state.rollbacks[-1]
+        asked = last.by == "person"
         return StagingError(
-            f"version {last.version} was already rolled back ({last.reason})",
-            where=f"decided by the {last.by}",
-            fix="push a new version with --canary",
+            f"version {last.version} was already rolled back" + ("" if asked else f" ({last.reason})"),
+            where="as a person asked" if asked else f"decided by the {last.by}",
+            fix="push a new version with --canary 10%",
         )
     return StagingError("there is no canary", fix="push a new version with --canary 10%")
 

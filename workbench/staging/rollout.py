@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from ..errors import StagingError
 from ..route.state import no_canary
 from ..route.state import promote as promote_track
 from ..route.state import roll_back as roll_back_track
@@ -64,8 +65,14 @@ def rollback(store: Store, name: str, *, on_event: OnEvent | None = None) -> Dep
         elif record.previous and state.phase != "rolled-back":
             swap_back(deployment, record.previous)
             deployment.records.update(lambda now: replace(now, previous=""))
-        else:
+        elif state.phase == "rolled-back":
             raise no_canary(state)
+        else:
+            raise StagingError(
+                "there is neither a canary nor a version before this one",
+                where=f"{name}@{deployment.env}",
+                fix=f"%mlops lineage {name}@{deployment.env} shows what is served",
+            )
         deployment.ensure_supervisor()
         return status_of(deployment)
 

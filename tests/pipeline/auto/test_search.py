@@ -146,7 +146,7 @@ def test_the_frontier_keeps_whoever_is_best_in_something():
     beaten = Contender("b", "none", bytes=5, ratio=1.5, score=99.0, verdict="passes")
     absent = Contender("c", "none", verdict="not installed; pip install c")
     assert frontier([small, fast, good, beaten, absent]) == {"int4/a", "int8/a", "a"}
-    assert [row[0] for row in rows_table([good, absent, fast], 1).rows] == ["int8/a", "a", "c"]
+    assert [row[0] for row in rows_table([good, absent, fast]).rows] == ["int8/a", "a", "c"]
     assert facts([fast])[0]["front"] is True
 
 

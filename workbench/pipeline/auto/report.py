@@ -23,7 +23,7 @@ def best_table(best: Contender, baseline: Contender, threads: int) -> Table:
     return Table(("", "eager", "picked"), rows, note=note)
 
 
-def rows_table(every: Sequence[Contender], threads: int) -> Table:
+def rows_table(every: Sequence[Contender]) -> Table:
     """Return all contenders, the fastest first; a star marks those that no other beats in time, score and size."""
     front = frontier(every)
     order = sorted(every, key=lambda one: (one.verdict != "picked", not one.ratio, -(one.ratio or 0)))

@@ -223,7 +223,7 @@ def _kept(
         ),
         tables=(
             table_json(best_table(best, baseline, step.threads)),
-            table_json(rows_table(every, step.threads)),
+            table_json(rows_table(every)),
         ),
         details={
             "backend": best.backend,

@@ -149,7 +149,7 @@ class Sweep:
                 key = waiting.pop(0)
                 running[key] = self._start(key, what, fraction)
             for key in [key for key, run in running.items() if run.state not in _ALIVE]:
-                self._finish(key, running.pop(key), what, fraction)
+                self._finish(key, running.pop(key), fraction)
             time.sleep(_POLL_S if running else 0)
 
     def _start(self, key: str, what: str, fraction: float) -> Run:
@@ -172,7 +172,7 @@ class Sweep:
             return self._plan.build(key)
         return self._plan.score(self._facts[key].get("compiled", ""), fraction)
 
-    def _finish(self, key: str, run: Run, what: str, fraction: float) -> None:
+    def _finish(self, key: str, run: Run, fraction: float) -> None:
         try:
             run.wait()
         except WorkbenchError as error:

@@ -184,7 +184,6 @@ class KernelRoute:
             implementation=IMPLEMENTATION,
             pid=router_pid(self._socket()),
             generation=reading["generation"],
-            since_ns=int(self._about.stat().st_mtime * 1e9),
             tracks={"stable": TrackStats(), "canary": TrackStats(), **tracks},
             in_flight=reading["in_flight"],
             unanswered=0,
