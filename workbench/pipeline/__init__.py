@@ -1,1 +1,1 @@
-"""pipeline"""
+"""Recipes become runs: steps in processes of their own, cached, cancelled, resumed, here or on a cluster."""
