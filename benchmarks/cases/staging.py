@@ -224,7 +224,7 @@ def replace_version(rig: Rig, version: int, how: int) -> None:
         rig.route.update(lambda now: start_canary(now, new, 5_000, Budget(breaches=64, latency_ms=1e6)))
         time.sleep(0.2)
         after = rig.route.update(promote if how == 1 else _asked)
-    _retire(rig, after)
+    retire(rig, after)
 
 
 def serve(rig: Rig) -> None:
@@ -237,7 +237,8 @@ def _asked(state: RouteState) -> RouteState:
     return roll_back(state, decided_ns=time.time_ns())
 
 
-def _retire(rig: Rig, state: RouteState) -> None:
+def retire(rig: Rig, state: RouteState) -> None:
+    """End the replicas of a version that gets no traffic any more."""
     assert state.draining is not None
     rig.route.drained(state.draining.endpoints, 10)
     for one in state.draining.endpoints:
