@@ -72,8 +72,8 @@ def _dial(path):
 
 
 def _request(**changes):
-    body = {"version": 3, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], "sites": []}
-    body.update({"watch": [], "enforce": None})
+    body = {"version": 4, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], "sites": []}
+    body.update({"watch": [], "enforce": None, "heap_sample": 0})
     body.update(changes)
     return json.dumps(body).encode()
 
@@ -198,6 +198,7 @@ def test_a_client_that_reads_nothing_and_ends(service):
         (_request(python=[2**64] + [0] * 12), "out of range"),
         (_request(python=[4096] + [2**31] * 12), "out of range"),
         (_request(watch=[512]), "watch is not a list"),
+        (_request(heap_sample=-1), "heap_sample is -1"),
         (_request(enforce=[0]), "enforce is not a signal"),
         (_request(enforce=[99, []]), "no such signal"),
         (_request(enforce=[0, [["zz", 0, 0, 0]]]), "out of range"),

@@ -29,6 +29,7 @@ def profile(
     threads: int = 1,
     policy: str = "",
     enforce: bool = False,
+    heap_sample: int = 0,
     store: Store | None = None,
 ) -> Result:
     """Call `run`, traced as well as this machine allows; with a session of an artifact where one is given.
@@ -52,6 +53,8 @@ def profile(
         File that says what may be touched (``workbench.trace.policy``); each audited event gets a verdict.
     enforce
         Also refuse connects the policy does not allow.
+    heap_sample
+        Probe ``alloc``: sample torch's blocks, one in about so many bytes; 0 follows every one.
 
     Returns
     -------
@@ -77,7 +80,9 @@ def profile(
         parents = (compiled_of(store, artifact),)
         given = (load(store.artifacts.path(parents[0]), threads=threads),)
         kept_as = kept_as or str(replace(name_of(store, artifact), alias="profile"))
-    with trace.session(tuple(probes), hz, policy=policy or None, enforce=enforce) as recorder:
+    with trace.session(
+        tuple(probes), hz, policy=policy or None, enforce=enforce, heap_sample=heap_sample
+    ) as recorder:
         run(*given)
     kept_as = kept_as or "cell@profile"
     return _result(store, recorder.trace, parents, kept_as, f"profile of {artifact or kept_as}")
@@ -94,6 +99,7 @@ def attach(
     hz: int = 99,
     policy: str = "",
     enforce: bool = False,
+    heap_sample: int = 0,
     store: Store | None = None,
 ) -> Result:
     """Trace a process that runs already, with its children, for a while; nothing about it changes.
@@ -110,7 +116,7 @@ def attach(
         For how long.
     name
         What to call the trace; by default ``pid-N@profile``.
-    probes, hz, policy, enforce
+    probes, hz, policy, enforce, heap_sample
         As in :func:`profile`.
 
     Raises
@@ -127,7 +133,9 @@ def attach(
     target = process_of(store, pid, run, replica)
     kept_as = str(ArtifactName.parse(name or f"pid-{target}@profile"))
     with trace.session(
-        tuple(probes), hz, tier="bpf", pid=target, policy=policy or None, enforce=enforce
+        *(tuple(probes), hz, "bpf", target, policy or None),
+        enforce=enforce,
+        heap_sample=heap_sample,
     ) as recorder:
         time.sleep(seconds)
     return _result(store, recorder.trace, (), kept_as, f"profile of process {target}")

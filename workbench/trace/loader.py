@@ -195,11 +195,13 @@ class KernelSession:
                 _attach_clock(loaded, probe.clock, hz)
 
     def _restrict(self, request: Request) -> None:
-        """Tell the audit which system calls to report, and refuse what the policy does not allow."""
+        """Set what to report, what to sample, and refuse what the policy does not allow."""
         if request.watch and "audit" in self._loaded:
             watched = self._loaded["audit"].map("watched")
             for number in request.watch:
                 watched.set(struct.pack("<I", number), struct.pack("<I", 1))
+        if request.heap_sample and "alloc" in self._loaded:
+            self._loaded["alloc"].map("every").set(_FIRST, struct.pack("<Q", request.heap_sample))
         if request.enforce is None:
             return
         loaded = self._loaded[ENFORCE.name]

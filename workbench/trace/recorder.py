@@ -26,7 +26,7 @@ from .policy import Policy
 from .probes import DEFAULT_PROBES, PROBES, choose
 from .symbols.cells import keep_code
 from .tiers.base import Tier, Wanted
-from .wire import MAX_HZ
+from .wire import MAX_HEAP_SAMPLE, MAX_HZ
 
 
 def _bpf(wanted: Wanted) -> Tier:
@@ -130,6 +130,7 @@ def session(
     policy: str | Path | Policy | None = None,
     *,
     enforce: bool = False,
+    heap_sample: int = 0,
 ) -> Recorder:
     """Return a context manager that traces this process (and what it starts) while its block runs.
 
@@ -148,6 +149,10 @@ def session(
     enforce
         Also refuse connects the policy does not allow. A policy cannot be half enforced: then only the ``bpf``
         tier will do.
+    heap_sample
+        Probe ``alloc``: follow one block of torch's allocator in about so many bytes, as heap samplers do, with a
+        probability in proportion to its size; sums are unbiased estimates, blocks of this size and more exact.
+        0 follows every block.
 
     Raises
     ------
@@ -177,7 +182,11 @@ def session(
             where="enforce",
             fix='write [hosts] allow = ["127.0.0.1"] into policy.toml and give --policy policy.toml',
         )
-    wanted = Wanted(names, hz, os.getpid() if pid is None else pid, rules, enforce)
+    if not isinstance(heap_sample, int) or not 0 <= heap_sample <= MAX_HEAP_SAMPLE:
+        raise InputError(
+            f"heap_sample is {heap_sample!r}, expected bytes, 0 to {MAX_HEAP_SAMPLE:,}", where="heap_sample"
+        )
+    wanted = Wanted(names, hz, os.getpid() if pid is None else pid, rules, enforce, heap_sample)
     if tier == "auto":
         return Recorder(wanted, ("bpf",) if enforce else tuple(TIERS))
     return Recorder(wanted, (tier,))

@@ -23,11 +23,12 @@ from .enforcement import Enforcement, parse_enforcement
 from .latency import SLOTS, Latency
 from .sites import Site, parse_sites
 
-VERSION = 3
+VERSION = 4
 MESSAGE_BYTES = 32 * 1024
 REQUEST_BYTES = 128 * 1024
 MAX_HZ = 10_000
 MAX_CALLS = 512
+MAX_HEAP_SAMPLE = 2**30
 MAX_RULES, RULE_BYTES = 32768, 16
 """``FRAME_RULES``, and the size of a ``struct frame_rule``."""
 STOP = b"stop"
@@ -63,6 +64,8 @@ class Request:
         Numbers of system calls to report one by one (probe ``audit``).
     enforce
         Peers to refuse; None: none.
+    heap_sample
+        Follow one block of torch's allocator in about so many bytes; 0: every one.
     """
 
     probes: tuple[str, ...]
@@ -73,6 +76,7 @@ class Request:
     sites: tuple[Site, ...] = ()
     watch: tuple[int, ...] = ()
     enforce: Enforcement | None = None
+    heap_sample: int = 0
 
     def to_bytes(self) -> bytes:
         """Return the message."""
@@ -100,7 +104,18 @@ def parse_request(data: bytes) -> Request:
         body = json.loads(data)
     except ValueError as error:
         raise InputError("the request is not JSON", where="collector") from error
-    fields = {"version", "probes", "hz", "pid", "skip_tid", "python", "sites", "watch", "enforce"}
+    fields = {
+        "version",
+        "probes",
+        "hz",
+        "pid",
+        "skip_tid",
+        "python",
+        "sites",
+        "watch",
+        "enforce",
+        "heap_sample",
+    }
     if not isinstance(body, dict) or set(body) != fields:
         raise InputError(f"a request has exactly the fields {', '.join(sorted(fields))}", where="collector")
     if body["version"] != VERSION:
@@ -122,6 +137,7 @@ def parse_request(data: bytes) -> Request:
         parse_sites(body["sites"]),
         _calls(body["watch"]),
         parse_enforcement(body["enforce"]),
+        _integer(body, "heap_sample", 0, MAX_HEAP_SAMPLE),
     )
 
 

@@ -31,6 +31,13 @@ def add(parser: Parser) -> None:
         help=f"default: {_names(DEFAULT_PROBES)}; also {_names(sorted({*PROBES} - {*DEFAULT_PROBES}))}",
     )
     parser.argument("--hz", type=whole(1), default=99, help="CPU samples a second (default: %(default)s)")
+    parser.argument(
+        "--heap-sample",
+        metavar="BYTES",
+        type=whole(0),
+        default=0,
+        help="alloc: follow one block of torch's in about so many bytes (default: every block)",
+    )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of the session")
     parser.argument(
         "--call",
@@ -93,6 +100,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         threads=args.threads,
         policy=args.policy,
         enforce=args.enforce,
+        heap_sample=args.heap_sample,
     )
 
 
@@ -115,6 +123,7 @@ def _attach(args: argparse.Namespace, context: Context) -> Any:
         hz=args.hz,
         policy=args.policy,
         enforce=args.enforce,
+        heap_sample=args.heap_sample,
     )
 
 

@@ -2,11 +2,13 @@
 /*
  * alloc: what is allocated, by whom, and what is never given back.
  *
- * WHAT    c10, torch's CPU allocator: bytes and blocks allocated and still held, by process and stack, exact. The address
+ * WHAT    c10, torch's CPU allocator: bytes and blocks allocated and still held, by process and stack, exact; or estimated
+ *         from a sample, a block with probability size / `every` (1 from there on), which stands for the inverse. The address
  *         space: every anonymous mmap, munmap, mremap and brk as a record; user space does the arithmetic of ranges.
  * ATTACH  uprobe_multi at c10::ProfiledCPUMemoryReporter::New and ::Delete, which the allocator calls with pointer and size
  *         (c10::alloc_cpu itself would need a return probe, which C++ exceptions do not survive); tp_btf/sys_exit
- * COST    two traps of 0.6 to 1.1 us, 1.3 us an allocation (most of it the stack) and 0.3 us a release; 60 ns any system
+ * COST    two traps of 0.6 to 1.1 us, 1.3 us an allocation (most of it the stack; not for what a sample leaves out) and
+ *         0.3 us a release; 60 ns any system
  *         call of a traced thread.
  * LOSS    more than 131,072 live blocks or 16,384 stacks: the block is not followed, lost[LOST_BLOCKS].
  */
@@ -20,6 +22,8 @@ struct block {
 	u64 address;
 	u64 tgid;
 };
+
+#define BLOCK 1024	/* a block of a sample is counted in this part of one */
 
 struct allocated {
 	u64 bytes;
@@ -49,6 +53,40 @@ struct {
 	__type(value, struct held);
 } held SEC(".maps");
 
+/* 0: every block. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} every SEC(".maps");
+
+static __always_inline u64 sampled_every(void)
+{
+	u32 zero = 0;
+	u64 *bytes = bpf_map_lookup_elem(&every, &zero);
+
+	return bytes ? *bytes : 0;
+}
+
+static __always_inline bool left_out(u64 size, u64 every_bytes)
+{
+	return size < every_bytes && bpf_get_prandom_u32() * every_bytes >> 32 >= size;
+}
+
+/* What a block of a size counts for; the same when it comes and when it goes. */
+static __always_inline u64 bytes_of(u64 size, u64 every_bytes)
+{
+	return size < every_bytes ? every_bytes : size;
+}
+
+static __always_inline u64 blocks_of(u64 size, u64 every_bytes)
+{
+	if (!every_bytes)
+		return 1;
+	return size && size < every_bytes ? every_bytes * BLOCK / size : BLOCK;
+}
+
 static __always_inline struct held *held_by(u32 pid, u64 stack)
 {
 	struct holder holder = { .pid = pid, .stack = stack };
@@ -67,9 +105,10 @@ int handle_new(struct pt_regs *ctx)
 	struct target *target = current_target(id);
 	struct block block = { .address = PT_REGS_PARM2(ctx), .tgid = id >> 32 };
 	struct allocated allocated = { .bytes = PT_REGS_PARM3(ctx) };
+	u64 size = allocated.bytes, sampled = sampled_every();
 	struct held *entry;
 
-	if (!target || !block.address)
+	if (!target || !block.address || left_out(size, sampled))
 		return 0;
 	allocated.stack = function_stack(ctx, target);
 	entry = held_by(target->pid, allocated.stack);
@@ -77,10 +116,10 @@ int handle_new(struct pt_regs *ctx)
 		count_lost(LOST_BLOCKS);
 		return 0;
 	}
-	__sync_fetch_and_add(&entry->bytes, allocated.bytes);
-	__sync_fetch_and_add(&entry->blocks, 1);
-	__sync_fetch_and_add(&entry->total_bytes, allocated.bytes);
-	__sync_fetch_and_add(&entry->total_blocks, 1);
+	__sync_fetch_and_add(&entry->bytes, bytes_of(size, sampled));
+	__sync_fetch_and_add(&entry->blocks, blocks_of(size, sampled));
+	__sync_fetch_and_add(&entry->total_bytes, bytes_of(size, sampled));
+	__sync_fetch_and_add(&entry->total_blocks, blocks_of(size, sampled));
 	return 0;
 }
 
@@ -91,6 +130,7 @@ int handle_delete(struct pt_regs *ctx)
 	struct target *target = current_target(id);
 	struct block block = { .address = PT_REGS_PARM2(ctx), .tgid = id >> 32 };
 	struct allocated *known;
+	u64 sampled = sampled_every();
 	struct held *entry;
 
 	if (!target)
@@ -100,8 +140,8 @@ int handle_delete(struct pt_regs *ctx)
 		return 0;
 	entry = held_by(target->pid, known->stack);
 	if (entry) {
-		__sync_fetch_and_add(&entry->bytes, -known->bytes);
-		__sync_fetch_and_add(&entry->blocks, -1);
+		__sync_fetch_and_add(&entry->bytes, -bytes_of(known->bytes, sampled));
+		__sync_fetch_and_add(&entry->blocks, -blocks_of(known->bytes, sampled));
 	}
 	bpf_map_delete_elem(&live, &block);
 	return 0;

@@ -32,6 +32,7 @@ from . import calls
 from .base import Wanted
 from .memory import AddressSpace
 
+_BLOCK = 1024  # in parts of which the kernel side counts the blocks of a sample
 Tables = dict[str, list[tuple[bytes, bytes]]]
 
 
@@ -191,7 +192,7 @@ class Assembly:
         rows = []
         for key, value in tables.get("alloc.held", ()):
             known, pid, _ = struct.unpack("<QII", key)
-            rows.append(Allocation("c10", pid, self._known_stack(known), *struct.unpack("<4Q", value)))
+            rows.append(Allocation("c10", pid, self._known_stack(known), *self._held(value)))
         for pid, space in self._spaces.items():
             for allocator, known, sums in space.sums():
                 stack = self._known_stack(known)
@@ -201,6 +202,12 @@ class Assembly:
                     )
                 )
         return sorted(rows, key=lambda row: -row.bytes)
+
+    def _held(self, value: bytes) -> tuple[int, int, int, int]:
+        held, blocks, total, total_blocks = struct.unpack("<4Q", value)
+        if self._wanted.heap_sample:
+            blocks, total_blocks = round(blocks / _BLOCK), round(total_blocks / _BLOCK)
+        return held, blocks, total, total_blocks
 
     def _known_stack(self, known: int) -> int:
         """Return the index of a stack; an allocation always has one, of no frames where none was kept."""

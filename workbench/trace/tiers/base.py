@@ -11,13 +11,14 @@ from ..policy import Policy
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a session asked for: probe names, samples a second, the process, and what it may touch."""
+    """What a session asked for: probe names, samples a second, the process, what it may touch, a sample of the heap."""
 
     probes: tuple[str, ...]
     hz: int
     pid: int
     policy: Policy | None = None
     enforce: bool = False
+    heap_sample: int = 0
 
 
 class Tier(Protocol):

@@ -127,6 +127,7 @@ class BpfTier:
                 sites=tuple(found.sites),
                 watch=policy.watched() if policy else (),
                 enforce=_enforcement(policy) if policy and self._wanted.enforce else None,
+                heap_sample=self._wanted.heap_sample,
             )
             return Collector(request, [*found.files, *handle])
         except BaseException:
@@ -159,6 +160,10 @@ class BpfTier:
         builder.notes.extend(self._found.notes)
         builder.notes.extend(self._found.absent(self._wanted.probes))
         builder.notes.extend((*self._children.notes(), *self._unwinding.notes()))
+        if self._wanted.heap_sample:
+            builder.notes.append(
+                f"alloc: torch's blocks below {self._wanted.heap_sample:,} bytes are sampled; sums are estimates"
+            )
         if self._note:
             builder.notes.append(self._note)
         stacks = (*self._records, *self._symbols.stacks.values())
