@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,7 @@ def write_onnx(model: onnx_ir.Model, path: Path, signature: Signature) -> None:
     import onnx_ir
 
     _name_ports(model, signature)
+    _name_nodes(model)
     _tidy(model)
     _name_sizes(model, signature)
     onnx_ir.save(
@@ -81,6 +84,20 @@ def _name_ports(model: onnx_ir.Model, signature: Signature) -> None:
             value.name = f"{value.name}.inner"
     for value, spec in ports:
         value.name = spec.name
+
+
+def _name_nodes(model: onnx_ir.Model) -> None:
+    """Name nodes ``module/value.Operator``, as the captured program has them: profilers show these names."""
+    taken: set[str] = set()
+    for node in model.graph.all_nodes():
+        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+        if not scopes:
+            continue
+        module = next((str(scope) for scope in reversed(scopes[:-1]) if scope), "")
+        name = f"{module}/{scopes[-1]}.{node.op_type}"
+        number = next(n for n in count(1) if f"{name}{n}" not in taken) if name in taken else ""
+        node.name = f"{name}{number}"
+        taken.add(node.name)
 
 
 def _tidy(model: onnx_ir.Model) -> None:

@@ -27,11 +27,13 @@ class Operator:
     name, kind
         As the backend calls it after its own fusions.
     seconds
-        Of one pass, the mean over the repeats.
+        Of one pass: the median over the repeats, so that a process that was put aside once does not count.
     flops
         Floating-point or integer operations (a multiply-add counts two); None where shapes are not told.
     bytes
         Read and written if every tensor moves once; None where shapes are not told.
+    akin
+        Names of the operators that were fused into it, then of those that read what it gives; the nearest first.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Operator:
     seconds: float
     flops: float | None = None
     bytes: float | None = None
+    akin: tuple[str, ...] = ()
 
     @property
     def intensity(self) -> float | None:

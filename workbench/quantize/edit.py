@@ -26,6 +26,7 @@ from torch.export.graph_signature import (
     ExportGraphSignature,
     InputKind,
     InputSpec,
+    OutputKind,
     OutputSpec,
     TensorArgument,
 )
@@ -53,6 +54,18 @@ class Editor:
             node.name = name  # the copy renames one called like a builtin, such as "input"
         self._state: dict[str, Any] = dict(program.state_dict)
         self._constants: dict[str, Any] = dict(program.constants)
+        self._further: list[Node] = []
+
+    @property
+    def results(self) -> list[Node]:
+        """What the program gives: its own outputs, in order."""
+        return [node for node in self.graph.output_node().args[0] if isinstance(node, Node)]  # type: ignore[union-attr]
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether all it gives are outputs: it writes to no buffer and no input."""
+        kinds = {spec.kind for spec in self._program.graph_signature.output_specs}
+        return kinds == {OutputKind.USER_OUTPUT}
 
     @property
     def user_inputs(self) -> list[Node]:
@@ -153,6 +166,14 @@ class Editor:
         old.replace_all_uses_with(new)
         self.graph.erase_node(old)
 
+    def also_return(self, nodes: list[Node]) -> None:
+        """Let the program give these values too, after its own outputs, which then come as one flat tuple."""
+        output = self.graph.output_node()
+        results = output.args[0]
+        assert isinstance(results, tuple | list)
+        output.args = ((*results, *nodes),)
+        self._further += nodes
+
     def finish(self) -> ExportedProgram:
         """Drop what nothing reads any more and return the rewritten program.
 
@@ -176,7 +197,7 @@ class Editor:
             graph_signature=signature,
             state_dict={k: v for k, v in self._state.items() if k in used},
             range_constraints=self._program.range_constraints,
-            module_call_graph=self._program.module_call_graph,
+            module_call_graph=self._call_graph(signature),
             example_inputs=self._program.example_inputs,
             constants=self._constants,
         )
@@ -185,11 +206,32 @@ class Editor:
         """Return the outputs by the names of the nodes that give them now: the last layer may be replaced."""
         results = self.graph.output_node().args[0]
         assert isinstance(results, tuple | list)
+        more = [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(n.name), None) for n in self._further]
         return [
             dataclasses.replace(spec, arg=TensorArgument(result.name))
             if isinstance(result, Node) and isinstance(spec.arg, TensorArgument)
             else spec
-            for spec, result in zip(self._program.graph_signature.output_specs, results, strict=True)
+            for spec, result in zip(
+                [*self._program.graph_signature.output_specs, *more], results, strict=True
+            )
+        ]
+
+    def _call_graph(self, signature: ExportGraphSignature) -> list[Any]:
+        """Return how the program is called: as before, unless it gives more than it did."""
+        graph = self._program.module_call_graph
+        if not self._further:
+            return graph
+        from torch.utils import _pytree as pytree
+
+        whole = graph[0].signature
+        assert whole is not None, "a captured program says how it is called"
+        arguments = [spec.arg for spec in signature.output_specs]
+        flat = pytree.tree_structure((0,) * len(arguments))
+        return [
+            dataclasses.replace(
+                graph[0], signature=dataclasses.replace(whole, outputs=arguments, out_spec=flat)
+            ),
+            *graph[1:],
         ]
 
     def _placeholders(self) -> list[Node]:

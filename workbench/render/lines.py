@@ -106,7 +106,9 @@ def _frame(scale: _Scale, axes: Axes) -> list[str]:
             f'<line x1="{_LEFT}" x2="{_LEFT + _WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" '
             f'opacity="0.15"/>'
         )
-        parts.append(_text(_LEFT - 6, y + 4, show(float(f"{value:.3g}")), 'text-anchor="end"'))
+        parts.append(
+            _text(_LEFT - 6, y + 4, show(float(f"{value:.{1 if axes.log_y else 3}g}")), 'text-anchor="end"')
+        )
     base = _TOP + _HEIGHT + 14
     parts.append(_text(_LEFT, base, show(float(f"{scale.left:.3g}")), 'text-anchor="middle"'))
     parts.append(_text(_LEFT + _WIDTH, base, show(float(f"{scale.right:.3g}")), 'text-anchor="middle"'))

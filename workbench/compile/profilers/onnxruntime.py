@@ -6,7 +6,9 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ...onnx_session import OnnxRunner
@@ -14,30 +16,55 @@ from ..backends.onnxruntime import MODEL_FILE
 from ..operator_times import Operator
 
 _WARM = 3
+_FOLLOWED = 12
+"""So many operators behind one are named at most."""
 Weights = Mapping[str, list[tuple[list[int], int]]]
 """Shapes and bytes of a node's constants: onnxruntime packs them away and tells the trace nothing of them."""
 
 
 def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int) -> list[Operator]:
     """Return the operators of ``model.onnx`` as onnxruntime runs it."""
+    import onnx
+
     with tempfile.TemporaryDirectory() as folder:
         begin = Path(folder) / "trace"
         runner = OnnxRunner(compiled / MODEL_FILE, threads, profile=begin)
         for _ in range(_WARM + repeats):
             runner.run(feeds)
         events = json.loads(Path(runner.session.end_profiling()).read_text())
-        weights = _weights(Path(f"{begin}.onnx"))
+        graph = onnx.load(Path(f"{begin}.onnx"), load_external_data=False).graph
+        weights, readers = _weights(graph), _readers(graph)
     calls: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         if event["name"].endswith("_kernel_time"):
             calls.setdefault(event["name"].removesuffix("_kernel_time"), []).append(event)
-    return [_operator(name, seen, weights) for name, seen in calls.items()]
+    return [
+        replace(_operator(name, seen, weights), akin=readers.get(name, ())) for name, seen in calls.items()
+    ]
 
 
-def _weights(path: Path) -> Weights:
-    import onnx
+def _readers(graph: Any) -> dict[str, tuple[str, ...]]:
+    """Return by node those that read what it gives, and what these give: fusions have names of their own."""
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    direct = {
+        node.name: [reader.name for out in node.output for reader in readers.get(out, ())]
+        for node in graph.node
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    for name, first in direct.items():
+        names = dict.fromkeys(first)
+        for each in (waiting := list(names)):
+            further = [one for one in direct[each] if one not in names] if len(names) < _FOLLOWED else []
+            names.update(dict.fromkeys(further))
+            waiting += further
+        found[name] = tuple(names)
+    return found
 
-    graph = onnx.load(path, load_external_data=False).graph
+
+def _weights(graph: Any) -> Weights:
     sizes = {
         one.name: (list(one.dims), _itemsize(one.data_type) * math.prod(one.dims))
         for one in graph.initializer
@@ -54,7 +81,7 @@ def _itemsize(kind: int) -> int:
 def _operator(name: str, events: list[dict[str, Any]], weights: Weights) -> Operator:
     kept = events[_WARM:] or events
     facts, constants = kept[-1]["args"], weights.get(name, [])
-    seconds = sum(event["dur"] for event in kept) / len(kept) / 1e6
+    seconds = median(event["dur"] for event in kept) / 1e6
     moved = float(facts["activation_size"]) + float(facts["output_size"]) + sum(size for _, size in constants)
     kind = str(facts["op_name"])
     return Operator(name, kind, seconds, _flops(kind, facts, [shape for shape, _ in constants]), moved)
