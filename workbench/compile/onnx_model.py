@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "weights.bin"
 _INLINE = 1024  # bytes: shapes, scales and zero points stay in the graph, where shape inference can see them
+_NO_MODULE = "_empty_nn_module_stack"
+"""What the exporter notes as the module of an operator that it added itself."""
 _PAGE = 4096  # a weight that starts on a page can be mapped as it is
 
 
@@ -87,17 +89,20 @@ def _name_ports(model: onnx_ir.Model, signature: Signature) -> None:
 
 
 def _name_nodes(model: onnx_ir.Model) -> None:
-    """Name nodes ``module/value.Operator``, as the captured program has them: profilers show these names."""
+    """Name nodes ``module/value.Operator`` and values ``module/value``: profilers show these names."""
     taken: set[str] = set()
     for node in model.graph.all_nodes():
         scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
         if not scopes:
             continue
-        module = next((str(scope) for scope in reversed(scopes[:-1]) if scope), "")
+        module = next((str(s) for s in reversed(scopes[:-1]) if s and not str(s).startswith(_NO_MODULE)), "")
         name = f"{module}/{scopes[-1]}.{node.op_type}"
         number = next(n for n in count(1) if f"{name}{n}" not in taken) if name in taken else ""
         node.name = f"{name}{number}"
         taken.add(node.name)
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.name = f"{module}/{value.name}"
 
 
 def _tidy(model: onnx_ir.Model) -> None:

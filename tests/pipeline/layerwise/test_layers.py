@@ -110,7 +110,7 @@ class Counting(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """image: [batch, 3] -> the same."""
         self.seen.add_(1)
-        return self.layer(image) + self.seen
+        return self.layer(image)
 
 
 def test_what_has_no_layers_to_compare_is_refused(store, tmp_path):
@@ -120,9 +120,8 @@ def test_what_has_no_layers_to_compare_is_refused(store, tmp_path):
     with pytest.raises(InputError, match="line takes other inputs than net"):
         wb.compare("net", "line", layers=True, store=store)
     wb.capture(Counting(), torch.randn(4, 3), name="counting", store=store)
-    wb.capture(Counting(), torch.randn(5, 3), name="again", store=store)
     with pytest.raises(InputError, match="keeps a state in buffers"):
-        wb.compare("counting", "again", layers=True, store=store)
+        wb.compare("counting", "net", layers=True, store=store)
     wb.export("net", tmp_path / "net.onnx", store=store)
     wb.capture(tmp_path / "net.onnx", name="file", store=store)
     with pytest.raises(InputError, match="captured from an ONNX file, which has no modules"):

@@ -47,6 +47,8 @@ class LayeredModel:
         Bytes of each layer's weights, as the program holds them.
     owners
         The layer of every module that has operators of its own.
+    paths
+        The layer of every value, by the value's name in the graph.
     results
         The layer that gives an output, by the output's name.
     """
@@ -58,6 +60,7 @@ class LayeredModel:
     layers: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
     results: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -72,8 +75,6 @@ class LayeredModel:
 
         Raises
         ------
-        InputError
-            If the program keeps a state in buffers.
         CompileError, MissingDependency
             As its backend does.
         """
@@ -102,7 +103,7 @@ def model_of(store: Store, name: str) -> LayeredModel:
     UnknownArtifact
         If nothing has the name.
     InputError
-        If it is no model, or its program has no layers: it came as an ONNX file, or is for another machine.
+        If it is no model, came as an ONNX file, was compiled for another machine, or keeps a state in buffers.
     """
     digest = store.names.resolve(name)
     manifest = store.artifacts.manifest(digest)
@@ -127,12 +128,18 @@ def model_of(store: Store, name: str) -> LayeredModel:
         )
     model = LayeredModel(name, program, compiled, config)
     layers = layered(read_program(program))
+    if not layers.editor.is_pure:
+        raise InputError(
+            f"{name} keeps a state in buffers: what it gives is not only outputs",
+            where="compare, layers",
+            fix="give the state in and out, as recurrent models do",
+        )
     model.layers = list(layers.outputs)
     results = zip(layers.editor.results, read_signature(program).outputs, strict=True)
     model.results = {
         spec.name: layers.paths[node.name] for node, spec in results if node.name in layers.paths
     }
-    model.owners = layers.owners
+    model.owners, model.paths = layers.owners, layers.paths
     model.sizes = _sizes(layers)
     return model
 

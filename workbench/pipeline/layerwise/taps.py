@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InputError
 from ...types import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -89,20 +88,8 @@ def _is_float(node: Node) -> bool:
 def tapped(
     layers: Layered, wanted: list[str], signature: Signature
 ) -> tuple[ExportedProgram, Signature, dict[str, str]]:
-    """Return the program with the outputs of layers behind its own, its signature, and the outputs' names by layer.
-
-    Raises
-    ------
-    InputError
-        If the program writes to buffers of its own: what it gives then is not only outputs.
-    """
+    """Return the program with the outputs of layers behind its own, its signature, and the outputs' names by layer."""
     editor = layers.editor
-    if not editor.is_pure:
-        raise InputError(
-            "the program keeps a state in buffers, so its layers cannot be shown",
-            where="compare, layers",
-            fix="give the state in and out, as recurrent models do",
-        )
     own = {node: spec.name for node, spec in zip(editor.results, signature.outputs, strict=True)}
     names = {path: own.get(layers.outputs[path], f"layer_{n}") for n, path in enumerate(wanted)}
     further = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 REST = "(conversions between layers)"
 _ROUNDS = 7
+_ADDED = re.compile(r"(\.|/|_nchwc|_token_\d).*$")
+"""What lowering and backends append to the name of a value."""
 
 
 def layer_seconds(model: LayeredModel, feeds: Mapping[str, Any]) -> dict[str, float] | None:
@@ -42,9 +45,13 @@ def _owner(one: Operator, model: LayeredModel) -> str:
     for name in (one.name, *one.akin):
         if name in model.results:
             return model.results[name]
-        module, slash, _ = name.removeprefix("fused ").partition("/")
-        if slash and (module in model.owners or not module):
-            return model.owners.get(module, ITSELF)
+        module, slash, value = name.removeprefix("fused ").partition("/")
+        if (
+            slash and not module
+        ):  # an activation called outside of any module, perhaps, which belongs to what is ahead
+            return model.paths.get(_ADDED.sub("", value), ITSELF)
+        if slash and module in model.owners:
+            return model.owners[module]
     return REST
 
 
