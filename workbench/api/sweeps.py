@@ -43,7 +43,7 @@ def sweep(
     artifact
         The captured program.
     schemes, backends
-        What to combine; ``auto`` means onnxruntime and whatever else suits a scheme on this machine.
+        What to combine; ``auto`` means those that :func:`choose` would race a scheme in.
     evaluate
         Called with a session, returns a number, higher is better. If it also takes ``fraction`` (a share of its
         data in (0, 1]), trials are first scored on small parts and hopeless ones stopped (successive halving).

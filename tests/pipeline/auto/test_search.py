@@ -175,6 +175,15 @@ def test_quick_backends_are_done_with_before_slow_ones_begin():
     assert backends.index("inductor") > max(i for i, name in enumerate(backends) if name != "inductor")
 
 
+def test_a_sweep_means_the_same_by_auto():
+    from workbench.pipeline.sweep.plan import trials_of
+
+    found, _ = contenders(quantized=False, onnx=False)
+    raced = {one.backend for one in found if one.scheme == "int8-auto"}
+    assert {key.partition("/")[2] for key in trials_of(("int8",), ("auto",))} == raced
+    assert set(trials_of(("ternary",), ("auto",))) == {"ternary/onnxruntime", "ternary/ternary"}
+
+
 def test_formats_that_come_to_the_same_program_are_compiled_once(tmp_path):
     (tmp_path / "program.pt2").write_bytes(b"the same")
     asked = []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...quantize import QuantizeConfig
 
 CHEAP_FIRST = ("eager", "onnxruntime", "openvino", "ternary", "inductor", "tvm")
 """Backends by how long they compile; others come last."""
@@ -81,6 +84,25 @@ def contenders(
             continue
         found += [Contender(name, scheme) for scheme in one.schemes if scheme in takes]
     return sorted(found, key=_turn), absent
+
+
+def suited(config: QuantizeConfig) -> list[str]:
+    """Return the backends here that are worth measuring with a number format: what ``auto`` means to a sweep.
+
+    A format that has a name is for the backends that list it, as in :func:`contenders`; one without (ternary, mixed)
+    for onnxruntime, which takes any, and for the backend that is called after it.
+    """
+    from ...compile.base import backend, backend_names
+    from ...quantize.named import NAMED
+
+    names = {name for name, named in NAMED.items() if named == config}
+    here = [one for one in map(backend, sorted(backend_names(), key=_cost)) if one.available() is None]
+    return [
+        one.name
+        for one in here
+        if not one.reference
+        and (names & set(one.schemes) if names else one.name in ("onnxruntime", config.scheme))
+    ]
 
 
 def _turn(one: Contender) -> tuple[int, bool, int, int]:

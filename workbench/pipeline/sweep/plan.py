@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ... import codec
 from ...compile import CompileConfig
 from ...errors import InputError
 from ...quantize import QuantizeConfig
+from ..auto.contenders import suited
 from ..callables import CallableReference
 from ..recipe import Recipe
 from ..steps.compile import CompileStep
@@ -81,7 +81,7 @@ class SweepPlan:
 
 
 def trials_of(schemes: tuple[str, ...], backends: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the trials of schemes and backends; ``auto`` is onnxruntime and whatever else suits a scheme here.
+    """Return the trials of schemes and backends; ``auto`` is what ``compile --backend auto`` would race it in.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def trials_of(schemes: tuple[str, ...], backends: tuple[str, ...]) -> tuple[str,
     UnknownBackend
         If a backend is not.
     """
-    from ...compile.base import backend, backend_names
+    from ...compile.base import backend
 
     for scheme in schemes:
         QuantizeConfig(scheme=scheme)  # raises for an unknown one
@@ -100,15 +100,7 @@ def trials_of(schemes: tuple[str, ...], backends: tuple[str, ...]) -> tuple[str,
             if name != AUTO:
                 found.append(f"{scheme}/{backend(name).name}")
                 continue
-            others = [backend(other) for other in backend_names()]
-            suited = [one.name for one in others if _suits(one, scheme)]
-            found += [f"{scheme}/{one}" for one in suited]
+            found += [f"{scheme}/{one}" for one in suited(QuantizeConfig(scheme=scheme))]
     if not found:
         raise InputError("there is nothing to try", where="sweep", fix="--scheme int8,int4 --backend auto")
     return tuple(dict.fromkeys(found))
-
-
-def _suits(one: Any, scheme: str) -> bool:
-    if one.reference or one.available() is not None:
-        return False
-    return one.name == "onnxruntime" or scheme in one.schemes
