@@ -62,12 +62,6 @@ class Editor:
         return [node for node in self.graph.output_node().args[0] if isinstance(node, Node)]  # type: ignore[union-attr]
 
     @property
-    def is_pure(self) -> bool:
-        """Whether all it gives are outputs: it writes to no buffer and no input."""
-        kinds = {spec.kind for spec in self._program.graph_signature.output_specs}
-        return kinds == {OutputKind.USER_OUTPUT}
-
-    @property
     def user_inputs(self) -> list[Node]:
         """The placeholders that a caller fills, in order."""
         return [n for n in self._placeholders() if self._specs[n.name].kind == InputKind.USER_INPUT]

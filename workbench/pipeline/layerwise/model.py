@@ -103,7 +103,7 @@ def model_of(store: Store, name: str) -> LayeredModel:
     UnknownArtifact
         If nothing has the name.
     InputError
-        If it is no model, came as an ONNX file, was compiled for another machine, or keeps a state in buffers.
+        If it is no model, came as an ONNX file, or was compiled for another machine.
     """
     digest = store.names.resolve(name)
     manifest = store.artifacts.manifest(digest)
@@ -128,12 +128,6 @@ def model_of(store: Store, name: str) -> LayeredModel:
         )
     model = LayeredModel(name, program, compiled, config)
     layers = layered(read_program(program))
-    if not layers.editor.is_pure:
-        raise InputError(
-            f"{name} keeps a state in buffers: what it gives is not only outputs",
-            where="compare, layers",
-            fix="give the state in and out, as recurrent models do",
-        )
     model.layers = list(layers.outputs)
     results = zip(layers.editor.results, read_signature(program).outputs, strict=True)
     model.results = {
