@@ -24,7 +24,7 @@ _ADDED = re.compile(r"(\.|/|_nchwc|_token_\d).*$")
 
 
 def layer_seconds(model: LayeredModel, feeds: Mapping[str, Any]) -> dict[str, float] | None:
-    """Return seconds of one pass by layer, what no layer owns under :data:`REST`; None if the backend tells none."""
+    """Return seconds of one pass by layer, what no layer owns under :data:`REST`; None if the backend does not tell."""
     from ...compile.operator_times import operator_times
 
     if model.compiled is None or model.config.backend == "eager":
@@ -37,7 +37,7 @@ def layer_seconds(model: LayeredModel, feeds: Mapping[str, Any]) -> dict[str, fl
     for one in found:
         path = _owner(one, model)
         seconds[path] = seconds.get(path, 0.0) + one.seconds
-    return seconds
+    return seconds if set(seconds) - {REST} else None  # this one's profiler names no modules
 
 
 def _owner(one: Operator, model: LayeredModel) -> str:
