@@ -70,7 +70,8 @@ def _node(cpus: int) -> Iterator[str]:
     """Give the address of a Ray node that lives as long as this process wants it, and never longer."""
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        os.environ.update(authenticated(Path(folder)))
+        ours = authenticated(Path(folder))
+        os.environ.update(ours)
         address = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "workbench.pipeline.executors.ray_node", folder, address, str(cpus)]
         try:
@@ -82,7 +83,7 @@ def _node(cpus: int) -> Iterator[str]:
                     raise RunError("the Ray node did not come up", where=address, fix="try again")
                 yield address
         finally:
-            for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+            for name in ours:
                 os.environ.pop(name, None)
                 if name in before:
                     os.environ[name] = before[name]
