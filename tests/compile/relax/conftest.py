@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.compile.emit.test_targets import needs
 from tests.networks import build
 from workbench.capture import capture_module
 from workbench.compile import CompileConfig, compile_program
@@ -34,6 +35,13 @@ def perceptron(tvm_compile):
 def fixed(tvm_compile):
     """Return a convolutional network of fixed sizes that needs no runtime."""
     return tvm_compile(*build("convolutional"), dynamic="none", runtime="none")[0]
+
+
+@pytest.fixture(scope="session")
+def arm(tvm_compile):
+    """Return the same network compiled for 64-bit Arm, and its report."""
+    needs("aarch64-neon")
+    return tvm_compile(*build("convolutional"), dynamic="none", target="aarch64-neon")
 
 
 @pytest.fixture(scope="session")
