@@ -60,18 +60,23 @@ COMPILE = """
 import sys
 from pathlib import Path
 from workbench.compile import CompileConfig, compile_program
-compile_program(Path(sys.argv[1]), Path(sys.argv[2]), CompileConfig("ternary"))
+for variant, out in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+    compile_program(Path(variant), Path(out), CompileConfig("ternary"))
 """
 
 
-def test_another_process_writes_the_same_bytes(ternary, tmp_path):
-    variant, out, _ = ternary
-    subprocess.run([sys.executable, "-c", COMPILE, str(variant), str(tmp_path)], check=True, timeout=240)
-    first, second = (
-        {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
-        for folder in (out, tmp_path)
-    )
-    assert first == second
+def test_another_process_writes_the_same_bytes(ternary_models, tmp_path):
+    words = []
+    for name, (variant, _, _) in ternary_models.items():
+        (tmp_path / name).mkdir()
+        words += [str(variant), str(tmp_path / name)]
+    subprocess.run([sys.executable, "-c", COMPILE, *words], check=True, timeout=280)
+    for name, (_, out, _) in ternary_models.items():
+        first, second = (
+            {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+            for folder in (out, tmp_path / name)
+        )
+        assert first == second, name
 
 
 def test_threads_run_it_at_the_same_time(ternary):
