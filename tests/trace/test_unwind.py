@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.trace.symbols.unwind import FROM_BASE, FROM_STACK, OUTERMOST, FrameTable
+from workbench.trace.symbols.call_frames import FROM_BASE, FROM_STACK, OUTERMOST
+from workbench.trace.symbols.unwind import FrameTable
 
 _SOURCE = Path(__file__).parents[1] / "kernel" / "native" / "frames.c"
 _LIBC = next(

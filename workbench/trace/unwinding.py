@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .records import Record
 from .symbols.python import Memory
-from .symbols.unwind import FrameTable
+from .symbols.unwind import FrameTable, frame_table
 from .wire import MAX_RULES, Rules
 
 _STACK_BYTES = 8192
@@ -119,9 +119,8 @@ class Unwinding:
 
     def _table(self, path: str) -> FrameTable | None:
         if path not in self._tables:
-            self._tables[path] = None
-            with contextlib.suppress(OSError, ValueError):  # deleted, or without rules: frame pointers then
-                self._tables[path] = FrameTable(Path(f"/proc/{self._pid}/root{path}"))
+            # None: deleted, or without rules; frame pointers then.
+            self._tables[path] = frame_table(Path(f"/proc/{self._pid}/root{path}"))
         return self._tables[path]
 
     def _read_maps(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..rows import Frame
 from .elf import Elf, demangle
-from .unwind import FrameTable
+from .unwind import frame_table
 
 _UNKNOWN = Frame("native", "?", "[unmapped]")
 
@@ -64,18 +64,10 @@ class NativeMap:
 
 def _unnamed(path: str, offset: int) -> str:
     """Return what to call a function of a stripped library: functions are told apart by where they begin."""
-    table = _frames(path)
+    table = frame_table(Path(path))
     address = table.address(offset) if table else None
     rows = table.function(address) if table and address is not None else []
     return f"function at {rows[0].address:#x}" if rows else "?"
-
-
-@cache
-def _frames(path: str) -> FrameTable | None:
-    try:
-        return FrameTable(Path(path))
-    except (OSError, ValueError):
-        return None
 
 
 @cache
