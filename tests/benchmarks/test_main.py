@@ -20,6 +20,16 @@ def test_an_unknown_name_is_refused_with_the_list(capsys):
     assert all(name in message for name in names())
 
 
+@pytest.mark.parametrize(("name", "known"), [("compile", "minilm"), ("start", "none")])
+def test_an_unknown_part_is_refused_before_anything_runs(capsys, name, known):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--only", "vgg"])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert "no part vgg" in message
+    assert known in message
+
+
 def test_the_first_benchmarks_are_there():
     assert {"start", "executor", "capture_to_endpoint", "profile"} <= set(names())
 
