@@ -6,6 +6,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.errors import InputError, UnknownBackend
+from workbench.store import Store
 
 
 def agreement(session):
@@ -13,16 +14,20 @@ def agreement(session):
     return 100.0 * bool(torch.isfinite(session(torch.ones(2, 64))).all())
 
 
-@pytest.fixture
-def program(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / "store"))
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Hold a captured network, ``net``."""
+    store = Store(tmp_path_factory.mktemp("store"))
     torch.manual_seed(0)
-    wb.capture(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8)), torch.randn(4, 64), name="net")
-    return "net"
+    net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    wb.capture(net, torch.randn(4, 64), name="net", store=store)
+    return store
 
 
-def test_auto_keeps_what_is_fastest_and_finds_it_again(program):
-    found = wb.choose(program, backends=["onnxruntime"], budget=600, evaluate=agreement, max_drop=1.0)
+def test_auto_keeps_what_is_fastest_and_finds_it_again(store):
+    found = wb.choose(
+        "net", store=store, backends=["onnxruntime"], budget=600, evaluate=agreement, max_drop=1.0
+    )
     tried = {one["name"]: one for one in found.contenders}
     assert {"eager", "onnxruntime", "int8-dynamic/onnxruntime"} <= set(tried)
     picked = [one for one in found.contenders if one["verdict"] == "picked"]
@@ -34,24 +39,26 @@ def test_auto_keeps_what_is_fastest_and_finds_it_again(program):
     assert "score over ms" in found.text()
     assert "<svg" in found.html()
     assert "<script" not in found.html()
-    again = wb.choose(program, backends=["onnxruntime"], budget=600, evaluate=agreement, max_drop=1.0)
+    again = wb.choose(
+        "net", store=store, backends=["onnxruntime"], budget=600, evaluate=agreement, max_drop=1.0
+    )
     assert again.cached
     assert again.digest == found.digest
-    made = wb.compile(program, backend="onnxruntime") if found.scheme == "none" else None
+    made = wb.compile("net", store=store, backend="onnxruntime") if found.scheme == "none" else None
     assert made is None or made.cached
 
 
-def test_without_a_measure_outputs_are_compared_with_eager(program):
-    found = wb.choose(program, backends=["eager"], budget=600)
+def test_without_a_measure_outputs_are_compared_with_eager(store):
+    found = wb.choose("net", store=store, backends=["eager"], budget=600)
     scores = {one["name"]: one["score"] for one in found.contenders if one["score"] is not None}
     assert scores["eager"] == pytest.approx(100.0)
     assert all(score <= 100.0001 for score in scores.values())
 
 
-def test_mistakes_cost_nothing(program):
+def test_mistakes_cost_nothing(store):
     with pytest.raises(InputError, match="a budget of 1 s"):
-        wb.choose(program, budget=1)
+        wb.choose("net", store=store, budget=1)
     with pytest.raises(UnknownBackend):
-        wb.choose(program, backends=["tensorrt"])
+        wb.choose("net", store=store, backends=["tensorrt"])
     with pytest.raises(InputError, match="max_drop needs"):
-        wb.choose(program, max_drop=0.1)
+        wb.choose("net", store=store, max_drop=0.1)
