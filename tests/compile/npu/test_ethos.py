@@ -30,7 +30,7 @@ def folders(tmp_path, *names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["ethos-u55", "ethos-u85"])
+@pytest.mark.parametrize("target", ["ethos-u55", "ethos-u65", "ethos-u85"])
 def test_the_graph_is_compiled_and_agrees_bit_for_bit(tmp_path, target):
     if not environment.is_made():
         pytest.skip("the tool environment was not made: %mlops compile NAME --backend ethos makes it")

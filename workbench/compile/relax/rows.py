@@ -18,7 +18,10 @@ _KEPT = (
     "aten.gelu.default",
     "aten._softmax.default",
 )
-_SWAPS = {"aten.transpose.int": ([1, 2], [2, 1]), "aten.permute.default": ([[0, 2, 1, 3]],)}
+_SWAPS: dict[str, tuple[list[Any], ...]] = {
+    "aten.transpose.int": ([1, 2], [2, 1]),
+    "aten.permute.default": ([[0, 2, 1, 3]],),
+}
 Theirs = Callable[[Any], Any]
 
 
@@ -56,9 +59,7 @@ def attention(node: Any, importer: Any, theirs: Theirs) -> Any:
 
 def _unswapped(node: Any, importer: Any) -> tuple[Any, bool]:
     """Return a value as it lies in memory, and whether heads and length are swapped there."""
-    if str(getattr(node, "target", "")) in _SWAPS and list(node.args[1:]) in map(
-        list, _SWAPS[str(node.target)]
-    ):
+    if list(node.args[1:]) in _SWAPS.get(str(node.target), ()):
         return importer.env[node.args[0]], True
     return importer.env[node], False
 
