@@ -61,7 +61,7 @@ def measure(samples: Samples, home: Path, chain: Pipeline, rounds: int) -> None:
 def _rows(address: str, home: Path, work: Pipeline) -> tuple[StepRow, ...]:
     store = Store(home)
     result = wb.run(work, store=store, executor=f"ray://{address}", fresh=True)
-    return store.runs.get(result.details["run"]).steps  # type: ignore[union-attr]
+    return store.runs.get(result.details["run"]).steps
 
 
 @contextmanager

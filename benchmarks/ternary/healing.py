@@ -40,7 +40,7 @@ def digits_cnn() -> Patient:
     torch.manual_seed(0)
     data = digits.load()
     net = digits.train(digits.DigitsNet(), data)
-    items = list(zip(data.train_images.split(64), data.train_labels.split(64), strict=True))
+    items = list(zip(torch.split(data.train_images, 64), torch.split(data.train_labels, 64), strict=True))
     return Patient(
         net,
         data.test_images[:8],

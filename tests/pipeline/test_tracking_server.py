@@ -15,7 +15,17 @@ from workbench.store import ArtifactDraft
 pytest.importorskip("mlflow", reason="mlflow is not installed: its server was NOT tested")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-FULL_ONLY = ("sqlalchemy", "alembic", "flask", "pandas", "sklearn", "scipy", "pyarrow", "matplotlib", "docker")
+FULL_ONLY = (
+    "sqlalchemy",
+    "alembic",
+    "flask",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "pyarrow",
+    "matplotlib",
+    "docker",
+)
 """What mlflow needs and mlflow-skinny does not install."""
 
 SKINNY = f"""

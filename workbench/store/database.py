@@ -78,8 +78,7 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:  # SQLite has already rolled back after a full disk
-                    connection.execute("ROLLBACK")
+                _undo(connection)
                 raise
 
     def close(self) -> None:
@@ -139,6 +138,11 @@ class Database:
                 where=str(self.path),
                 fix="restore the file from a backup, or move it away: artifacts/ holds every artifact",
             ) from error
+
+
+def _undo(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # SQLite has already rolled back after a full disk
+        connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager

@@ -168,13 +168,13 @@ def _process(
 def _linux(isolation: Isolation, name: str) -> dict[str, Any]:
     quota = max(1000, round(isolation.cpus * _PERIOD_US))
     kinds = ["mount", "ipc", "uts", *([] if isolation.network else ["network"])]
-    common = {
-        "namespaces": [{"type": kind} for kind in kinds],
+    rootless = _rootless()
+    common: dict[str, Any] = {
+        "namespaces": [{"type": kind} for kind in (*kinds, *(["user"] if rootless else []))],
         "maskedPaths": list(_MASKED),
         "readonlyPaths": list(_READ_ONLY),
     }
-    if _rootless():
-        common["namespaces"].append({"type": "user"})
+    if rootless:
         for kind, number in (("uidMappings", os.geteuid()), ("gidMappings", os.getegid())):
             common[kind] = [{"containerID": 0, "hostID": number, "size": 1}]
         return common
