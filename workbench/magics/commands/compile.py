@@ -45,10 +45,10 @@ def add(parser: Parser) -> None:
     )
     parser.argument(
         "--records",
-        metavar="NAME|FILE",
+        metavar="RECORDS",
         takes=("artifact", "file"),
         default="",
-        help="tvm: tuning records to use",
+        help="tvm: tuning records to use, an artifact or a file",
     )
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one session")
     parser.argument(
