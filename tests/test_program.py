@@ -57,3 +57,24 @@ def test_examples_that_cannot_be_read(tmp_path, content):
 def test_a_folder_without_a_program(tmp_path):
     with pytest.raises(CorruptArtifact, match="the file is missing"):
         read_program(tmp_path)
+
+
+def test_a_graph_that_writes_in_place_is_run_as_a_module():
+    import torch
+
+    from workbench.program import _state_of_pure
+
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, x):
+            self.seen.add_(1)
+            return x + 1
+
+    pure = torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),))
+    held = _state_of_pure(pure, 1)
+    assert held is not None
+    assert [value.shape for value in held] == [(2, 2), (2,)]
+    assert _state_of_pure(torch.export.export(Counting(), (torch.ones(1, 2),)), 1) is None

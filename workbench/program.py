@@ -166,17 +166,19 @@ def runner(
 
 
 def _state_of_pure(program: ExportedProgram, inputs: int) -> list[Tensor] | None:
-    """Return what the graph takes ahead of its inputs, or None if it takes or gives more than tensors.
+    """Return what the graph takes ahead of its inputs; None if it takes or gives more than tensors, or writes in place.
 
-    A graph that writes to a buffer of its own gives the new value back, which only the module puts in place.
+    What a graph writes to may be a buffer; where that belongs, only the module knows.
     """
     from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 
     specs = program.graph_signature.input_specs
     held = specs[: len(specs) - inputs]
     kinds = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+    schemas = [getattr(node.target, "_schema", None) for node in program.graph.nodes]
     pure = (
-        all(spec.kind in kinds for spec in held)
+        not any(schema is not None and schema.is_mutable for schema in schemas)
+        and all(spec.kind in kinds for spec in held)
         and all(
             spec.kind == InputKind.USER_INPUT and isinstance(spec.arg, TensorArgument)
             for spec in specs[len(held) :]
