@@ -70,7 +70,8 @@ class Database:
         """
         with self._lock, self._errors():
             connection = self._connection()
-            if connection.in_transaction:
+            within = connection.in_transaction
+            if within:
                 yield connection
                 return
             connection.execute("BEGIN IMMEDIATE")
