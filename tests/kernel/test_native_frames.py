@@ -37,7 +37,7 @@ def _climb(tower, seconds):
 
 def test_the_callers_of_a_function_without_frame_pointers(tower):
     with trace.session(("cpu",), hz=499, tier="bpf") as recorder:
-        _climb(tower, 2.0)
+        _climb(tower, 1.5)
     recorded = recorder.trace
     stacks = [[frame.name for frame in recorded.stack(sample)] for sample in recorded.samples]
     inside = [names for names in stacks if names[-1] == "storey_12"]

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 
@@ -29,10 +30,14 @@ def test_a_second_build_does_nothing(tmp_path):
 
 @_clang
 def test_a_missing_object_is_built_again(tmp_path):
-    paths = builder.build(SOURCES, tmp_path)
+    sources, out = tmp_path / "bpf", tmp_path / "out"
+    sources.mkdir()
+    for path in (*SOURCES.glob("*.h"), SOURCES / "cpu.bpf.c", SOURCES / "sched.bpf.c"):
+        shutil.copy(path, sources)
+    paths = builder.build(sources, out)
     paths[0].unlink()
-    builder.build(SOURCES, tmp_path)
-    assert load_object("cpu", tmp_path)[:4] == b"\x7fELF"
+    builder.build(sources, out)
+    assert load_object("cpu", out)[:4] == b"\x7fELF"
 
 
 def test_without_clang_the_fix_is_named(tmp_path, monkeypatch):
