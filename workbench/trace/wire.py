@@ -29,7 +29,7 @@ REQUEST_BYTES = 128 * 1024
 MAX_HZ = 10_000
 MAX_CALLS = 512
 MAX_HEAP_SAMPLE = 2**30
-MAX_RULES, RULE_BYTES = 32768, 16
+MAX_RULES, RULE_BYTES = 16384, 16
 """``FRAME_RULES``, and the size of a ``struct frame_rule``."""
 STOP = b"stop"
 CONTROL, RECORDS, TABLE, RULES = b"C", b"R", b"T", b"U"

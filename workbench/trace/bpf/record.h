@@ -171,7 +171,7 @@ struct target {
 	u32 ruled;		/* its code lies where the rules say: the root process, and its forks */
 };
 
-#define FRAME_RULES 32768
+#define FRAME_RULES 16384
 
 enum rule_kind {
 	RULE_NONE = 0,
