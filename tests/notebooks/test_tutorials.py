@@ -76,6 +76,7 @@ def shown(executed: nbformat.NotebookNode) -> str:
     return "\n".join(notebook.text_of(cell) for cell in executed.cells)
 
 
+@pytest.mark.timeout(900)  # two at a time, on a machine that may be busy with other work
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda p: p.stem)
 def test_it_runs_and_tells_its_story(path: Path, executed: Executed) -> None:
     for package in ("ray", "kfp") if path.stem == "07-production" else ():
