@@ -112,7 +112,8 @@ def test_the_filter_leaves_the_runs_of_this_notebook(seat: Any) -> None:
 
 
 def test_a_click_on_a_model_inserts_what_comes_next(seat: Any) -> None:
-    seat.page.get_by_role("button", name="digits:int8", exact=True).click()
+    models = seat.section("models")  # the notebook draws a lineage with the same names
+    models.get_by_role("button", name="digits:int8", exact=True).click()
     source = "() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
     seat.page.wait_for_function(f"({source})() === '%mlops compile digits:int8'")
     seat.command("notebook:delete-cell")
