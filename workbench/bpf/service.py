@@ -144,6 +144,8 @@ class Service:
         except OSError:
             return ServiceStatus(str(path), unit=unit)
         fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        if "VmRSS" not in fields:  # it has no memory any more: it is ending
+            return ServiceStatus(str(path), unit=unit)
         held = int(fields["CapEff"], 16)
         names = tuple(name for number, name in capabilities.NAMES.items() if held >> number & 1)
         rss = int(fields["VmRSS"].split()[0]) * 1024
