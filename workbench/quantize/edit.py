@@ -59,7 +59,7 @@ class Editor:
     @property
     def results(self) -> list[Node]:
         """What the program gives: its own outputs, in order."""
-        return [node for node in self.graph.output_node().args[0] if isinstance(node, Node)]  # type: ignore[union-attr]
+        return [node for node in self.graph.output_node().args[0] if isinstance(node, Node)]
 
     @property
     def user_inputs(self) -> list[Node]:
@@ -212,7 +212,7 @@ class Editor:
 
     def _call_graph(self, signature: ExportGraphSignature) -> list[Any]:
         """Return how the program is called: as before, unless it gives more than it did."""
-        graph = self._program.module_call_graph
+        graph: list[Any] = self._program.module_call_graph
         if not self._further:
             return graph
         from torch.utils import _pytree as pytree

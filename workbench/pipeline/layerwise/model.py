@@ -84,7 +84,8 @@ class LayeredModel:
         program, taken, names = tapped(layered(read_program(self.program)), wanted, signature)
         with tempfile.TemporaryDirectory(prefix="layers-") as folder:
             source, out = Path(folder) / "program", Path(folder) / "compiled"
-            source.mkdir(), out.mkdir()
+            source.mkdir()
+            out.mkdir()
             write_program(source, program, taken, Examples(feeds, {}))
             given = reference(source, self.config.threads).run(feeds)
             if self.compiled is not None:

@@ -81,8 +81,8 @@ def _path(node: Node) -> str:
 
 
 def _is_float(node: Node) -> bool:
-    value = node.meta.get("val")
-    return hasattr(value, "is_floating_point") and value.is_floating_point() and value.dim() > 0
+    value: Any = node.meta.get("val")
+    return bool(hasattr(value, "is_floating_point") and value.is_floating_point() and value.dim() > 0)
 
 
 def tapped(
