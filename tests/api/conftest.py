@@ -1,5 +1,8 @@
 """A store for the api, and a small network."""
 
+import contextlib
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -8,8 +11,11 @@ from workbench.store import Store
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "home")
+def store(request, tmp_path):
+    home = tmp_path / "home"
+    if "captured" in request.fixturenames:
+        shutil.copytree(request.getfixturevalue("captured_home"), home)
+    store = Store(home)
     yield store
     store.close()
 
@@ -36,13 +42,29 @@ def network():
     return build()
 
 
-@pytest.fixture
-def batch():
+def build_batch():
+    """Return the same batch each time."""
     return torch.randn(6, 8, generator=torch.Generator().manual_seed(5))
 
 
 @pytest.fixture
-def captured(store, network, batch):
+def batch():
+    return build_batch()
+
+
+@pytest.fixture(scope="session")
+def captured_home(tmp_path_factory):
+    """The folder of a store that holds the captured network; each test copies it, and captures nothing."""
     from workbench import api
 
-    return api.capture(network, batch, name="small", store=store)
+    home = tmp_path_factory.mktemp("captured") / "home"
+    with contextlib.closing(Store(home)) as store:
+        api.capture(build(), build_batch(), name="small", store=store)
+    return home
+
+
+@pytest.fixture
+def captured(store):
+    from workbench import api
+
+    return api.show("small", store=store)

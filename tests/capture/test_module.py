@@ -166,14 +166,17 @@ for name in ("tagger", "lstm", "convolutional"):
 
 
 def test_two_processes_write_the_same_bytes(tmp_path):
-    digests = []
+    started = []
     for run in ("first", "second"):
         (folder := tmp_path / run).mkdir()
         # Another file name for the same code: paths of the caller's files must not matter.
         script = folder.with_suffix(".py")
         script.write_text(SCRIPT)
         command = [sys.executable, "-c", f"exec(open({str(script)!r}).read())", str(folder)]
-        subprocess.run(command, check=True, timeout=120)
+        started.append(subprocess.Popen(command))
+    assert [process.wait(120) for process in started] == [0, 0]
+    digests = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         digests.append({p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in files})
     assert digests[0] == digests[1]
