@@ -1,5 +1,7 @@
 """A ternary model goes the whole way as machine code: compiled, looked at, staged, answered over HTTP."""
 
+import contextlib
+
 import numpy
 import pytest
 import torch
@@ -9,6 +11,7 @@ from workbench import api
 from workbench.errors import CompileError, InputError, MissingDependency
 from workbench.kernels import compile_command, target_named
 from workbench.serve.client import InferenceClient
+from workbench.store import Store
 
 
 class Wide(nn.Module):
@@ -22,17 +25,19 @@ class Wide(nn.Module):
         return self.last(torch.relu(self.middle(torch.relu(self.first(x)))))
 
 
-@pytest.fixture
-def variant(store):
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A store with the ternary variant, the variant, and the batch it was made with."""
     torch.manual_seed(0)
     x = torch.randn(6, 64)
-    api.capture(Wide().eval(), x, name="wide", store=store)
-    return api.quantize("wide", scheme="ternary", calibrate=[x], store=store), x
+    with contextlib.closing(Store(tmp_path_factory.mktemp("wide") / "home")) as store:
+        api.capture(Wide().eval(), x, name="wide", store=store)
+        yield store, api.quantize("wide", scheme="ternary", calibrate=[x], store=store), x
 
 
 @pytest.mark.slow
-def test_compile_look_stage_and_ask(store, variant):
-    quantized, x = variant
+def test_compile_look_stage_and_ask(wide):
+    store, quantized, x = wide
     compiled = api.compile(quantized.name, backend="ternary", store=store)
     assert compiled.name == "wide:ternary/ternary"
     assert compiled.max_abs_error < 1e-5
@@ -54,7 +59,8 @@ def test_compile_look_stage_and_ask(store, variant):
         api.unstage("wide", store=store)
 
 
-def test_a_bundle_for_another_machine_has_its_own_name(store, variant):
+def test_a_bundle_for_another_machine_has_its_own_name(wide):
+    store = wide[0]
     name = "riscv64-rvv" if target_named("host").machine != "riscv64" else "aarch64-neon"
     try:
         compile_command(name)
