@@ -115,5 +115,5 @@ def test_a_mixed_program_compiles(tmp_path):
     write_program(folders["variant"], mixed, signature, Examples(inputs, outputs))
     report = compile_program(folders["variant"], folders["compiled"], CompileConfig("ternary"))
     text = (folders["compiled"] / "mlops_model.c").read_text()
-    assert all(f"{call}(" in text for call in ("linear_dynamic", "tern_linear", "linear_int4", "gemm_f32"))
+    assert all(f"{call}(" in text for call in ("linear_dynamic", "tern_linear", "linear_int4", "product_f32"))
     assert report.max_abs_error < 1e-5
