@@ -3,6 +3,7 @@
 import ctypes.util
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 # Set before torch loads: OpenMP threads that wait for one another on two busy cores cost up to twenty times.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell's background job starts with interrupts ignored, and so would every process the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

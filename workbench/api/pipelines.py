@@ -65,7 +65,9 @@ def run(
     Examples
     --------
     >>> import tempfile
-    >>>     >>> @step
+    >>> from pathlib import Path
+    >>> from workbench import Store, pipeline, step
+    >>> @step
     ... def double(x: int) -> int:
     ...     return 2 * x
     >>> @pipeline
