@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -167,3 +169,27 @@ def test_without_a_router_it_says_what_to_type(users: tuple[User, User]) -> None
     assert kind == "NoPrivilege"
     assert "sudo mlops router start" in what
     assert fix == "--route proxy"
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["true", "mkdir -m 700 /sys/fs/bpf/mlops && chown nobody /sys/fs/bpf/mlops"],
+    ids=["the first", "after another"],
+)
+def test_it_starts_with_the_rights_its_unit_leaves_root(tmp_path: Path, before: str) -> None:
+    if os.geteuid() or not (shutil.which("setpriv") and shutil.which("unshare")):
+        pytest.skip("needs root, setpriv and unshare: the router's unit was NOT tested")
+    socket = tmp_path / "router.sock"
+    (left,) = re.findall(r"CapabilityBoundingSet=(.*)", ROUTER.unit_text(socket))
+    bounds = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in left.split())
+    script = (
+        f"mount -t bpf -o mode=700 bpf /sys/fs/bpf && {before} && exec setpriv --no-new-privs --inh-caps=-all"
+    )
+    script += f" --bounding-set=-all,{bounds} {shlex.join(ROUTER.command(socket))}"
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", script], cwd=ROOT) as process:
+        try:
+            now = eventually(lambda: (s := ROUTER.status(socket)).user == capabilities.NOBODY and s)
+            assert set(now.capabilities) == {"CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"}
+            assert now.pid == process.pid
+        finally:
+            process.kill()

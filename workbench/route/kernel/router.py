@@ -235,16 +235,16 @@ def listen(folder: Path) -> socket.socket:
     return listener
 
 
-def prepare_pins(uid: int | None = None) -> None:
-    """Make the place for what is pinned for one user (or all), while we still may, and go there."""
+def prepare_pins(uid: int | None = None) -> int:
+    """Make the place for what is pinned for one user (or all), while we still may; return a handle of PINS."""
     pinned.mount()
     places = [PINS] if uid is None else [PINS, PINS / str(uid)]
     for path in places:
         path.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and path.stat().st_uid != capabilities.NOBODY:
+            path.chmod(0o700)  # while it is ours: with a service's rights root cannot change what is nobody's
             os.chown(path, capabilities.NOBODY, capabilities.NOBODY)
-            path.chmod(0o700)
-    os.chdir(PINS)
+    return os.open(PINS, os.O_PATH | os.O_DIRECTORY)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -259,9 +259,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not capabilities.held(RIGHTS):
             raise NoPrivilege("the router has not its rights", where="router", fix="start it as root")
         listener = listen_for_all(options.socket, backlog=64) if options.socket else listen(options.folder)
-        prepare_pins(None if options.socket else options.folder.stat().st_uid)
+        pins = prepare_pins(None if options.socket else options.folder.stat().st_uid)
         router = Router(listener)
         capabilities.drop(RIGHTS)
+        os.chdir(pins)  # its folder may be closed to who we are now, and itself to who we were
+        os.close(pins)
         if options.socket:
             router.restore()
     except WorkbenchError as error:
