@@ -62,5 +62,9 @@ def listen_for_all(path: Path, *, backlog: int = 8) -> socket.socket:
     except OSError as error:
         listener.close()
         fresh.unlink(missing_ok=True)
-        raise TraceError(f"cannot listen: {error.strerror}", where=str(path)) from error
+        raise TraceError(
+            f"cannot listen: {error.strerror or error}",  # a path that is too long has no number
+            where=str(path),
+            fix="--socket PATH: of at most 90 bytes, in a folder that it may write",
+        ) from error
     return listener
