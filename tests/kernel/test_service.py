@@ -1,5 +1,6 @@
 """The machine's collector: started, used by everybody, removed; nothing stays."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import workbench
 from tests.kernel.test_collector import as_nobody
 from workbench.bpf import service as services
-from workbench.errors import InputError, NoPrivilege, TraceError
+from workbench.errors import InputError, NoPrivilege, ServeError, TraceError
 from workbench.trace import client, service
 
 pytestmark = pytest.mark.bpf
@@ -80,7 +81,7 @@ def test_without_rights_it_says_what_to_type():
 
 
 def test_a_place_where_nothing_can_listen(tmp_path):
-    with pytest.raises(TraceError, match="cannot listen"):
+    with pytest.raises(TraceError, match="cannot listen: AF_UNIX path too long"):
         service.collector().start(tmp_path / ("x" * 120) / "collector.sock")
 
 
@@ -112,6 +113,27 @@ def test_files_of_others_are_not_made_a_boot_service(monkeypatch, tmp_path):
     (tmp_path / "python").chmod(0o777)
     with pytest.raises(NoPrivilege, match="can be changed by users other than root"):
         service.collector().install(tmp_path / "collector.sock")
+
+
+@pytest.mark.parametrize("name", ["errors.py", "route/kernel"])
+def test_nor_is_a_package_with_one_file_or_folder_of_others(monkeypatch, tmp_path, name):
+    """The process imports more than its own folder, and a folder's writer replaces what lies in it."""
+    package = tmp_path / "workbench"
+    (package / "route" / "kernel").mkdir(parents=True)
+    (package / "errors.py").touch()
+    (package / name).chmod(0o777)
+    monkeypatch.setattr(services, "_SYSTEMD", tmp_path)
+    monkeypatch.setattr(services, "__file__", str(package / "bpf" / "service.py"))
+    with pytest.raises(NoPrivilege, match=f"{name} can be changed by users other than root"):
+        service.collector().install(tmp_path / "collector.sock")
+
+
+def test_a_refusal_of_another_family_is_told_as_it_is(monkeypatch, tmp_path):
+    said = json.dumps(ServeError("no port", fix="another").to_json())
+    command = [sys.executable, "-c", f"import sys; print({said!r}, file=sys.stderr)"]
+    monkeypatch.setattr(services.Service, "command", lambda self, path: command)
+    with pytest.raises(ServeError, match="no port"):
+        service.collector().start(tmp_path / "collector.sock")
 
 
 def test_an_unknown_action():

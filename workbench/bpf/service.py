@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..atomic import write_bytes
-from ..errors import NoPrivilege, TraceError, from_json
+from ..errors import NoPrivilege, TraceError, WorkbenchError, from_json
 from . import capabilities
 from .sockets import dial, peer
 
@@ -220,9 +220,14 @@ class Service:
             )
 
     def _refuse_files_of_others(self) -> None:
-        """Raise if somebody but root can write the files a unit runs as root at every boot."""
-        package = Path(__file__).resolve().parents[1] / self.module.split(".")[1]
-        for path in (Path(sys.executable).resolve(), package, *package.rglob("*.py"), *package.parents):
+        """Raise if somebody but root can write the files a unit runs as root at every boot.
+
+        All of the package, because the process imports more than its own folder, and the folders the interpreter is
+        reached by, because who can write one puts another file in its place.
+        """
+        package, python = Path(__file__).resolve().parents[1], Path(sys.executable)
+        folders = {*package.parents, *python.absolute().parents, *python.resolve().parents}
+        for path in (python, package, *package.rglob("*"), *sorted(folders)):
             found = path.stat()
             writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
             if found.st_uid != 0 or writable:
@@ -248,32 +253,35 @@ class Service:
             f"no {self.name} answers at {path}", where=self.name, fix=f"mlops {self.name} status"
         )
 
-    def _failure(self, process: subprocess.Popen[bytes]) -> TraceError:
+    def _failure(self, process: subprocess.Popen[bytes]) -> WorkbenchError:
         said = process.communicate()[1].decode(errors="replace").strip()
         try:
-            found = from_json(json.loads(said.splitlines()[-1]))
-        except (ValueError, IndexError):
-            found = None
-        if isinstance(found, TraceError):
-            return found
-        return TraceError(f"the {self.name} ended: {said[-500:]}", where=self.name)
+            return from_json(json.loads(said.splitlines()[-1]))
+        except (ValueError, LookupError):
+            return TraceError(f"the {self.name} ended: {said[-500:]}", where=self.name)
 
     def _stop(self, pid: int) -> None:
         try:
             handle = os.pidfd_open(pid)
-            if self.module.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.close(handle)
-                raise TraceError(f"process {pid} at that socket is no {self.name}", where=self.name)
-            signal.pidfd_send_signal(handle, signal.SIGTERM)
         except ProcessLookupError:
+            return
+        try:
+            self._end(pid, handle)
+        except (ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
             return
         except PermissionError as error:
             raise NoPrivilege(
                 f"the {self.name} (process {pid}) is not yours to stop", where=self.name, fix="run as root"
             ) from error
-        gone, _, _ = select.select([handle], [], [], 10.0)
-        os.close(handle)
-        if not gone:
+        finally:
+            os.close(handle)
+
+    def _end(self, pid: int, handle: int) -> None:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if command and self.module.encode() not in command:  # none: it is ending
+            raise TraceError(f"process {pid} at that socket is no {self.name}", where=self.name)
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not select.select([handle], [], [], 10.0)[0]:
             raise TraceError(
                 f"the {self.name} (process {pid}) does not end", where=self.name, fix=f"kill -9 {pid}"
             )
