@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,21 @@ def test_a_large_file_is_turned_once_for_all_its_writers(
     assert lines == [0, 6]
     writers[1].write(TRACE, "http", 200, 0.1, "stable")
     assert len(path.read_text().splitlines()) == 1
+
+
+def test_a_folder_that_is_gone_loses_spans_not_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "_CHECK_EVERY", 1)
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    one = SpanFile(folder / "spans.jsonl", **FACTS)
+    shutil.rmtree(folder)
+    one.write(TRACE, "http", 200, 0.1, "stable")
+    folder.mkdir()
+    one.write(TRACE, "http", 200, 0.1, "stable")  # it finds its place again
+    one.write(TRACE, "http", 200, 0.1, "stable")
+    assert len((folder / "spans.jsonl").read_text().splitlines()) == 1
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

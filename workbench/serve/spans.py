@@ -6,8 +6,11 @@ specs/otel/protocol/file-exporter/), ids in hex, times as decimal text, numbers 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ class SpanFile:
     path
         The file; made when absent, its folder is not.
     facts
-        Of the resource: ``model``, ``version``, ``track``, ``pid``.
+        Of the resource: ``model``, ``version``, ``pid``; the track is each span's, as a route may change it.
 
     Raises
     ------
@@ -48,18 +51,19 @@ class SpanFile:
         }
         self._resource = {"attributes": [_attribute(name, value) for name, value in named.items()]}
         self._model = facts["model"]
-        self._file = self._open()
-
-    def _open(self) -> int:
+        self._writing = threading.Lock()  # local clients have threads of their own
         try:
-            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._file = self._open()
         except OSError as error:
             raise InputError(
-                f"spans cannot be written: {error.strerror}", where=str(self._path), fix="--traces FILE"
+                f"spans cannot be written: {error.strerror}", where=str(path), fix="--traces FILE"
             ) from error
 
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
     def write(self, trace: TraceContext, transport: str, status: int, seconds: float, track: str) -> None:
-        """Append one request that has just been answered; a full disk loses spans, not requests."""
+        """Append one request that has just been answered; a full disk or a lost folder loses spans, not requests."""
         end_ns = time.time_ns()
         span = {
             "traceId": trace.trace_id,
@@ -80,23 +84,24 @@ class SpanFile:
         }
         scope = {"scope": {"name": "workbench.serve"}, "spans": [span]}
         line = {"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]}
-        try:
-            os.write(
-                self._file, json.dumps(line, separators=(",", ":")).encode() + b"\n"
-            )  # one write: one line
+        text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        with self._writing, contextlib.suppress(OSError):
+            os.write(self._file, text)  # one write: one line
             self._written += 1
             if self._written % _CHECK_EVERY == 0:
                 self._turn()
-        except OSError:
-            return
 
     def _turn(self) -> None:
         """Begin a new file when this one is large, or when another replica has begun one."""
-        mine, now = os.fstat(self._file), self._path.stat() if self._path.exists() else None
-        if now is not None and now.st_ino == mine.st_ino and now.st_size < LARGEST_BYTES:
-            return
-        if now is not None and now.st_ino == mine.st_ino:
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # of replicas that find it large, one renames it
+        try:
+            mine, now = os.fstat(self._file), self._path.stat() if self._path.exists() else None
+            if now is not None and now.st_ino == mine.st_ino:
+                if now.st_size < LARGEST_BYTES:
+                    return
+                self._path.replace(self._path.with_name(self._path.name + ".1"))
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
         fresh = self._open()
         os.close(self._file)
         self._file = fresh
