@@ -113,7 +113,7 @@ class Service:
         if transport == "grpc" and self.drain.in_kernel:
             tell(status, seconds)
         if status >= 400 or trace.sampled:
-            track = self.drain.track or self.identity.get("x-mlops-track", "")
+            track = self.who().get("x-mlops-track", "")
             facts = {**trace.facts(), "transport": transport, "status": status}
             facts |= {"duration_ms": round(seconds * 1e3, 3), "serving_track": track}
             if self.spans is not None:
