@@ -20,6 +20,35 @@ FUNCTION_KINDS = (2, 10)
 """STT_FUNC, STT_GNU_IFUNC"""
 
 
+def map_elf(path: Path) -> mmap.mmap:
+    """Return a 64-bit little-endian ELF file's bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    if data[:6] != b"\x7fELF\x02\x01":
+        raise ValueError(f"{path} is not a 64-bit ELF file")
+    return data
+
+
+def program_headers(data: mmap.mmap) -> list[tuple[int, ...]]:
+    """Return the rows of the table: kind, rights, file offset, address, physical address, size in the file."""
+    (table,) = struct.unpack_from("<Q", data, 32)
+    (count,) = struct.unpack_from("<H", data, 56)
+    return [struct.unpack_from("<IIQQQQ", data, table + 56 * index) for index in range(count)]
+
+
+def loaded_segments(headers: list[tuple[int, ...]]) -> list[tuple[int, int, int]]:
+    """Return file offset, link-time address and size of what is loaded."""
+    return [(row[2], row[3], row[5]) for row in headers if row[0] == _LOADED]
+
+
 class Elf:
     """A 64-bit little-endian ELF file's functions.
 
@@ -32,12 +61,9 @@ class Elf:
     """
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self._data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-        if self._data[:6] != b"\x7fELF\x02\x01":
-            raise ValueError(f"{path} is not a 64-bit ELF file")
+        self._data = map_elf(path)
         try:
-            self._segments = self._read_segments()
+            self._segments = loaded_segments(program_headers(self._data))
             self._values, self._sizes, self._names = self._read_symbols()
         except (struct.error, IndexError) as error:
             raise ValueError(f"{path} is cut short") from error
@@ -65,12 +91,6 @@ class Elf:
             return None
         start = int(self._names[index])
         return self._data[start : self._data.find(b"\0", start)].decode(errors="replace")
-
-    def _read_segments(self) -> list[tuple[int, int, int]]:
-        (table,) = struct.unpack_from("<Q", self._data, 32)
-        (count,) = struct.unpack_from("<H", self._data, 56)
-        rows = [struct.unpack_from("<IIQQQQ", self._data, table + 56 * index) for index in range(count)]
-        return [(row[2], row[3], row[5]) for row in rows if row[0] == _LOADED]
 
     def _read_symbols(self) -> tuple[Any, Any, Any]:
         (table,) = struct.unpack_from("<Q", self._data, 40)

@@ -7,7 +7,6 @@ adds (``.eh_frame_hdr``) finds it among libtorch's hundreds of thousands.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from .call_frames import FunctionReader, Row
+from .elf import loaded_segments, map_elf, program_headers
 
-_PROGRAM_INDEX, _LOADED = 0x6474E550, 1
+_PROGRAM_INDEX = 0x6474E550
 _INDEX_FORM = (1, 0x1B, 0x03, 0x3B)  # version; what linkers for Linux write: relative, 4 bytes, sorted
 
 
@@ -46,8 +46,7 @@ class FrameTable:
     """
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self._data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        self._data = map_elf(path)
         self._read: dict[int, list[Row]] = {}
         try:
             self._read_index(path)
@@ -56,7 +55,7 @@ class FrameTable:
 
     def address(self, offset: int) -> int | None:
         """Return the link-time address of a file offset."""
-        for _, start, address, size in self._segments:
+        for start, address, size in self._segments:
             if start <= offset < start + size:
                 return int(offset - start + address)
         return None
@@ -79,19 +78,15 @@ class FrameTable:
             return []  # damaged, or in a form we do not read
 
     def _byte_offset(self, address: int) -> int:
-        for _, start, virtual, size in self._segments:
+        for start, virtual, size in self._segments:
             if virtual <= address < virtual + size:
                 return int(address - virtual + start)
         raise ValueError(f"address {address:#x} is not in the file")
 
     def _read_index(self, path: Path) -> None:
-        if self._data[:6] != b"\x7fELF\x02\x01":
-            raise ValueError(f"{path} is not a 64-bit ELF file")
-        (table,) = struct.unpack_from("<Q", self._data, 32)
-        (count,) = struct.unpack_from("<H", self._data, 56)
-        rows = [struct.unpack_from("<IIQQQQ", self._data, table + 56 * index) for index in range(count)]
-        self._segments = [(row[0], row[2], row[3], row[5]) for row in rows if row[0] == _LOADED]
-        at, base = next((row[2], row[3]) for row in rows if row[0] == _PROGRAM_INDEX)
+        headers = program_headers(self._data)
+        self._segments = loaded_segments(headers)
+        at, base = next((row[2], row[3]) for row in headers if row[0] == _PROGRAM_INDEX)
         if struct.unpack_from("<4B", self._data, at) != _INDEX_FORM:
             raise ValueError(f"{path} has an index of another form")
         (size,) = struct.unpack_from("<I", self._data, at + 8)
