@@ -1,6 +1,7 @@
 """Call frame information: what binutils reads in a file is what we read, and damage is no crash."""
 
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.trace.symbols.call_frames import FROM_BASE, FROM_STACK, OUTERMOST
+from workbench.trace.symbols.call_frames import (
+    FROM_BASE,
+    FROM_STACK,
+    OUTERMOST,
+    RETURN_ADDRESS,
+    FunctionReader,
+)
 from workbench.trace.symbols.unwind import FrameTable
 
 _SOURCE = Path(__file__).parents[1] / "kernel" / "native" / "frames.c"
@@ -91,6 +98,23 @@ def test_a_file_without_frames_is_refused(tmp_path):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"ELF|index"):
             FrameTable(path)
+
+
+def _reader(letters, augmentation, instructions=b""):
+    body = struct.pack("<IB", 0, 1) + letters + b"\0" + bytes([1, 0x78, RETURN_ADDRESS, len(augmentation)])
+    body += augmentation + instructions
+    own = struct.pack("<IiI", len(body) + 8, 0, 16) + b"\0"
+    data = struct.pack("<I", len(body)) + body + struct.pack("<I", len(own)) + own
+    return FunctionReader(data, len(body) + 4, 0x1000)
+
+
+def test_a_shared_entry_that_restores_what_nothing_saved():
+    assert [row.kind for row in _reader(b"zR", b"\x1b", b"\xc6").rows()] == [0, 0]
+
+
+def test_a_personality_of_an_unknown_form():
+    with pytest.raises(ValueError, match="another form"):
+        _reader(b"zPR", b"\xff\x1b")
 
 
 @settings(max_examples=60)

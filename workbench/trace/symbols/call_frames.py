@@ -7,6 +7,7 @@ import struct
 from typing import NamedTuple
 
 _RELATIVE_4 = 0x1B
+_SIZES = {0x0B: 4, 0x03: 4, 0x0C: 8, 0x04: 8, 0: 8}
 _LARGEST_ENTRY = 1 << 16
 BASE_POINTER, STACK_POINTER, RETURN_ADDRESS = 6, 7, 16
 FROM_STACK, FROM_BASE, OUTERMOST = 1, 2, 3
@@ -116,7 +117,7 @@ class FunctionReader:
         self._stop = self._start + cursor.number("I")
         cursor.skip(cursor.unsigned())
         self._own = cursor
-        self._state = _State(0, 0, 0, outermost=False)
+        self._state = self._initial = _State(0, 0, 0, outermost=False)
         self._kept: list[_State] = []
 
     def rows(self) -> list[Row]:
@@ -146,8 +147,10 @@ class FunctionReader:
             if letter == "R" and cursor.number("B") != _RELATIVE_4:
                 raise ValueError("addresses of another form")
             if letter == "P":
-                form = cursor.number("B")
-                cursor.at += {0x0B: 4, 0x03: 4, 0x0C: 8, 0x04: 8, 0: 8}[form & 0x0F]
+                form = cursor.number("B") & 0x0F
+                if form not in _SIZES:
+                    raise ValueError("a pointer of another form")
+                cursor.skip(_SIZES[form])
             elif letter == "L":
                 cursor.number("B")
         cursor.at = body
