@@ -44,7 +44,6 @@ class Unwinding:
         self._functions: dict[int, tuple[int, list[bytes]]] = {}
         self._missed: set[int] = set()
         self._rows, self._sent, self._full = 0, 0, False
-        self._low = self._high = 0
         self._looked = -_MAPS_SECONDS
         self._read_maps()
         self._memory: Memory | None = None
@@ -129,7 +128,7 @@ class Unwinding:
         if now < self._looked + _MAPS_SECONDS:
             return
         self._looked = now
-        with contextlib.suppress(OSError, IndexError):
+        with contextlib.suppress(OSError):  # it has ended
             lines = Path(f"/proc/{self._pid}/maps").read_text(errors="replace").splitlines()
             fields = [line.split(None, 5) for line in lines]
             self._code = sorted(
@@ -137,7 +136,6 @@ class Unwinding:
                 for row in fields
                 if "x" in row[1] and len(row) > 5 and row[5].startswith("/")
             )
-            self._low, self._high = self._code[0][0], self._code[-1][1]
 
 
 def _range(text: str) -> tuple[int, int]:
