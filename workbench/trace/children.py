@@ -7,7 +7,6 @@ probed from its first call there. Calls before that moment are not seen; how man
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .functions import Found, find_functions
+from .identity import is_descendant
+from .probes import PROBES
 from .records import RECORD_FORK, Record
 from .sites import MAX_FILES, MAX_JOINS
 from .wire import Joined
@@ -37,7 +38,7 @@ class Children:
     Parameters
     ----------
     probes
-        Names of the trace's probes.
+        Names of the trace's probes; where none is of functions, nothing is looked at.
     root
         The process at the root.
     found
@@ -50,14 +51,17 @@ class Children:
         self, probes: tuple[str, ...], root: int, found: Found, join: Callable[[Joined, list[int]], None]
     ) -> None:
         self._probes, self._found, self._join = probes, found, join
-        now = time.monotonic()
-        self._processes = {root: _Process(now + _ROOT_SECONDS, _ROOT_SECONDS, {*range(len(found.files))})}
-        self._processes.update({pid: _Process(now, _CHILD_SECONDS) for pid in _descendants(root)})
+        self._processes: dict[int, _Process] = {}
         self._joins, self._refused = 0, 0
+        self._probing = any(PROBES[name].functions for name in probes)
+        if self._probing:
+            now, known = time.monotonic(), {*range(len(found.files))}
+            self._processes = {pid: _Process(now, _CHILD_SECONDS) for pid in _descendants(root)}
+            self._processes[root] = _Process(now + _ROOT_SECONDS, _ROOT_SECONDS, known)
 
     def take(self, record: Record) -> None:
         """Learn of a process from a record."""
-        if record.kind == RECORD_FORK:
+        if self._probing and record.kind == RECORD_FORK:
             self._processes[record.weight] = _Process(time.monotonic() + _FIRST_SECONDS, _CHILD_SECONDS)
 
     def look(self) -> None:
@@ -105,13 +109,5 @@ class Children:
 
 
 def _descendants(root: int) -> list[int]:
-    parents: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):  # it has ended
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            parents.setdefault(parent, []).append(int(folder.name))
-    found, wanted = [], [root]
-    while wanted:
-        wanted = [pid for parent in wanted for pid in parents.get(parent, ())]
-        found += wanted
-    return found
+    everybody = (int(folder.name) for folder in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in everybody if pid != root and is_descendant(pid, root)]

@@ -17,7 +17,6 @@ from ..client import Collector
 from ..enforcement import AddressRule, Enforcement
 from ..functions import find_functions
 from ..policy import Policy
-from ..probes import PROBES
 from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
 from ..symbols.interpreter import Interpreter, find_interpreter
 from ..symbols.process import ResolvedRecord, Symbols
@@ -100,15 +99,13 @@ class BpfTier:
 
     def _follow(self, collector: Collector) -> None:
         """Take what comes; probe functions in what joins the trace, and learn to walk what its stacks show."""
-        functions = any(PROBES[name].functions for name in self._wanted.probes)
         self._children = Children(self._wanted.probes, self._wanted.pid, self._found, collector.join)
         self._unwinding = Unwinding(self._wanted.pid, collector.rule)
         try:
             for message in collector.messages(TICK_SECONDS):
                 self._take(message)
                 self._unwinding.look()
-                if functions:
-                    self._children.look()
+                self._children.look()
         finally:
             self._children.close()
             self._unwinding.close()
@@ -116,8 +113,10 @@ class BpfTier:
     def _connect(self) -> Collector:
         policy = self._wanted.policy
         self._found = found = find_functions(self._wanted.probes, self._wanted.pid)
-        handle = [] if self._own else [_handle(self._wanted.pid)]
+        handle: list[int] = []
         try:
+            if not self._own:
+                handle.append(_handle(self._wanted.pid))
             request = Request(
                 self._wanted.probes,
                 self._wanted.hz,
