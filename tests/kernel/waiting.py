@@ -5,9 +5,10 @@ from pathlib import Path
 
 
 def until_worked(pid, seconds):
-    """Wait until a process has had so much more CPU time, at most a minute."""
+    """Wait until a process has had so much more CPU time; fail after a minute."""
     before, end = _worked(pid), time.monotonic() + 60
-    while _worked(pid) < before + seconds and time.monotonic() < end:
+    while _worked(pid) < before + seconds:
+        assert time.monotonic() < end, f"process {pid} did not work for {seconds} s within a minute"
         time.sleep(0.02)
 
 

@@ -24,7 +24,7 @@ def _record(time_ns, pid, tid, weight, native, python, stack, pointer):
             _u32,
             _u32,
             _u32,
-            st.lists(_u64, max_size=24),
+            st.lists(_u64, max_size=records.NATIVE_FRAMES),
             st.lists(st.tuples(_u64, _u32), max_size=128),
             _u64,
             _u64,
