@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from workbench import codec
+from tests.serve.runners import Moody, session
 from workbench.session import Session
 
 
@@ -27,30 +26,15 @@ class OrtRunner:
         return dict(zip(self.names, self.session.run(self.names, dict(feeds)), strict=True))
 
 
-class MoodyRunner(OrtRunner):
-    """Sleeps as many seconds as the first value says when it is positive; fails when it is below -1000."""
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        mood = float(feeds["x"].reshape(-1)[0]) if feeds["x"].size else 0.0
-        if mood < -1000:
-            raise RuntimeError("the model is in a bad mood")
-        time.sleep(max(0.0, mood))
-        return super().run(feeds)
-
-
 def load(folder: Path, *, threads: int = 1) -> Session:
-    return _session(folder, OrtRunner(folder / "model.onnx", threads))
+    return session(folder, OrtRunner(folder / "model.onnx", threads))
 
 
 def load_moody(folder: Path, *, threads: int = 1) -> Session:
-    return _session(folder, MoodyRunner(folder / "model.onnx", threads))
+    return session(folder, Moody(OrtRunner(folder / "model.onnx", threads)))
 
 
-def _session(folder: Path, runner: OrtRunner) -> Session:
-    return Session(codec.loads((folder / "signature.json").read_bytes()), runner, name=folder.name)
-
-
-class BrittleRunner(MoodyRunner):
+class Brittle(Moody):
     """As moody, and fails when any row is below -1000."""
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -67,8 +51,8 @@ class CompanyRunner(OrtRunner):
 
 
 def load_brittle(folder: Path, *, threads: int = 1) -> Session:
-    return _session(folder, BrittleRunner(folder / "model.onnx", threads))
+    return session(folder, Brittle(OrtRunner(folder / "model.onnx", threads)))
 
 
 def load_company(folder: Path, *, threads: int = 1) -> Session:
-    return _session(folder, CompanyRunner(folder / "model.onnx", threads))
+    return session(folder, CompanyRunner(folder / "model.onnx", threads))

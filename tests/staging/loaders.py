@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench import codec
+from tests.serve.runners import Moody, session
 from workbench.session import Session
 
 
@@ -24,27 +24,12 @@ class Runner:
         return {"double": feeds["x"] + feeds["x"], "total": feeds["x"].sum(1)}
 
 
-class MoodyRunner(Runner):
-    """Sleeps as many seconds as the first value says when it is positive; fails when it is below -1000."""
-
-    def run(self, feeds: Any) -> dict[str, Any]:
-        mood = float(feeds["x"].reshape(-1)[0]) if feeds["x"].size else 0.0
-        if mood < -1000:
-            raise RuntimeError("the model is in a bad mood")
-        time.sleep(max(0.0, mood))
-        return super().run(feeds)
-
-
 def load(folder: Path, *, threads: int = 1) -> Session:
-    return _session(folder, Runner())
+    return session(folder, Runner())
 
 
 def load_moody(folder: Path, *, threads: int = 1) -> Session:
-    return _session(folder, MoodyRunner())
-
-
-def _session(folder: Path, runner: Runner) -> Session:
-    return Session(codec.loads((folder / "signature.json").read_bytes()), runner, name=folder.name)
+    return session(folder, Moody(Runner()))
 
 
 class NanRunner(Runner):
@@ -62,14 +47,14 @@ def load_dying(folder: Path, *, threads: int = 1) -> Session:
 
 
 def load_nan(folder: Path, *, threads: int = 1) -> Session:
-    return _session(folder, NanRunner())
+    return session(folder, NanRunner())
 
 
 def load_while_allowed(folder: Path, *, threads: int = 1) -> Session:
     """Load, unless a file named ``forbidden`` lies beside the deployment's folders."""
     if (folder.parents[4] / "forbidden").exists():
         os._exit(7)
-    return _session(folder, Runner())
+    return session(folder, Runner())
 
 
 def load_when_told(folder: Path, *, threads: int = 1) -> Session:
@@ -78,4 +63,4 @@ def load_when_told(folder: Path, *, threads: int = 1) -> Session:
     until = time.monotonic() + 60
     while not (folder.parent / "go").exists() and time.monotonic() < until:
         time.sleep(0.01)
-    return _session(folder, Runner())
+    return session(folder, Runner())
