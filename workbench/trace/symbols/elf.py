@@ -21,15 +21,7 @@ FUNCTION_KINDS = (2, 10)
 
 
 def map_elf(path: Path) -> mmap.mmap:
-    """Return a 64-bit little-endian ELF file's bytes.
-
-    Raises
-    ------
-    ValueError
-        If it is not one.
-    OSError
-        If it cannot be read.
-    """
+    """Return a 64-bit little-endian ELF file's bytes; raise ValueError if it is none, OSError if it is not readable."""
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     if data[:6] != b"\x7fELF\x02\x01":
