@@ -172,3 +172,10 @@ def test_a_library_that_tvm_does_not_fit_is_said(monkeypatch):
     found = package.missing()
     assert isinstance(found, MissingDependency)
     assert found.fix == "pip install apache-tvm-ffi==0.1.14.post0"
+
+
+def test_a_program_of_linked_kernels_alone_loads(tvm_compile):
+    """TVM has no code of its own there, so the constants are packed another way."""
+    out, report = tvm_compile(torch.nn.Linear(8, 4).eval(), torch.randn(3, 8), dynamic="none")
+    assert report.max_abs_error <= 1e-5
+    assert load(out)(torch.ones(3, 8)).shape == (3, 4)

@@ -57,10 +57,12 @@ def build(module: Any, out: Path, target_name: str, threads: int) -> None:
         if "mlops_" in (text := readable(module)):
             static = tvm.runtime.load_static_library(str(objects(target_name)), list(FUNCTIONS))
             module = module.with_attr("external_mods", [static])
+        target = llvm_target(target_name, threads)
         try:
             with quiet():
-                built = tvm.compile(module, target=llvm_target(target_name, threads))
-            built.export_library(str(out / LIBRARY_FILE), fcompile=_linker(target_name), workspace_dir=folder)
+                built = tvm.compile(module, target=target)
+            linker = _linker(target_name, str(target.attrs["mtriple"]))
+            built.export_library(str(out / LIBRARY_FILE), fcompile=linker, workspace_dir=folder)
         except CompileError:
             raise
         except Exception as error:
@@ -85,7 +87,7 @@ def failed(error: Exception) -> CompileError:
     )
 
 
-def _linker(target_name: str) -> Any:
+def _linker(target_name: str, triple: str) -> Any:
     command = compile_command(target_named(target_name))
 
     def link(out: str, files: list[str], **_: Any) -> None:
@@ -103,6 +105,8 @@ def _linker(target_name: str) -> Any:
             ]
         )
 
+    # Without it, a program of linked kernels alone is packed as C, whose symbols our compilers hide from the loader.
+    link.get_target_triple = lambda: triple  # type: ignore[attr-defined]
     return link
 
 
