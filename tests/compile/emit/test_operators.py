@@ -154,13 +154,14 @@ def test_norms(build_c):
 
 
 class Attention(nn.Module):
-    """Attention plain, causal, with a float mask, a bool mask, a scale, and shared keys."""
+    """Attention plain, causal, with a float mask, a bool mask, a scale, shared keys, and parts repeated."""
 
     def forward(self, q, k, v, mask):
         sdpa = F.scaled_dot_product_attention
         return (
             sdpa(q, k, v), sdpa(q, q, q, is_causal=True), sdpa(q, k, v, attn_mask=mask),
             sdpa(q, k, v, attn_mask=mask > -1, scale=0.3), sdpa(q, k[:, :1], v[:, :1], enable_gqa=True),
+            sdpa(q, k[:1], v[:1]), sdpa(q[:1], k, v), sdpa(q, k[:, :1], v), sdpa(q[:, :1], k, v),
         )  # fmt: skip
 
 

@@ -55,3 +55,26 @@ def test_another_dtype_goes_tvms_way(tvm_compile, inputs):
     out, report = tvm_compile(network, (x.double(), bias.double(), keep), dynamic="none")
     assert report.max_abs_error <= 1e-9
     assert "mlops_" not in (out / "model.tir.txt").read_text()
+
+
+class Repeats(nn.Module):
+    """Attention whose keys and values are repeated over batch and heads without being grouped."""
+
+    def forward(self, x):
+        attend = functional.scaled_dot_product_attention
+        return attend(x, x[:1], x[:1]), attend(x[:1], x, x), attend(x, x[:, :1], x), attend(x[:, :1], x, x)
+
+
+def test_attention_that_repeats_its_parts_goes_tvms_way(tvm_compile, inputs):
+    out, report = tvm_compile(Repeats(), inputs[0], dynamic="none")
+    assert report.max_abs_error <= 1e-5
+    assert "mlops_attention_f32" not in (out / "model.tir.txt").read_text()
+
+
+def test_a_scale_of_zero_is_a_scale(tvm_compile, inputs):
+    class Mean(nn.Module):
+        def forward(self, x):
+            return functional.scaled_dot_product_attention(x, x, x, scale=0.0)
+
+    _, report = tvm_compile(Mean(), inputs[0], dynamic="none")
+    assert report.max_abs_error <= 1e-5

@@ -37,8 +37,16 @@ def _options(node: Any) -> dict[str, Any]:
 
 
 def _attends(node: Any) -> bool:
-    query = node.args[0]
-    return not _options(node).get("dropout_p") and _is_float32(node, query) and query.meta["val"].dim() == 4
+    """Return whether it is ours: our kernel repeats keys and values for grouped queries, for nothing else."""
+    from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+    parts, options = node.args[:3], _options(node)
+    query, key, value = (part.meta["val"].shape for part in parts)
+    if options.get("dropout_p") or not _is_float32(node, *parts) or {4} != {*map(len, (query, key, value))}:
+        return False
+    pairs = [(query[0], key[0]), (query[0], value[0]), (key[1], value[1])]
+    pairs += [] if options.get("enable_gqa") else [(query[1], key[1])]
+    return all(statically_known_true(one == other) for one, other in pairs)
 
 
 def attention(node: Any, importer: Any, theirs: Theirs) -> Any:
@@ -49,7 +57,9 @@ def attention(node: Any, importer: Any, theirs: Theirs) -> Any:
     options = _options(node)
     parts, swapped = zip(*(_unswapped(each, importer) for each in (query, key, value)), strict=True)
     mask = options.get("attn_mask")
-    scale = options.get("scale") or 1 / float(query.meta["val"].shape[-1]) ** 0.5
+    scale = options.get("scale")
+    if scale is None:
+        scale = 1 / float(query.meta["val"].shape[-1]) ** 0.5
     flags = [*swapped, bool(options.get("is_causal")), mask is not None]
     result = [*shape(importer.env[query])[:3], shape(importer.env[value])[-1]]
     arguments = [*parts, *given(None if mask is None else importer.env[mask])]

@@ -29,7 +29,11 @@ def attention(emitter: Emitter, node: Operation) -> Tensor:
         )
     q, k, v = (_four(_unit(emitter, each)) for each in (query, key, value))
     result = emitter.new(node)
-    batch, heads, queries, width = q.shape
+    width = q.shape[3]
+    batch, heads, queries, _ = _four(result).shape
+    grouped = bool(options.get("enable_gqa"))
+    q = q.expand((batch, heads, *q.shape[2:]))
+    k, v = (each.expand((batch, each.shape[1] if grouped else heads, *each.shape[2:])) for each in (k, v))
     group = heads / k.shape[1]
     mask = _mask(emitter, options.get("attn_mask"), (batch, heads, queries, k.shape[2]))
     function = emitter.function(node, "attention")
