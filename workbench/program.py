@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import archive, codec
 from .atomic import disk_guard, write_bytes
-from .errors import BadTensor, CorruptArtifact, WorkbenchError
+from .errors import CorruptArtifact, WorkbenchError
+from .input_sizes import check_sizes, input_sizes
 from .types import Signature
 
 if TYPE_CHECKING:
@@ -139,14 +140,13 @@ def runner(
     takes = [s.name for s in signature.inputs]
     gives = [s.name for s in signature.outputs]
     state = _state_of_pure(program, len(takes))
-    if (
-        state is not None
-    ):  # without the module around it: its trees and hooks take longer than a small network
+    sizes = None if state is None else input_sizes(program, signature)
+    # Without the module around the graph: its trees and hooks take longer than a small network.
+    if state is not None and sizes is not None:
         call = program.graph_module.forward
-        sizes = _fixed_sizes(program, takes)
 
         def run_graph(feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            _check_sizes(feeds, sizes)
+            check_sizes(feeds, sizes)
             with torch.no_grad():
                 values = call(*state, *[feeds[name] for name in takes])
             return dict(zip(gives, [v for v in values if isinstance(v, torch.Tensor)], strict=True))
@@ -191,30 +191,6 @@ def _state_of_pure(program: ExportedProgram, inputs: int) -> list[Tensor] | None
         return None
     found = [program.state_dict.get(str(s.target), program.constants.get(str(s.target))) for s in held]
     return None if any(value is None for value in found) else [v.detach() for v in found if v is not None]
-
-
-def _fixed_sizes(program: ExportedProgram, takes: list[str]) -> dict[str, list[int | None]]:
-    """Return the sizes of every input, None where any size is taken."""
-    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    given = program.graph_signature.user_inputs
-    values = [nodes[str(name)].meta["val"] for name in given]
-    return {
-        name: [size if isinstance(size, int) else None for size in value.shape]
-        for name, value in zip(takes, values, strict=True)
-    }
-
-
-def _check_sizes(feeds: Mapping[str, Tensor], sizes: Mapping[str, list[int | None]]) -> None:
-    """Refuse what the program was not captured for: its graph could take it and answer nonsense."""
-    for name, wanted in sizes.items():
-        shape = feeds[name].shape
-        if len(shape) != len(wanted) or any(w not in (None, s) for s, w in zip(shape, wanted, strict=True)):
-            text = ", ".join("any" if size is None else str(size) for size in wanted)
-            raise BadTensor(
-                f"{name} is {list(shape)}, the program takes [{text}]",
-                where=name,
-                fix="capture it with this dimension dynamic (--dynamic)",
-            )
 
 
 def as_module(folder: Path) -> torch.nn.Module:
