@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +32,7 @@ class Facts:
     seconds : float
         Wall-clock seconds of tuning, over all runs.
     trials, crashes : int
-        Schedules tried; batches that ended the process that measured them.
+        Schedules tried, but for those of batches that crashed; batches that ended the process that measured them.
     curve : list
         ``(seconds, milliseconds)`` after each batch: what a run's functions add up to, once each was measured.
     tried : dict
@@ -100,9 +99,9 @@ def repair(folder: Path) -> None:
 
 
 def copy(source: Path, out: Path) -> None:
-    """Copy the records of a folder into another."""
+    """Copy the records of a folder into another, the facts last: they say that the others are there."""
     for name in (*RECORDS, FACTS_FILE):
-        shutil.copyfile(source / name, out / name)
+        write_bytes(out / name, (source / name).read_bytes())
 
 
 def check(facts: Facts, target: str, where: str) -> None:
