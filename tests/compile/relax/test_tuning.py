@@ -68,7 +68,7 @@ def test_a_tuned_module_has_the_schedules_that_were_measured(program, records, t
     facts = read_facts(records)
     assert list(facts.tried.values()) == [1] * FUNCTIONS
     assert len(facts.curve) == 1
-    assert FUNCTIONS <= measured(records) <= 2 * FUNCTIONS
+    assert FUNCTIONS <= measured(records) <= facts.trials <= 2 * FUNCTIONS
     for name, given in (("plain", None), ("tuned", records)):
         (tmp_path / name).mkdir()
         report = compile_program(program, tmp_path / name, CONFIG, records=given)
@@ -164,3 +164,18 @@ def test_dynamic_sizes_are_refused(tvm_compile, tmp_path):
     with pytest.raises(CompileError, match="this program has dynamic ones") as caught:
         tuning.tune(program, tmp_path, CONFIG, 1.0, lambda *_: None)
     assert 'dynamic="none"' in caught.value.fix
+
+
+def test_a_program_without_a_function_of_tvms_is_refused(tvm_compile, tmp_path):
+    (program := tmp_path / "program").mkdir()
+    capture_module(nn.Linear(4, 4), torch.randn(2, 4), program, dynamic="none")
+    with pytest.raises(CompileError, match="nothing to tune") as caught:
+        tuning.tune(program, tmp_path, CompileConfig("tvm"), 60.0, lambda *_: None)
+    assert "kernels=tvm" in caught.value.fix
+
+
+def test_a_run_that_measures_nothing_says_so(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "_batch", lambda *_: os._exit(0))
+    with pytest.raises(CompileError, match=r"no schedule could be measured in .* \(6 batches crashed\)"):
+        tuning.tune(program, tmp_path, CONFIG, 600.0, lambda *_: None)
+    assert read_facts(tmp_path).crashes == 3 * FUNCTIONS  # each function is left after three

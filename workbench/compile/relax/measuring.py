@@ -48,7 +48,7 @@ def best_seconds(found: Any, function: Any) -> float:
     return float(numpy.mean([float(each) for each in best[0].run_secs])) if best else float("inf")
 
 
-def measure_batch(function: Any, target: Any, folder: Path, seed: int, until_s: float) -> int:
+def measure_batch(function: Any, target: Any, folder: Path, seed: int, until_s: float) -> tuple[int, int]:
     """Try a few schedules of a function in a fork; what they take is in the folder's records afterwards.
 
     Parameters
@@ -66,8 +66,8 @@ def measure_batch(function: Any, target: Any, folder: Path, seed: int, until_s: 
 
     Returns
     -------
-    int
-        How many were measured.
+    tuple
+        How many were tried, and how many of these could be measured.
 
     Raises
     ------
@@ -89,7 +89,8 @@ def measure_batch(function: Any, target: Any, folder: Path, seed: int, until_s: 
         os.waitpid(child, 0)
     if not said:
         raise Crashed
-    return int(json.loads(said))
+    tried, measured = json.loads(said)
+    return int(tried), int(measured)
 
 
 def _answer(source: int, seconds: float) -> bytes:
@@ -114,25 +115,26 @@ def _in_fork(
     os.dup2(null, 1)
     os.dup2(null, 2)
     with contextlib.suppress(Exception):
-        count = _batch(function, target, folder, seed, until_s)
-        os.write(sink, json.dumps(count).encode())
+        counts = _batch(function, target, folder, seed, until_s)
+        os.write(sink, json.dumps(counts).encode())
     os._exit(0)
 
 
-def _batch(function: Any, target: Any, folder: Path, seed: int, until_s: float) -> int:
+def _batch(function: Any, target: Any, folder: Path, seed: int, until_s: float) -> tuple[int, int]:
     meta, records = compiler().s_tir.meta_schedule, database(folder)
     workload = records.commit_workload(function)
-    measured = 0
+    tried = measured = 0
     for candidate in _candidates(function, target, records, seed):
         if time.monotonic() > until_s:
             break
+        tried += 1
         if (seconds := _seconds(candidate, target)) is not None:
             trace, arguments = candidate.sch.trace, candidate.args_info
             records.commit_tuning_record(
                 meta.database.TuningRecord(trace, workload, [seconds], target, arguments)
             )
             measured += 1
-    return measured
+    return tried, measured
 
 
 def _candidates(function: Any, target: Any, records: Any, seed: int) -> list[Any]:

@@ -16,7 +16,6 @@ from ...errors import CompileError
 from ..config import CompileConfig
 from ..options import read_options
 from ..source import Source
-from . import measuring
 from .importing import to_relax
 from .lowering import fused, quiet
 from .measuring import Crashed, best_seconds, database, measure_batch
@@ -81,7 +80,19 @@ def tune(variant: Path, folder: Path, config: CompileConfig, seconds: float, tel
     kernels = read_options(TvmOptions, config.options, "tvm").kernels
     tell(0.0, "finding the functions to tune", facts.curve)
     tasks = _tasks(fused(to_relax(source, linked=kernels == "linked"), target), target, folder, facts)
+    if not tasks:
+        raise CompileError(
+            "there is nothing to tune: none of the program's functions is TVM's own",
+            where=f"--option kernels={kernels}",
+            fix="leave out --tune" + (", or use --option kernels=tvm" if kernels == "linked" else ""),
+        )
     _search(tasks, target, folder, facts, seconds, tell)
+    if all(task.best_s == float("inf") for task in tasks):
+        raise CompileError(
+            f"no schedule could be measured in {facts.seconds:.0f} s ({facts.crashes} batches crashed)",
+            where="--tune",
+            fix="give it more time: --tune 120s, or leave it out",
+        )
     return facts
 
 
@@ -114,23 +125,23 @@ def _tasks(module: Any, target: Any, folder: Path, facts: Facts) -> list[_Task]:
 
 
 def _search(tasks: list[_Task], target: Any, folder: Path, facts: Facts, seconds: float, tell: Tell) -> None:
-    begun, spent = time.monotonic(), facts.seconds
+    begun, spent, crashes = time.monotonic(), facts.seconds, 0
     end = begun + seconds - spent
-    while time.monotonic() < end and (task := _next(tasks)) is not None:
+    write_facts(folder, facts)
+    while time.monotonic() < end and crashes <= _CRASHES and (task := _next(tasks)) is not None:
         seed, task.tried = task.tried, task.tried + 1
         facts.tried[task.name] = task.tried
         write_facts(folder, facts)
         try:
-            measured = measure_batch(task.function, target, folder, seed, end)
+            tried, measured = measure_batch(task.function, target, folder, seed, end)
         except Crashed:
-            measured, facts.crashes = 0, facts.crashes + 1
+            tried, measured = 0, 0
+            crashes, facts.crashes = crashes + 1, facts.crashes + 1
             repair(folder)
-            if facts.crashes > _CRASHES:
-                break
         task.barren = 0 if measured else task.barren + 1
         task.best_s = best_seconds(database(folder), task.function)
         facts.seconds = round(spent + time.monotonic() - begun, 2)
-        facts.trials += measuring.CANDIDATES
+        facts.trials += tried
         if (total := _total_ms(tasks)) is not None:
             facts.curve.append([facts.seconds, total])
         write_facts(folder, facts)
