@@ -27,7 +27,8 @@ class Operator:
     name, kind
         As the backend calls it after its own fusions.
     seconds
-        Of one pass: the median over the repeats, so that a process that was put aside once does not count.
+        Of one pass: the median over the repeats, so that a process that was put aside once does not count; TVM, which
+        shows equal calls as one, gives the mean.
     flops
         Floating-point or integer operations (a multiply-add counts two); None where shapes are not told.
     bytes

@@ -55,12 +55,11 @@ def _readers(graph: Any) -> dict[str, tuple[str, ...]]:
     }
     found: dict[str, tuple[str, ...]] = {}
     for name, first in direct.items():
-        names = dict.fromkeys(first)
-        for each in (waiting := list(names)):
-            further = [one for one in direct[each] if one not in names] if len(names) < _FOLLOWED else []
-            names.update(dict.fromkeys(further))
-            waiting += further
-        found[name] = tuple(names)
+        names = list(dict.fromkeys(first))
+        for each in names:  # grows meanwhile
+            if len(names) < _FOLLOWED:
+                names += [one for one in dict.fromkeys(direct[each]) if one not in names]
+        found[name] = tuple(names[:_FOLLOWED])
     return found
 
 

@@ -22,12 +22,13 @@ def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int
         if number < _WARM:
             continue
         for node in runner.request.profiling_info:
-            if taken := node.real_time.total_seconds():
-                seconds.setdefault((node.node_name, node.node_type), []).append(taken)
+            taken = node.real_time.total_seconds()
+            seconds.setdefault((node.node_name, node.node_type), []).append(taken)
     fused = _fused(runner.model)
     return [
         Operator(name, kind, median(taken), akin=fused.get(name, ()))
         for (name, kind), taken in seconds.items()
+        if any(taken)
     ]
 
 
