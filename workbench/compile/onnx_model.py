@@ -13,6 +13,17 @@ from ..types import Signature
 if TYPE_CHECKING:
     import onnx_ir
 
+SCHEMES = (
+    "none",
+    "int8-auto",
+    "int8-static",
+    "int8-dynamic",
+    "int8-smooth",
+    "int8-weights",
+    "int4-32",
+    "int4-128",
+)
+"""Number formats worth measuring in what runs ONNX models: their operators have a form there that is fused."""
 WEIGHTS_FILE = "weights.bin"
 _INLINE = 1024  # bytes: shapes, scales and zero points stay in the graph, where shape inference can see them
 _NO_MODULE = "_empty_nn_module_stack"
@@ -92,17 +103,27 @@ def _name_nodes(model: onnx_ir.Model) -> None:
     """Name nodes ``module/value.Operator`` and values ``module/value``: profilers show these names."""
     taken: set[str] = set()
     for node in model.graph.all_nodes():
-        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
-        if not scopes:
+        module, value_name = origin(node)
+        if not value_name:
             continue
-        module = next((str(s) for s in reversed(scopes[:-1]) if s and not str(s).startswith(_NO_MODULE)), "")
-        name = f"{module}/{scopes[-1]}.{node.op_type}"
+        name = f"{module}/{value_name}.{node.op_type}"
         number = next(n for n in count(1) if f"{name}{n}" not in taken) if name in taken else ""
         node.name = f"{name}{number}"
         taken.add(node.name)
         for value in node.outputs:
             if not value.is_graph_output():
                 value.name = f"{module}/{value.name}"
+
+
+def origin(node: onnx_ir.Node) -> tuple[str, str]:
+    """Return the module a node came from and its name there, as the exporter noted them; empty texts if it did not."""
+    try:
+        found = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        found = []  # somebody else's file notes something else there
+    scopes = [str(one) for one in found] if isinstance(found, list) else []
+    module = next((one for one in reversed(scopes[:-1]) if one and not one.startswith(_NO_MODULE)), "")
+    return module, scopes[-1] if scopes else ""
 
 
 def _tidy(model: onnx_ir.Model) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ...errors import CorruptArtifact, WorkbenchError, missing_dependency
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
+from ..onnx_model import SCHEMES, write_onnx
 from ..source import Source
 
 if TYPE_CHECKING:
@@ -29,16 +30,7 @@ class OnnxRuntime(ForThisMachine):
     name = "onnxruntime"
     about = "ONNX in onnxruntime; small to deploy"
     reference = False
-    schemes = (
-        "none",
-        "int8-auto",
-        "int8-static",
-        "int8-dynamic",
-        "int8-smooth",
-        "int8-weights",
-        "int4-32",
-        "int4-128",
-    )
+    schemes = SCHEMES
 
     def available(self) -> WorkbenchError | None:
         """Need onnxruntime."""
@@ -60,7 +52,6 @@ class OnnxRuntime(ForThisMachine):
         import onnxruntime
 
         from ..onnx_lowering import model_of
-        from ..onnx_model import write_onnx
 
         model = model_of(source)
         versions = {"onnxruntime": str(onnxruntime.__version__)}

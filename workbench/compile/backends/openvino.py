@@ -7,7 +7,6 @@ of the package has telemetry, and it is not used.
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
 import re
@@ -21,6 +20,7 @@ from ...atomic import write_bytes
 from ...errors import CompileError, CorruptArtifact, WorkbenchError, missing_dependency
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
+from ..onnx_model import SCHEMES, origin, write_onnx
 from ..options import read_options
 from ..source import Source
 
@@ -62,16 +62,7 @@ class OpenVino(ForThisMachine):
     about = "Intel's runtime for CPUs; strong on convolutions in int8"
     reference = False
     options = OpenVinoOptions
-    schemes = (
-        "none",
-        "int8-auto",
-        "int8-static",
-        "int8-dynamic",
-        "int8-smooth",
-        "int8-weights",
-        "int4-32",
-        "int4-128",
-    )
+    schemes = SCHEMES
 
     def available(self) -> WorkbenchError | None:
         """Need openvino."""
@@ -92,14 +83,13 @@ class OpenVino(ForThisMachine):
         import openvino
 
         from ..onnx_lowering import model_of
-        from ..onnx_model import write_onnx
 
         options = read_options(OpenVinoOptions, config.options, self.name)
         model = model_of(source)
         _fold_packed(model)
         modules: dict[str, str] = {}
         for node in model.graph:
-            modules.setdefault(node.op_type, _module(node))
+            modules.setdefault(node.op_type, origin(node)[0])
         with tempfile.TemporaryDirectory(dir=out, prefix=".onnx-") as folder:
             path = Path(folder) / "model.onnx"
             write_onnx(model, path, source.signature)
@@ -211,12 +201,6 @@ def _refused(text: str, modules: Mapping[str, str]) -> CompileError:
         operators=named,
         backends=["onnxruntime", "eager"],
     )
-
-
-def _module(node: onnx_ir.Node) -> str:
-    """Return the path of the module an ONNX node came from, as the exporter noted it."""
-    scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
-    return next((str(scope) for scope in reversed(scopes[:-1]) if scope), "")
 
 
 def _last_line(text: str) -> str:

@@ -1,0 +1,41 @@
+"""ONNX files as they are written: names of nodes, and what somebody else's file notes."""
+
+import numpy
+import onnx
+import onnx.parser
+import pytest
+import torch
+from torch import nn
+
+from workbench.capture import capture_module, capture_onnx
+from workbench.compile import CompileConfig, compile_program, load
+
+pytest.importorskip("onnxruntime")
+
+
+def folders(root):
+    for name in ("program", "out"):
+        (root / name).mkdir()
+    return root / "program", root / "out"
+
+
+def test_nodes_are_named_after_their_module(tmp_path):
+    program, out = folders(tmp_path)
+    capture_module(nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval(), torch.randn(2, 4), program)
+    compile_program(program, out, CompileConfig("onnxruntime"))
+    names = [node.name for node in onnx.load(out / "model.onnx", load_external_data=False).graph.node]
+    assert len(set(names)) == len(names)
+    assert {name.partition("/")[0] for name in names} == {"0", "1"}
+
+
+@pytest.mark.parametrize("noted", ["Dense", "f(", "3", "[" * 5000])
+def test_a_file_that_notes_something_else_compiles(tmp_path, noted):
+    program, out = folders(tmp_path)
+    text = '<ir_version: 10, opset_import: ["" : 20]> g (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }'
+    model = onnx.parser.parse_model(text)
+    model.graph.node[0].metadata_props.add(key="pkg.torch.onnx.name_scopes", value=noted)
+    onnx.save(model, tmp_path / "model.onnx")
+    capture_onnx(tmp_path / "model.onnx", program)
+    compile_program(program, out, CompileConfig("onnxruntime"))
+    x = -numpy.ones((2, 4), "float32")
+    assert not load(out).run({"x": x})["y"].any()
