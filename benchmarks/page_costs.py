@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 _TASKS = ("RunTask", "ThreadControllerImpl::RunTask")
 _SAMPLE_US = 200
+_PATIENCE_S = 60.0
 
 
 def tasks_ms(page: Any, act: Callable[[], None]) -> list[float]:
@@ -18,7 +20,10 @@ def tasks_ms(page: Any, act: Callable[[], None]) -> list[float]:
     session.send("Tracing.start", {"traceConfig": config, "transferMode": "ReportEvents"})
     act()
     session.send("Tracing.end")
+    until = time.monotonic() + _PATIENCE_S
     while not ended:
+        if time.monotonic() > until:
+            raise TimeoutError(f"the browser's trace did not come within {_PATIENCE_S:.0f} s")
         page.wait_for_timeout(20)
     names = [
         one for one in events if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"

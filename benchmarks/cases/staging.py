@@ -127,9 +127,9 @@ def clients(
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen[str], timeout_s: float = 120.0) -> dict[str, Any]:
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     """Wait for clients and return what they saw."""
-    text, _ = process.communicate(timeout=timeout_s)
+    text, _ = process.communicate(timeout=120)
     seen: dict[str, Any] = json.loads(text)
     return seen
 

@@ -43,6 +43,7 @@ def _soak(samples: Samples, rig: Rig, wanted: int) -> None:
         seen = finish(process)
     finally:
         process.kill()
+        process.wait()
     samples.add("soak.changes", version - 1)
     samples.add("soak.requests", seen["answered"])
     samples.add("soak.failed", seen["failed"])
