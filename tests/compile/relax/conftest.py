@@ -39,9 +39,9 @@ def fixed(tvm_compile):
 
 @pytest.fixture(scope="session")
 def arm(tvm_compile):
-    """Return the same network compiled for 64-bit Arm, and its report."""
+    """Return the same network compiled for 64-bit Arm without a runtime, and its report."""
     needs("aarch64-neon")
-    return tvm_compile(*build("convolutional"), dynamic="none", target="aarch64-neon")
+    return tvm_compile(*build("convolutional"), dynamic="none", target="aarch64-neon", runtime="none")
 
 
 @pytest.fixture(scope="session")
