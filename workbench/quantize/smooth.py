@@ -81,7 +81,7 @@ def smooth(
     applied: dict[str, float] = {}
     how: How = "static" if config.mode == "static" else "dynamic"
     for x, readers in groups.items():
-        if (found := _best(editor, readers, seen[x], config.smooth, how)) is not None:
+        if (found := _best(editor, readers, seen[x], config, how)) is not None:
             alpha, scale = found
             _apply(editor, x, readers, scale)
             applied |= {layer.name: alpha for layer in readers}
@@ -98,16 +98,16 @@ def _groups(layers: Sequence[Layer]) -> dict[Node, list[Layer]]:
 
 
 def _best(
-    editor: Editor, readers: Sequence[Layer], seen: _Seen, asked: float | str, how: How
+    editor: Editor, readers: Sequence[Layer], seen: _Seen, config: QuantizeConfig, how: How
 ) -> tuple[float, Tensor] | None:
     if seen.peak is None:
         return None
     weights = [_rows(editor, layer) for layer in readers]
     peak = torch.stack([w.abs().amax(0) for w in weights]).amax(0)
-    if asked != AUTO:
-        return float(asked), _scale(seen.peak, peak, float(asked))
+    if config.smooth != AUTO:
+        return float(config.smooth), _scale(seen.peak, peak, float(config.smooth))
     rows = torch.cat(seen.rows)
-    loss = partial(_decibel, rows, weights, how)
+    loss = partial(_decibel, rows, weights, how, config.reduce_range)
     plain = loss(torch.ones_like(peak))
     tried = [(loss(s), alpha, s) for alpha in _ALPHAS for s in [_scale(seen.peak, peak, alpha)]]
     best, alpha, scale = max(tried, key=lambda one: one[0])
@@ -123,14 +123,14 @@ def _scale(x: Tensor, w: Tensor, alpha: float) -> Tensor:
     return torch.where(used, scale / mean, 1.0)
 
 
-def _decibel(rows: Tensor, weights: Sequence[Tensor], how: How, scale: Tensor) -> float:
+def _decibel(rows: Tensor, weights: Sequence[Tensor], how: How, reduce_range: bool, scale: Tensor) -> float:
     """Return the worst SQNR of the layers' products with the activation divided by `scale`."""
     x = rows / scale
     grid = grid_of(float(x.min()), float(x.max()))
     return min(
         sqnr_db(
             torch.nn.functional.linear(rows, w),
-            emit_linear(run, how, x, quantize_weight(w * scale, 0), None, grid),
+            emit_linear(run, how, x, quantize_weight(w * scale, 0, reduce_range=reduce_range), None, grid),
         )
         for w in weights
     )

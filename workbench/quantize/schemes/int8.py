@@ -146,10 +146,8 @@ def _build(editor: Editor, layers: list[Layer], plan: _Plan, store: WeightStore)
 def _write(editor: Editor, layer: Layer, plan: _Plan, store: WeightStore) -> Any:
     call = partial(editor.call_before, layer.node)
     how = plan.how[layer.name]
-    if layer.kind == "linear":
+    if layer.kind == "linear" and how != "weights":
         x, bias = linear_values(layer, layer.node.args)
-        if how == "weights":
-            return emit_weights(call, layer, layer.node.args, [(*store.nodes(layer, layer.weights[0]), 0)])
         return emit_linear(call, how, x, store.nodes(layer, layer.weights[0]), bias, plan.grids.get(layer.x))
     if how == "static":
         return emit_convolution(call, layer, layer.node.args, _conv_buffers(editor, layer, plan, store))
