@@ -46,10 +46,9 @@ def bubbles(points: Sequence[Bubble], x: str, y: str, title: str) -> Picture:
     xs, ys = [math.log10(one.x) for one in points], [one.y for one in points]
     left, right = min(xs), max(max(xs), min(xs) + 0.1)
     pad = 0.08 * (max(ys) - min(ys)) or 0.5
-    low, high = (
-        max(min(ys) - pad, min(0.0, min(ys))),
-        max(ys) + pad,
-    )  # what has no negative value gets no room for it
+    low, high = min(ys) - pad, max(ys) + pad
+    if low < 0 <= min(ys):
+        low = 0.0  # what has no negative value gets no room for it
 
     def place(one: Bubble) -> tuple[float, float]:
         across = (math.log10(one.x) - left) / (right - left)

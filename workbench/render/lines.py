@@ -107,7 +107,7 @@ def _frame(scale: _Scale, axes: Axes) -> list[str]:
             f'opacity="0.15"/>'
         )
         parts.append(
-            _text(_LEFT - 6, y + 4, show(float(f"{value:.{1 if axes.log_y else 3}g}")), 'text-anchor="end"')
+            _text(_LEFT - 6, y + 4, show(float(f"{value:.{2 if axes.log_y else 3}g}")), 'text-anchor="end"')
         )
     base = _TOP + _HEIGHT + 14
     parts.append(_text(_LEFT, base, show(float(f"{scale.left:.3g}")), 'text-anchor="middle"'))
