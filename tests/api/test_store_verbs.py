@@ -142,3 +142,13 @@ def test_importing_the_package_imports_nothing_heavy():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
     assert said.stdout == "[]\n"
+
+
+def test_status_tells_interrupted_runs_from_those_under_way(store):
+    store.runs.create("{}", ["train"])
+    gone = store.runs.create("{}", ["train"])
+    assert "2 run(s) under way" in api.status(store=store).text()
+    store.runs.drive(gone, "")  # nobody
+    text = api.status(store=store).text()
+    assert "1 run(s) under way, 1 interrupted (%mlops resume RUN goes on)" in text
+    assert gone in text

@@ -14,14 +14,13 @@ from ..pipeline.recipe import Recipe
 from ..pipeline.result import Result
 from ..pipeline.run import Run
 from ..store import Store
+from ..store.run_rows import ENDED
 from . import packaging
 
 if TYPE_CHECKING:
     from ..pipeline.driving import Listener
     from ..route.policy import Budget
     from ..staging import DeploymentStatus
-
-_LIVE = ("pending", "running", "interrupted")
 
 
 def push(
@@ -270,13 +269,15 @@ def status(name: str = "", *, store: Store | None = None) -> Result:
 
     store = store or Store()
     found = staging.status(store, name or None)
-    live = [row for row in store.runs.list(100) if row.state in _LIVE] if not name else []
-    tables = [one.table() for one in found] + ([views.runs_table(live)] if live else [])
+    unended = [row for row in store.runs.list(100) if row.state not in ENDED] if not name else []
+    tables = [one.table() for one in found] + ([views.runs_table(unended)] if unended else [])
     details: dict[str, Any] = {"deployments": found}
     if len(found) == 1:
         details |= {"url": found[0].url, "phase": found[0].phase}
-    title = name or f"{len(found)} deployment(s), {len(live)} run(s) under way"
-    return Result(title, tuple(tables), details=details, store=store)
+    stopped = sum(row.state == "interrupted" for row in unended)  # no process works on these any more
+    title = f"{len(found)} deployment(s), {len(unended) - stopped} run(s) under way"
+    title += f", {stopped} interrupted (%mlops resume RUN goes on)" if stopped else ""
+    return Result(name or title, tuple(tables), details=details, store=store)
 
 
 def _change(store: Store, name: str, operation: Callable[[Store, str], DeploymentStatus]) -> Result:
