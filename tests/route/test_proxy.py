@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
 import socket
@@ -11,8 +12,10 @@ import pytest
 
 from tests.route.conftest import Rig
 from tests.route.traffic import ask_get, traffic
-from workbench.errors import PortInUse
+from workbench.errors import PortInUse, ServeError
+from workbench.route.base import cannot_listen
 from workbench.route.policy import Budget
+from workbench.route.proxy import listen
 from workbench.route.state import RouteState, promote, roll_back, settle, start_canary, swap
 from workbench.route.user_space import UserSpaceRoute
 
@@ -319,3 +322,11 @@ def test_a_restarted_proxy_has_the_same_address(rig: Rig) -> None:
     rig.route.start(rig.launch)
     assert rig.route.wait_ready(30) == url
     assert get(url)[0].status == 200
+
+
+def test_an_address_that_cannot_be_had_says_what_to_type_next() -> None:
+    with pytest.raises(ServeError, match="cannot listen") as caught:
+        listen("192.0.2.1", 8080)  # nobody's: RFC 5737
+    assert caught.value.fix == "leave --port out, and a free one is taken"
+    refused = cannot_listen(PermissionError(errno.EACCES, "Permission denied"), "127.0.0.1", 1)
+    assert refused.fix == "choose a --port above 1023, or none: the system keeps 1 for root"

@@ -6,11 +6,13 @@ file. Its users change the state through it, ask what it does, and always show w
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import PortInUse, ServeError
 from .meters import RouteStats
 from .state import Endpoint, RouteState
 
@@ -99,3 +101,16 @@ class Route(Protocol):
 
     def stop(self, halt: Halt) -> None:
         """Close the address and end the data path; requests in flight finish first."""
+
+
+def cannot_listen(error: OSError, host: str, port: int) -> ServeError:
+    """Return the error for an address that a route asked for and did not get."""
+    where = f"{host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            f"port {port} is taken by another process", where=where, fix="choose another --port or none"
+        )
+    fix = "leave --port out, and a free one is taken"
+    if error.errno == errno.EACCES:
+        fix = f"choose a --port above 1023, or none: the system keeps {port} for root"
+    return ServeError(f"cannot listen: {error.strerror}", where=where, fix=fix)

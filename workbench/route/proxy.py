@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import resource
@@ -34,9 +33,9 @@ import time
 from pathlib import Path
 
 from .. import atomic, codec
-from ..errors import PortInUse, ServeError, WorkbenchError
+from ..errors import WorkbenchError
 from ..store import owner
-from .base import IMPLEMENTATION, STATS_PATH
+from .base import IMPLEMENTATION, STATS_PATH, cannot_listen
 from .forward import Forwarder
 from .gateway import Gateway, Limits
 from .http1 import MAX_HEAD_BYTES
@@ -164,12 +163,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        where = f"{host}:{port}"
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(
-                f"port {port} is taken by another process", where=where, fix="choose another --port or none"
-            ) from error
-        raise ServeError(f"cannot listen: {error.strerror}", where=where) from error
+        raise cannot_listen(error, host, port) from error
     return listener
 
 

@@ -7,7 +7,7 @@ import errno
 import socket
 from collections.abc import Container
 
-from ...errors import PortInUse, ServeError
+from ..base import cannot_listen
 
 _HOSTS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _TRIES = 20
@@ -45,14 +45,8 @@ class Reservation:
                 self.port = port
                 if again:
                     return
-                if error.errno == errno.EADDRINUSE and (port or not left):
-                    raise PortInUse(
-                        f"port {port} is taken by another process",
-                        where=f"127.0.0.1:{port}",
-                        fix="choose another --port or none",
-                    ) from error
-                if error.errno != errno.EADDRINUSE:
-                    raise ServeError(f"cannot listen: {error.strerror}", where=f"port {port}") from error
+                if error.errno != errno.EADDRINUSE or port or not left:
+                    raise cannot_listen(error, "127.0.0.1", port) from error
 
     def _take(self, port: int) -> None:
         for family, host in _HOSTS:
