@@ -62,12 +62,12 @@ def tune(step: TuneStep, context: StepContext) -> StepResult:
 
     program = context.input(step.program)
     folder = context.resumable(dataclasses.replace(step, seconds=0.0))
-    if step.records and not (folder / records.FACTS_FILE).exists():
-        records.copy(context.input(step.records), folder)
-        earlier = records.read_facts(folder)
-    else:
-        earlier = None
-    budget = step.seconds + (earlier.seconds if earlier else 0.0)
+    budget = step.seconds
+    if step.records:
+        given = context.input(step.records)
+        budget += records.read_facts(given).seconds  # spent already, on the same folder's clock
+        if not (folder / records.FACTS_FILE).exists():
+            records.copy(given, folder)
     facts = search(
         program,
         folder,
@@ -87,7 +87,7 @@ def _store(step: TuneStep, context: StepContext, folder: Path) -> str:
 
     out = context.folder()
     copy(folder, out)
-    return context.put("tuning", out, parents=(step.program,))
+    return context.put("tuning", out, parents=tuple(one for one in (step.program, step.records) if one))
 
 
 def details(facts: Facts) -> dict[str, object]:
