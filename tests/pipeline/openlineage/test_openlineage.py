@@ -1,6 +1,7 @@
 """OpenLineage events of real runs, as the published schema wants them; a run never fails because nobody listened."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -139,13 +140,34 @@ def test_a_run_does_not_fail_because_nobody_listens(executor, calls, functions, 
         ("kafka://broker", InputError, "do not go to kafka://"),
         ("no/such/folder/events.jsonl", RunError, "cannot be written"),
         ("http://127.0.0.1:9/", RunError, "could be sent"),
+        ("http://127.0.0.1:9/a b", RunError, "could be sent"),
+        ("http://[::1", InputError, "no address"),
     ],
 )
 def test_where_events_cannot_go(to, error, text, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = store.runs.create("{}", ["call"], title="prepare")
-    with pytest.raises(error, match=text):
+    with pytest.raises(error, match=text) as caught:
         api.track(run, openlineage=to, store=store)
+    assert caught.value.fix
+
+
+def test_a_run_does_not_fail_because_something_else_answers(executor, calls, functions, monkeypatch, store):
+    def talk():
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"220 mail ready\r\n")
+            while connection.recv(65536):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=talk)
+        thread.start()
+        monkeypatch.setenv("MLOPS_OPENLINEAGE", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        run = executor.submit(calls(functions["first"]), title="prepare").id
+        thread.join(60)
+    assert store.runs.get(run).state == "done"
+    assert "could be sent" in store.events.newest(run, UNREPORTED).payload["what"]
 
 
 def test_a_run_that_goes_on_says_so(executor, calls, cell, file, tmp_path, store):

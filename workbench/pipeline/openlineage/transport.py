@@ -51,18 +51,27 @@ def _append(path: Path, lines: list[str]) -> None:
         with path.open("ab", buffering=0) as file:
             file.write("".join(line + "\n" for line in lines).encode())
     except OSError as error:
-        raise RunError(f"OpenLineage events cannot be written: {error}", where=str(path)) from error
+        raise RunError(
+            f"OpenLineage events cannot be written: {error}",
+            where=str(path),
+            fix="make the folder, or name another file",
+        ) from error
 
 
 def _address(to: str) -> str:
     from urllib.parse import urlsplit
 
-    if urlsplit(to).path.strip("/"):
+    try:
+        path = urlsplit(to).path
+    except ValueError as error:
+        raise InputError(f"this is no address: {error}", where=to, fix="http://HOST:PORT") from error
+    if path.strip("/"):
         return to
     return f"{to.rstrip('/')}/{os.environ.get('OPENLINEAGE_ENDPOINT', _PATH).lstrip('/')}"
 
 
 def _post(url: str, body: bytes) -> None:
+    from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
@@ -76,7 +85,13 @@ def _post(url: str, body: bytes) -> None:
     except HTTPError as error:
         said = error.read(500).decode("utf-8", "replace")
         raise RunError(
-            f"the server refused an OpenLineage event: {error.code} {said}".strip(), where=url
+            f"the server refused an OpenLineage event: {error.code} {said}".strip(),
+            where=url,
+            fix="check the address, and OPENLINEAGE_API_KEY if it wants a key",
         ) from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"no OpenLineage event could be sent: {error}", where=url) from error
+    except (OSError, ValueError, HTTPException) as error:  # the last: what answers there speaks no HTTP
+        raise RunError(
+            f"no OpenLineage event could be sent: {error}",
+            where=url,
+            fix="check the address; %mlops track RUN --openlineage URL sends them later",
+        ) from error
