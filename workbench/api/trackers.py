@@ -7,6 +7,7 @@ from ..pipeline import tracking
 from ..pipeline.result import Result
 from ..render.table import Table
 from ..store import Store
+from ..store.run_rows import ENDED
 
 
 def track(run_id: str = "", *, limit: int = 20, openlineage: str = "", store: Store | None = None) -> Result:
@@ -43,8 +44,7 @@ def track(run_id: str = "", *, limit: int = 20, openlineage: str = "", store: St
         If MLflow or the address refuses or cannot be reached, or the file cannot be written.
     """
     store = store or Store()
-    ended = ("done", "failed", "cancelled")
-    runs = [run_id] if run_id else [row.id for row in store.runs.list(limit) if row.state in ended]
+    runs = [run_id] if run_id else [row.id for row in store.runs.list(limit) if row.state in ENDED]
     if openlineage:
         sent = {one: lineage_events.publish(store, one, openlineage) for one in runs}
         table = Table(("run", "events"), list(sent.items()))

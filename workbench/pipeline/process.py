@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StepFailed, WorkbenchError, from_json
 from ..store import StepRow, Store, owner
+from ..store.run_rows import ENDED
 from . import child, record, spare
 from .recipe import Step
 from .step import StepOrder
@@ -124,7 +125,7 @@ class StepProcess:
         return self.store.runs.get(self.run_id).steps[self.position]
 
     def _row_after_cancel(self) -> StepRow:
-        if self._row().state not in ("done", "failed", "cancelled"):
+        if self._row().state not in ENDED:
             record.cancelled(self.store, self.run_id, self.position)
         return self._row()
 
