@@ -43,7 +43,7 @@ class RunRow:
     executor, origin
         Which executor runs it; who asked (kernel or session), for filters.
     state
-        As in the module's text, with ``interrupted`` for a run whose processes are gone.
+        ``pending running done failed cancelled``, or ``interrupted`` when its processes are gone.
     driver
         Owner text of the driving process.
     cancelling
