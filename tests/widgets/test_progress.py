@@ -108,6 +108,22 @@ def test_a_pipe_gets_the_last_line_only() -> None:
     assert stream.getvalue() == "quantize minilm  failed in 0.0 s\n"
 
 
+def test_a_curve_has_the_axes_of_its_own_event() -> None:
+    curve = [[0, 2.0], [1, 1.5]]
+    tuned = {
+        "message": "tuning",
+        "fraction": 0.1,
+        "curve": curve,
+        "axes": ["s", "ms a run"],
+        "title": "tuning",
+    }
+    trained = {"message": "healing", "fraction": 0.5, "curve": curve}
+    assert "ms a run" in folded(make_event("step.progress", **tuned)).html()
+    after = folded(make_event("step.progress", **tuned), make_event("step.progress", **trained)).html()
+    assert "held-out loss" in after
+    assert "ms a run" not in after
+
+
 def test_a_training_shows_its_curve_while_it_runs() -> None:
     state = folded(
         make_event("run.started"),

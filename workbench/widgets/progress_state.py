@@ -11,6 +11,8 @@ from ..render.lines import Axes, lines
 
 BAR_CELLS = 24
 ENDS = ("done", "failed", "cancelled")
+TRAINING = ("CPU s", "held-out loss")
+"""What the axes of a curve are, unless its event says otherwise."""
 
 
 class RunEvent(Protocol):
@@ -61,8 +63,8 @@ class ProgressState:
     message: str = ""
     fraction: float | None = None
     curve: tuple[tuple[float, float], ...] = ()
-    axes: tuple[str, str] = ("CPU s", "held-out loss")
-    drawn: str = "training"
+    axes: tuple[str, str] = TRAINING
+    curve_title: str = "training"
     _times_s: list[float] = field(default_factory=list)
     _cached: list[bool] = field(default_factory=list)
 
@@ -79,8 +81,8 @@ class ProgressState:
             self.message = str(event.payload.get("message", self.message))
             self.fraction = event.payload.get("fraction")
             self.curve = tuple((x, y) for x, y in event.payload.get("curve", ()))
-            x, y = event.payload.get("axes", self.axes)
-            self.axes, self.drawn = (str(x), str(y)), str(event.payload.get("title", self.drawn))
+            x, y = event.payload.get("axes", TRAINING)
+            self.axes, self.curve_title = (str(x), str(y)), str(event.payload.get("title", "training"))
         elif event.kind == "step.done":
             self._cached.append(bool(event.payload.get("cached", False)))
         elif event.kind == "step.retried":
@@ -119,7 +121,7 @@ class ProgressState:
     def _drawn(self) -> str:
         if len(self.curve) < 2:
             return ""
-        curve = lines({self.axes[1]: self.curve}, Axes(*self.axes), self.drawn)
+        curve = lines({self.axes[1]: self.curve}, Axes(*self.axes), self.curve_title)
         return f"<div>{curve.html()}</div>"
 
     def _words(self) -> str:
