@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from ... import codec
 from ...compile import CompileConfig
 from ...errors import GateRefused, WorkbenchError
 from ...program import ONNX_FILE, PROGRAM_FILE
+from ...store.blobs import hash_file
 from .contenders import Contender
 from .race import race
 from .team import Team
@@ -163,6 +163,4 @@ class Search:
 
 def _digest(program: Path) -> str:
     """Return the digest of a folder's program: two number formats may come to the same."""
-    found = next(path for name in (ONNX_FILE, PROGRAM_FILE) if (path := program / name).exists())
-    with found.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_file(next(path for name in (ONNX_FILE, PROGRAM_FILE) if (path := program / name).exists()))
