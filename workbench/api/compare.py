@@ -34,7 +34,8 @@ def compare(
     Raises
     ------
     InputError
-        If there are fewer than two; by layer also if they share no layers or take other inputs.
+        If there are fewer than two, or a `tolerance` without `layers`; by layer also if they share no layers or
+        take other inputs.
     UnknownArtifact
         If nothing has one of the names; suggests near ones.
     """
@@ -45,6 +46,8 @@ def compare(
         )
     if layers:
         return _by_layer(artifacts, tolerance, store)
+    if tolerance is not None:
+        raise InputError("a tolerance is for a comparison by layer", where="--tolerance", fix="add --layers")
     rows: list[tuple[Cell, ...]] = []
     compared: list[dict[str, str | float | None]] = []
     for name in artifacts:

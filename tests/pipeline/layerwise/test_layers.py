@@ -97,6 +97,10 @@ def test_the_first_layer_that_differs_is_named(store):
     assert re.search(r"head.0 .* <- parts", found.text())
     loose = wb.compare("net", "other", layers=True, tolerance=10.0, store=store)
     assert loose.divergences[0]["layer"] == ""
+    exact = wb.compare("net", "other", layers=True, tolerance=0.0, store=store)
+    assert exact.divergences[0]["tolerance"] == 0.0
+    with pytest.raises(InputError, match="for a comparison by layer"):
+        wb.compare("net", "other", tolerance=0.1, store=store)
 
 
 def test_what_has_no_layers_to_compare_is_refused(store, tmp_path):

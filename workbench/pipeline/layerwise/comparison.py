@@ -98,7 +98,9 @@ def compare_layers(models: list[LayeredModel], tolerance: float | None = None) -
     first = models[0].values(wanted, feeds)
     errors = {other.name: _errors(first, other.values(wanted, feeds)) for other in models[1:]}
     limits = {
-        other.name: tolerance or (ON_GRIDS if other.quantized or models[0].quantized else FLOAT)
+        other.name: tolerance
+        if tolerance is not None
+        else (ON_GRIDS if other.quantized or models[0].quantized else FLOAT)
         for other in models[1:]
     }
     one = one_item(read_signature(models[0].program), feeds)
