@@ -46,22 +46,24 @@ def shared(executor: str) -> Iterator[tuple[str, int]]:
 
 
 def _answer(module: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=child.environment(),
-        timeout=_READY_S,
-        check=False,
-    )
-    if done.returncode:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=child.environment(),
+            timeout=_READY_S,
+            check=True,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = error.stderr or ""  # bytes of one that was ended, whatever `text` says
         raise RunError(
             f"no Ray cluster answers at {arguments[-1]}",
             where=arguments[-1],
             fix="check the address; with a token, set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here too",
-            log=done.stderr[-4000:],
-        )
+            log=(said.decode(errors="replace") if isinstance(said, bytes) else said)[-4000:],
+        ) from error
     return done.stdout.split()[-1]
 
 
