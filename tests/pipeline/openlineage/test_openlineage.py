@@ -190,3 +190,28 @@ def test_a_run_that_goes_on_says_so(executor, calls, cell, file, tmp_path, store
     executor.resume(run)
     kinds = [event["eventType"] for event in read(file) if event["job"]["name"] == "prepare"]
     assert kinds == ["START", "FAIL", "RUNNING", "COMPLETE"]
+
+
+def test_a_run_that_goes_on_is_reported_when_somebody_listens_again(
+    executor, calls, cell, server, tmp_path, monkeypatch
+):
+    functions = cell(
+        """
+        def waits():
+            if not Path(flag).exists():
+                raise RuntimeError("not yet")
+            return 1
+        """,
+        Path=Path,
+        flag=str(tmp_path / "flag"),
+    )
+    server.status = 500
+    monkeypatch.setenv("MLOPS_OPENLINEAGE", f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(WorkbenchError):
+        executor.submit(calls(functions["waits"]), title="prepare")
+    (run,) = (row.id for row in executor.store.runs.list())
+    server.status = 201
+    (tmp_path / "flag").touch()
+    executor.resume(run)
+    kinds = [event["eventType"] for _, _, event in server.kept if event["job"]["name"] == "prepare"]
+    assert kinds == ["START", "RUNNING", "COMPLETE"]

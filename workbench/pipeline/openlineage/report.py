@@ -32,7 +32,8 @@ def begin(store: Store, run_id: str) -> None:
 
 def end(store: Store, run_id: str) -> None:
     """Report the steps of a run and how it ended, if events go anywhere and its beginning was reported."""
-    if target() and store.events.newest(run_id, UNREPORTED) is None:
+    began, missed = (store.events.newest(run_id, kind) for kind in ("run.started", UNREPORTED))
+    if target() and (missed is None or (began is not None and began.seq > missed.seq)):
         from .events import ended
 
         _try(store, run_id, ended(store, store.runs.get(run_id)))
