@@ -80,7 +80,9 @@ def unpack(store: Store, text: str) -> str:
             raise ValueError(f"it is cut off, or opens to more than {_OPENED_BYTES} bytes")
     except (ValueError, zlib.error) as error:
         raise CorruptArtifact(
-            f"the artifact in the pipeline cannot be read: {error}", where=digest
+            f"the artifact in the pipeline cannot be read: {error}",
+            where=digest,
+            fix="export the pipeline again: %mlops export kubeflow PIPELINE",
         ) from error
     if not store.artifacts.exists(digest):
         parcel.unpack(store, digest, bytes_)

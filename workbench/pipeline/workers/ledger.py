@@ -31,8 +31,12 @@ def awaited(store: Store, order: Order) -> Outcome:
         if row.state == "done" and row.result is not None:
             return Outcome.of(row.result)
         if row.state != "running" or not owner.alive(row.owner):
-            error = row.error or StepFailed("the process that had it died", where=order.path).to_json()
-            return Outcome(error=error)
+            died = StepFailed(
+                "the process that had it died",
+                where=f"{order.run_id}, {order.path}",
+                fix=f"%mlops resume {order.run_id} goes on with it",
+            )
+            return Outcome(error=row.error or died.to_json())
         time.sleep(_LOOK_S)
 
 
