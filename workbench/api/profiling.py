@@ -133,9 +133,7 @@ def attach(
     target = process_of(store, pid, run, replica)
     kept_as = str(ArtifactName.parse(name or f"pid-{target}@profile"))
     with trace.session(
-        *(tuple(probes), hz, "bpf", target, policy or None),
-        enforce=enforce,
-        heap_sample=heap_sample,
+        tuple(probes), hz, "bpf", target, policy or None, enforce=enforce, heap_sample=heap_sample
     ) as recorder:
         time.sleep(seconds)
     return _result(store, recorder.trace, (), kept_as, f"profile of process {target}")
