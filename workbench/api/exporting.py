@@ -38,13 +38,13 @@ def export_pipeline(
     from ..pipeline.dsl import Pipeline
     from ..pipeline.executors.limits import refuse_signed
 
+    path = Path(out).expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(f"{path.name} is no .yaml file", where=str(path), fix="name it pipeline.yaml")
     store = store or Store()
     order = work_of(store, work, arguments)
     refuse_signed(order.graph(), "Kubeflow")
     order = carried(store, order)
-    path = Path(out)
-    if path.suffix not in (".yaml", ".yml"):
-        raise InputError(f"{path.name} is no .yaml file", where=str(path), fix="name it pipeline.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
     text = Pipeline(order.name, _with_defaults(order.spec, order.arguments), order.platform).yaml()
     write_bytes(path, text.encode())

@@ -167,7 +167,7 @@ def push(
 
 def _absolute(path: str) -> str:
     """Return a file's path as a replica finds it, whatever folder that runs in."""
-    return str(Path(path).absolute()) if path else ""
+    return str(Path(path).expanduser().absolute()) if path else ""
 
 
 def _policy(slo: str) -> Budget | None:
