@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason="TVM is not instal
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
-    """Return what compiling with a budget of one second gave, of a network named ``net``."""
+    """Return what compiling with a budget of two seconds gave, of a network named ``net``."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLOPS_HOME", str(tmp_path_factory.mktemp("store")))
         torch.manual_seed(0)
