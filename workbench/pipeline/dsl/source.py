@@ -1,7 +1,7 @@
 """A function as source text that a fresh process can run: what a step ships instead of a pickle.
 
 An importable function travels as ``module:qualname`` with the digest of its module's source. Any other
-(defined in a notebook cell) travels as text: its own source without decorators, preceded by what it uses of
+(defined in a notebook cell) travels as text: its own source without ``wb.step``, preceded by what it uses of
 its surroundings — imports, other functions and classes, plain constants. Text can be read, digests the same
 everywhere, and executing it is all that a container needs. What it imports must be there for a fresh process.
 """
