@@ -144,6 +144,7 @@ BAD = [
     ("push minilm --canary 110%", "110 is above 100"),
     ("push minilm --replicas 0", "0 is below 1"),
     ("push minilm --port 1.5", "'1.5' is not a whole number"),
+    ("push minilm --port 65536", "65536 is above 65535"),
     ("profile minilm --probes cpu,gpu", "no choice 'gpu': choose from cpu, sched, faults, syscalls"),
     ("profile minilm --probes ,", "no choice '': choose from cpu, sched, faults, syscalls"),
     ("runs --limit few", "'few' is not a whole number"),

@@ -131,8 +131,8 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """Return an argument type: a whole number of at least `low`."""
+def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """Return an argument type: a whole number from `low` to `high`, both included."""
 
     def parse(text: str) -> int:
         try:
@@ -141,6 +141,8 @@ def whole(low: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < low:
             raise argparse.ArgumentTypeError(f"{value} is below {low}")
+        if value > high:
+            raise argparse.ArgumentTypeError(f"{value} is above {high}")
         return value
 
     return parse

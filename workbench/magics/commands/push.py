@@ -45,7 +45,7 @@ def add(parser: Parser) -> None:
         help="split connections (the kernel's route) or the requests of a connection too (the proxy)",
     )
     parser.argument(
-        "--port", metavar="P", type=whole(0), default=0, help="port of the route (default: a free one)"
+        "--port", metavar="P", type=whole(0, 65535), default=0, help="port of the route (default: a free one)"
     )
     parser.argument("--replicas", metavar="N", type=whole(1), default=1, help="processes that serve it")
     parser.argument("--threads", metavar="N", type=whole(1), default=1, help="threads of one inference")
