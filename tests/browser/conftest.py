@@ -27,8 +27,9 @@ NOTEBOOK_7 = {"ServerApp": {"jpserver_extensions": {"notebook": True}}}
 # Messages of JupyterLab itself or of the network going away at the end; none is ours.
 NOT_OURS = re.compile(
     r"favicon|lsp|language-server|Failed to load resource.*40[14]|ResizeObserver|webmanifest"
-    r"|reading 'schema'"  # Notebook 7 looks up a setting that is not loaded yet, with and without the panel
 )
+# Notebook 7 looks up a setting that is not loaded yet, with and without the panel.
+NOT_OURS_IN_NOTEBOOK_7 = re.compile("reading 'schema'")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -264,11 +265,15 @@ def seat(lab: Lab, browser: Any) -> Iterator[Seat]:
     page.set_default_timeout(60_000)
     seat = Seat(page, lab)
 
+    def complain(text: str) -> None:
+        if not ("/notebooks/" in page.url and NOT_OURS_IN_NOTEBOOK_7.search(text)):
+            seat.complaints.append(text)
+
     def note(message: Any) -> None:
         if message.type == "error" and not NOT_OURS.search(
             f"{message.text} {message.location.get('url', '')}"
         ):
-            seat.complaints.append(message.text)
+            complain(message.text)
 
     def bare(request: Any) -> None:
         """Note a request of ours that a hub would refuse: one with cookies and nothing that a script must send."""
@@ -277,7 +282,7 @@ def seat(lab: Lab, browser: Any) -> Iterator[Seat]:
 
     page.on("request", bare)
     page.on("console", note)
-    page.on("pageerror", lambda error: NOT_OURS.search(str(error)) or seat.complaints.append(str(error)))
+    page.on("pageerror", lambda error: complain(str(error)))
     seat.open()
     yield seat
     context.close()
