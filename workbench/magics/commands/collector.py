@@ -7,17 +7,12 @@ from typing import Any
 
 from ..command import Command, Context
 from ..parser import Parser
+from . import _service
 
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.argument("action", choices=("install", "start", "status", "remove"), help="what to do")
-    parser.argument(
-        "--socket",
-        metavar="PATH",
-        default="",
-        help="where it listens (default: /run/workbench/collector.sock)",
-    )
+    _service.add(parser, "collector")
     parser.argument("--enforce", action="store_true", help="it may also refuse connects (CAP_NET_ADMIN)")
 
 

@@ -7,17 +7,12 @@ from typing import Any
 
 from ..command import Command, Context
 from ..parser import Parser
+from . import _service
 
 
 def add(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.argument("action", choices=("install", "start", "status", "remove"), help="what to do")
-    parser.argument(
-        "--socket",
-        metavar="PATH",
-        default="",
-        help="where it listens (default: /run/workbench/router.sock)",
-    )
+    _service.add(parser, "router")
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
