@@ -141,6 +141,8 @@ BAD = [
     ("help quantise", "no choice 'quantise': did you mean quantize?"),
     ("quantize minilm --max-drop -1", "-1 is below 0"),
     ("quantize minilm --sch int8", "unrecognized arguments: --sch int8"),
+    ("quantize minilm --schem int8", "unrecognized arguments: --schem int8: did you mean --scheme?"),
+    ("quantize minilm --max-drp=3 x", "unrecognized arguments: --max-drp=3 x: did you mean --max-drop?"),
     ("push minilm --canary 110%", "110 is above 100"),
     ("push minilm --replicas 0", "0 is below 1"),
     ("push minilm --port 1.5", "'1.5' is not a whole number"),
@@ -162,9 +164,10 @@ def test_a_wrong_line_says_what_and_how(line: str, message: str) -> None:
     assert fix.startswith("  next:  ")
 
 
-def test_what_to_type_next_after_a_wrong_line_is_a_line_that_helps() -> None:
+@pytest.mark.parametrize("line", ["quantize minilm --scheme int9", "quantize minilm --schem int8"])
+def test_what_to_type_next_after_a_wrong_line_is_a_line_that_helps(line: str) -> None:
     with pytest.raises(BadSyntax) as caught:
-        parse_line("quantize minilm --scheme int9")
+        parse_line(line)
     fix = str(caught.value).rpartition("next:  ")[2]
     with pytest.raises(HelpAsked, match="--scheme"):
         parse_line(fix.removeprefix("%mlops "))

@@ -52,6 +52,16 @@ class Parser(argparse.ArgumentParser):
             words = [*words[1:2], "--help"]
         return super().parse_args(words, namespace)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; a sub-command refuses what it does not know itself, for it knows what comes near."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self._subparsers is None:
+            options = (word.partition("=")[0] for word in unknown if word.startswith("-"))
+            near = [one for word in options for one in self._near(word, self._option_string_actions)]
+            hint = f": did you mean {', '.join(near)}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """Raise :class:`BadSyntax` with the line that explains this sub-command."""
         raise BadSyntax(message.removeprefix("argument COMMAND: "), f"{self.prog} --help")
@@ -64,9 +74,13 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         choices = [str(c) for c in action.choices]
-        near = difflib.get_close_matches(str(value), choices, n=1)
+        near = self._near(str(value), choices)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(choices)}"
         raise argparse.ArgumentError(action, f"no choice {value!r}: {hint}")
+
+    @staticmethod
+    def _near(word: str, known: Iterable[str]) -> list[str]:
+        return difflib.get_close_matches(word, list(known), n=1)
 
 
 def build(prog: str, commands: Iterable[Command]) -> tuple[Parser, dict[str, Parser]]:
