@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench.errors import GateRefused, StepFailed, UnknownArtifact
+from workbench.errors import CorruptArtifact, GateRefused, StepFailed, UnknownArtifact
 from workbench.pipeline import callables, data
 from workbench.pipeline.launch import launch, outcome
 from workbench.pipeline.recipe import Recipe
@@ -65,6 +65,21 @@ def test_another_parameter_or_a_lost_artifact_misses_the_cache(store, executor, 
     executor.submit(calls(cell(source, path=str(path), number=1)["count"]))
     assert path.read_text() == "xxx"
     store.artifacts.verify(first.results()[0].output)
+
+
+def test_a_result_found_to_have_gone_bad_is_made_again(store, executor, calls, cell, tmp_path):
+    path = tmp_path / "count"
+    source = "def count():\n    open(path, 'a').write('x')\n    return number"
+    work = calls(cell(source, path=str(path), number=1)["count"])
+    digest = executor.submit(work).results()[0].output
+    bad = store.artifacts.path(digest) / "structure.json"
+    bad.chmod(0o600)
+    bad.write_bytes(bytes(len(bad.read_bytes())))
+    with pytest.raises(CorruptArtifact, match="do not match their digest"):
+        store.artifacts.verify(digest)
+    executor.submit(work)
+    assert path.read_text() == "xx"
+    store.artifacts.verify(digest)
 
 
 def test_equal_recipes_give_equal_digests_in_two_stores(executor, calls, cell, tmp_path):
@@ -156,8 +171,6 @@ def test_an_unknown_input_fails_the_step(store, executor, cell):
 
 
 def test_a_corrupt_input_fails_the_step(store, executor, cell):
-    from workbench.errors import CorruptArtifact
-
     digest = data.put(store, ["a value"])
     path = store.artifacts.path(digest) / "structure.json"
     path.chmod(0o644)

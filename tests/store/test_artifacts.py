@@ -92,6 +92,9 @@ def test_a_flipped_byte_is_found_by_verify(store, put):
     with pytest.raises(CorruptArtifact, match="bytes of a do not match") as caught:
         store.artifacts.verify(digest)
     assert caught.value.fix.startswith(f"%mlops show {digest[:19]} ")
+    assert not store.artifacts.exists(digest), "its step would be answered from the cache"
+    assert put({"a": "text"}) == digest
+    store.artifacts.verify(digest)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"_type":"manifest"'])

@@ -9,6 +9,7 @@ sees a put half way.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import hashlib
 import os
@@ -124,7 +125,9 @@ class Artifacts:
         return folder
 
     def verify(self, digest: str) -> None:
-        """Read every byte of an artifact.
+        """Read every byte of an artifact; a file that went bad leaves it, so that its step is not taken for done.
+
+        The bad bytes stay among the blobs until the content is put again, or collected.
 
         Raises
         ------
@@ -135,6 +138,8 @@ class Artifacts:
         for entry in self.manifest(digest).files:
             if hash_file(folder / entry.path) != _hex(entry.digest):
                 what = f"the bytes of {entry.path} do not match their digest"
+                with contextlib.suppress(OSError):  # a store that may only be read
+                    (folder / entry.path).unlink()
                 raise _corrupt(what, folder / entry.path, digest)
 
     def list(self, kind: str | None = None) -> builtins.list[ArtifactRow]:
