@@ -18,7 +18,7 @@ class Table:
     columns
         Headings.
     rows
-        Cells; ``None`` shows as a dash, floats with 4 significant digits.
+        Cells; ``None`` shows as a dash, ``""`` as nothing, floats with 4 significant digits.
     title, note
         A line above and a line below.
 
@@ -73,7 +73,7 @@ class Table:
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
     def _is_number(self, column: int) -> bool:
-        values = [row[column] for row in self.rows if row[column] is not None]
+        values = [row[column] for row in self.rows if row[column] not in (None, "")]
         return bool(values) and all(isinstance(v, int | float) for v in values)
 
 

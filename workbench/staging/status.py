@@ -100,13 +100,14 @@ class DeploymentStatus:
         return next((t for t in self.tracks if t.track == name), None)
 
     def table(self) -> Table:
-        """Return it as a table, one row a replica."""
+        """Return it as a table, one row a replica; a track's counts stand once, they are all replicas'."""
         rows: list[Sequence[Cell]] = []
         for track in self.tracks:
-            figures = (track.requests, track.errors, track.p50_ms, track.p99_ms)
+            figures: tuple[Cell, ...] = (track.requests, track.errors, track.p50_ms, track.p99_ms)
             for one in track.replicas:
                 shown: tuple[Cell, ...] = (one.pid or None, one.state, one.restarts, one.rss_bytes / _MIB)
                 rows.append((track.track, track.version, f"{track.weight:.4g}", one.id, *shown, *figures))
+                figures = ("",) * len(figures)
         columns = ("track", "version", "weight", "replica", "pid", "state", "restarts", "MiB")
         grpc = f"grpc {self.grpc}  " if self.grpc else ""
         title = f"{self.name}@{self.env}  {self.url}  {grpc}{self.phase}  (route: {self.route})"
