@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench import atomic
-from workbench.errors import StorageFull, UnsafePath
+from workbench.errors import NotWritable, StorageFull, UnsafePath
 
 
 def test_write_replaces_whole(tmp_path: Path) -> None:
@@ -33,9 +33,23 @@ def test_a_full_disk_keeps_the_old_file() -> None:
     assert "gc" in caught.value.fix
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR])
+def test_what_may_not_be_written_says_which(code: int) -> None:
+    with pytest.raises(NotWritable, match="cannot be written") as caught, atomic.disk_guard(Path("x")):
+        raise OSError(code, "denied", "x/inner")
+    assert caught.value.where == "x/inner"
+
+
+def test_a_folder_that_is_a_file_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(NotWritable):
+        atomic.write_bytes(tmp_path / "file" / "new", b"x")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_other_errors_pass_through() -> None:
-    with pytest.raises(OSError, match="denied"), atomic.disk_guard(Path("x")):
-        raise OSError(errno.EACCES, "denied")
+    with pytest.raises(OSError, match="broken"), atomic.disk_guard(Path("x")):
+        raise OSError(errno.EIO, "broken")
 
 
 @pytest.mark.parametrize("relative", ["../x", "/etc/passwd", "a/../../x", "", "a\0b"])

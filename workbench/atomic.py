@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import StorageFull, UnsafePath
+from .errors import NotWritable, StorageFull, UnsafePath
+
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -17,10 +19,11 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
 
     Raises
     ------
-    StorageFull
-        If the device is full; the old file is untouched.
+    StorageFull, NotWritable
+        If the device is full, or the folder is not ours to write; the old file is untouched.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with disk_guard(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with disk_guard(path), os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -46,7 +49,7 @@ def sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def disk_guard(where: Path) -> Iterator[None]:
-    """Turn ``ENOSPC`` and ``EDQUOT`` into :class:`StorageFull`."""
+    """Turn a full disk into :class:`StorageFull`, and what may not be written into :class:`NotWritable`."""
     try:
         yield
     except OSError as error:
@@ -55,6 +58,12 @@ def disk_guard(where: Path) -> Iterator[None]:
                 "no space left on the device; nothing was changed",
                 where=str(where),
                 fix="free some space (%mlops gc removes what nothing refers to) and run it again",
+            ) from error
+        if error.errno in _NOT_WRITABLE:
+            raise NotWritable(
+                f"it cannot be written: {os.strerror(error.errno)}; nothing was changed",
+                where=str(error.filename or where),
+                fix="mend who may write there (ls -ld), or choose another place",
             ) from error
         raise
 

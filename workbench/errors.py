@@ -13,6 +13,7 @@
     │   ├── UnknownArtifact       no such name or digest
     │   ├── CorruptArtifact       bytes do not match their digest
     │   ├── StorageFull           no space left on the device
+    │   ├── NotWritable           no right to write there, or a file where a folder must be
     │   └── UnsafePath            a path that leaves its folder
     ├── CaptureError          the module cannot be exported
     ├── QuantizeError
@@ -162,6 +163,10 @@ class CorruptArtifact(StoreError):
 
 class StorageFull(StoreError):
     """Raised when the device has no space left; nothing was lost."""
+
+
+class NotWritable(StoreError):
+    """Raised when a file or folder cannot be written: rights, a read-only disk, a file where a folder must be."""
 
 
 class UnsafePath(StoreError):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from workbench.errors import StoreError
+from workbench.errors import NotWritable, StoreError
 from workbench.store import Store
 
 
@@ -75,3 +75,20 @@ def test_a_failed_transaction_changes_nothing(store):
         connection.execute("INSERT INTO cache VALUES ('k', '{}', 0)")
         _ = 1 / 0
     assert store.results.get("k") is None
+
+
+@pytest.mark.parametrize("place", ["file", "file/home", "/proc/home"])
+def test_a_home_that_cannot_be_made_is_refused(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotWritable, match="cannot be made or written") as caught:
+        Store(tmp_path / place)
+    assert caught.value.where == str(tmp_path / place)
+    assert "MLOPS_HOME" in caught.value.fix
+
+
+def test_a_store_that_may_only_be_read_says_so(small_disk):
+    Store(small_disk / "home").close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(NotWritable, match="database cannot be opened for writing") as caught:
+        Store(small_disk / "home")
+    assert "MLOPS_HOME" in caught.value.fix

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import StorageFull, StoreError
+from ..errors import NotWritable, StorageFull, StoreError
 from . import reserve
 from .schema import SCHEMA, UPGRADES, VERSION
 
@@ -124,7 +124,14 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            name = getattr(error, "sqlite_errorname", "")
+            if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+                raise NotWritable(
+                    f"the store's database cannot be opened for writing ({error})",
+                    where=str(self.path),
+                    fix="set MLOPS_HOME to a folder of yours, or mend who may write there (ls -l)",
+                ) from error
+            if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
                 raise StorageFull(
                     f"the store's database cannot be written ({error}); nothing was changed",
                     where=str(self.path),

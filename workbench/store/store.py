@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import config
 from ..atomic import disk_guard
+from ..errors import NotWritable
 from . import owner
 from .artifacts import Artifacts
 from .blobs import remove_tree
@@ -54,9 +55,16 @@ class Store:
 
     def __init__(self, home: Path | None = None) -> None:
         self.home = (home or config.home()).absolute()
-        with disk_guard(self.home):
-            for folder in (self.home / "scratch", self.home / "logs"):
-                folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with disk_guard(self.home):
+                for folder in (self.home / "scratch", self.home / "logs"):
+                    folder.mkdir(parents=True, exist_ok=True)
+        except (NotWritable, FileNotFoundError, FileExistsError) as error:
+            raise NotWritable(
+                "the store's folder cannot be made or written",
+                where=str(self.home),
+                fix="set MLOPS_HOME to a folder of yours, or mend who may write there (ls -ld)",
+            ) from error
         self.database = Database(self.home / "workbench.db")
         self.artifacts = Artifacts(self.home, self.database, self.scratch)
         self.names = Names(self.database)
