@@ -7,7 +7,7 @@ import pytest
 
 import workbench as wb
 from workbench import api
-from workbench.errors import CorruptArtifact, RunError, UnknownArtifact, UnknownRun
+from workbench.errors import CorruptArtifact, InputError, RunError, UnknownArtifact, UnknownRun
 from workbench.store import ArtifactDraft
 
 
@@ -75,7 +75,12 @@ def test_runs_and_their_logs(store):
     run = store.runs.create("[]", ["call"], title="call f")
     store.runs.set_state(run, "done")
     (store.home / "logs" / f"{run}.0.log").write_text("hello\n")
-    assert run in api.runs(store=store).text()
+    history = api.runs(store=store)
+    assert run in history.text()
+    assert history.states == {run: "done"}
+    assert history.to_pandas()["run"].tolist() == [run]
+    with pytest.raises(InputError, match="has 1 table"):
+        history.to_pandas(1)
     assert api.logs(run, store=store).log.endswith("hello")
     for verb in (api.logs, api.cancel, api.resume):
         with pytest.raises(UnknownRun):

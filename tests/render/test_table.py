@@ -20,3 +20,10 @@ def test_cells() -> None:
     assert [show(v) for v in (None, True, 1234567, 0.123456, 1234.5, "x")] == [
         "–", "True", "1,234,567", "0.1235", "1,234", "x",
     ]  # fmt: skip
+
+
+def test_a_frame_holds_the_cells_unrounded() -> None:
+    frame = Table(("name", "MB"), (("fp32", 90.81234567), ("int8", None))).to_pandas()
+    assert list(frame.columns) == ["name", "MB"]
+    assert frame["MB"].tolist()[0] == 90.81234567
+    assert frame["MB"].isna().tolist() == [False, True]

@@ -16,10 +16,32 @@ if TYPE_CHECKING:
 
 
 def runs(limit: int = 20, *, store: Store | None = None) -> Result:
-    """List the newest runs."""
+    """List the newest runs.
+
+    Parameters
+    ----------
+    limit
+        How many.
+    store
+        Where they are; the one beside the notebook unless given.
+
+    Returns
+    -------
+    Result
+        A table, and the detail `states`: each run's id and state, newest first.
+
+    Examples
+    --------
+    >>> import workbench as wb
+    >>> history = wb.runs(5)
+    >>> running = [run for run, state in history.states.items() if state == "running"]
+    >>> history.to_pandas().columns[0]
+    'run'
+    """
     store = store or Store()
     rows = store.runs.list(limit)
-    return Result(f"{len(rows)} runs", (views.runs_table(rows),), store=store)
+    states = {row.id: row.state for row in rows}
+    return Result(f"{len(rows)} runs", (views.runs_table(rows),), details={"states": states}, store=store)
 
 
 def logs(run_id: str, *, store: Store | None = None) -> Result:

@@ -14,6 +14,8 @@ from ..render.table import Table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from ..session import Session
     from ..store import Store
 
@@ -171,6 +173,33 @@ class Result:
             return value
         found = [files.read(self._store(), one) for one in ([value] if isinstance(value, str) else value)]
         return found[0] if isinstance(value, str) else found
+
+    def to_pandas(self, table: int = 0) -> pd.DataFrame:
+        """Return one of the tables, unrounded, to compute with.
+
+        Parameters
+        ----------
+        table
+            Which one, from 0, in the order they are shown.
+
+        Raises
+        ------
+        InputError
+            If it has no such table.
+        MissingDependency
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> shown = Result("sizes", (Table(("name", "MB"), (("fp32", 90.8), ("int8", 23.0))),))
+        >>> list(shown.to_pandas()["name"])
+        ['fp32', 'int8']
+        """
+        if not -len(self.tables) <= table < len(self.tables):
+            raise InputError(
+                f"{self.title} has {len(self.tables)} table(s)", where=f"table {table}", fix="the first is 0"
+            )
+        return self.tables[table].to_pandas()
 
     def text(self) -> str:
         """Return everything as plain text."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Cell = str | int | float | None
 
@@ -71,6 +75,18 @@ class Table:
         )
         note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the cells as they are, unrounded, under their headings.
+
+        Raises
+        ------
+        MissingDependency
+            If pandas is not installed.
+        """
+        from .frame import frame
+
+        return frame(self.rows, self.columns)
 
     def _is_number(self, column: int) -> bool:
         values = [row[column] for row in self.rows if row[column] not in (None, "")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from ...errors import missing_dependency
+from ...render.frame import frame
 from ..attribution import label, line_of
 from ..latency import Latency
 from ..model import Trace
@@ -61,17 +61,12 @@ def frames(trace: Trace) -> dict[str, pd.DataFrame]:
     >>> sorted(recorder.trace.to_pandas())
     ['faults', 'samples']
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise missing_dependency("pandas", "examples") from error
     stacks = [_stack(trace, number) for number in range(len(trace.stacks))]
     found = {}
     for name, record in TABLES.items():
         rows = getattr(trace, name)
         if rows is not None:
-            columns = _columns(record)
-            found[name] = pd.DataFrame([_cells(row, stacks) for row in rows], columns=columns)
+            found[name] = frame([_cells(row, stacks) for row in rows], _columns(record))
     return found
 
 
@@ -82,7 +77,7 @@ _LATENCY = ("count", "errors", "total_ns", "p50_ns", "p99_ns", "max_ns")
 def _stack(trace: Trace, number: int) -> dict[str, Any]:
     frames = trace.frames_of(number)
     line = line_of(frames)
-    joined = ";".join(label(frame) for frame in frames)
+    joined = ";".join(label(one) for one in frames)
     return {"file": line.file, "line": line.line, "cell": line.cell, "frames": joined}
 
 
