@@ -49,6 +49,19 @@ def test_quantized_programs_keep_their_small_weights(tmp_path, config):
     assert (out / "model.bin").stat().st_size < 0.35 * 4 * (256 * 256 + 256 * 64)
 
 
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_linear_layers_multiply_integers(tmp_path, mode):
+    out, _ = compiled(tmp_path, *build("attention"), QuantizeConfig(mode=mode))
+    graph = load(out).runner.model.get_runtime_model()
+    facts = [
+        {k: node.get_rt_info()[k].value for k in ("layerType", "runtimePrecision")}
+        for node in graph.get_ops()
+    ]
+    products = [f["runtimePrecision"] for f in facts if f["layerType"].startswith("FullyConnected")]
+    assert products
+    assert not {"f32", "bf16"} & set(products)
+
+
 def test_convolutions_on_grids(tmp_path):
     module, inputs = build("convolutional")
     compiled(tmp_path, module, inputs, QuantizeConfig(mode="static"))

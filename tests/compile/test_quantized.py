@@ -34,7 +34,7 @@ def test_int8_weights_stay_int8(tmp_path, mode):
     folders, report = chain(tmp_path, *wide(), mode)
     size = {name: (folders[name] / "weights.bin").stat().st_size for name in ("float", "integer")}
     assert size["integer"] < 0.35 * size["float"]
-    assert (report.tolerance_abs, report.tolerance_rel) == (1e-3, 1e-1)
+    assert (report.tolerance_abs, report.tolerance_rel) == (1e-3, 0.15)
     x = torch.randn(5, 256)
     variant = runner(read_program(folders["variant"]), read_signature(folders["variant"]))
     torch.testing.assert_close(
@@ -49,5 +49,5 @@ def test_every_kind_of_layer_compiles(tmp_path, name):
     examples = read_examples(folders["integer"])
     given = load(folders["integer"]).run(examples.inputs)
     for key, expected in examples.outputs.items():
-        assert abs(given[key] - expected).max() <= 1e-3 + 0.1 * abs(expected).max()
+        assert abs(given[key] - expected).max() <= 1e-3 + 0.15 * abs(expected).max()
     assert len(report.checked) == 4

@@ -60,6 +60,7 @@ def write_onnx(model: onnx_ir.Model, path: Path, signature: Signature) -> None:
 
     _name_ports(model, signature)
     _name_nodes(model)
+    _turn_weights(model)
     _tidy(model)
     _name_sizes(model, signature)
     onnx_ir.save(
@@ -124,6 +125,28 @@ def origin(node: onnx_ir.Node) -> tuple[str, str]:
     scopes = [str(one) for one in found] if isinstance(found, list) else []
     module = next((one for one in reversed(scopes[:-1]) if one and not one.startswith(_NO_MODULE)), "")
     return module, scopes[-1] if scopes else ""
+
+
+def _turn_weights(model: onnx_ir.Model) -> None:
+    """Store integer weights as the products read them, where nothing else reads them.
+
+    OpenVINO multiplies integers only where it finds the weight right below the DequantizeLinear; behind a Transpose it
+    folds both into a float matrix.
+    """
+    import onnx_ir
+
+    integer = (onnx_ir.DataType.INT8, onnx_ir.DataType.UINT8)
+    for node in list(model.graph):
+        weight = node.inputs[0] if node.op_type == "Transpose" else None
+        if weight is None or weight.const_value is None or weight.dtype not in integer:
+            continue
+        if not weight.is_initializer() or len(weight.uses()) > 1 or node.outputs[0].is_graph_output():
+            continue
+        turned = weight.const_value.numpy().transpose(node.attributes["perm"].as_ints()).copy()
+        weight.const_value = onnx_ir.tensor(turned, name=weight.name)
+        weight.shape = onnx_ir.Shape(turned.shape)
+        node.outputs[0].replace_all_uses_with(weight)
+        model.graph.remove(node, safe=True)
 
 
 def _tidy(model: onnx_ir.Model) -> None:

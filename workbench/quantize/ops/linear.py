@@ -73,9 +73,11 @@ def _onnx_dynamic(x: Any, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
     high = op.Max(op.ReduceMax(x, last), op.Constant(value_float=_TINY))
     scale = op.Mul(op.Sub(high, low), op.Constant(value_float=1 / 255))
     rows = op.Div(op.Sub(x, low), scale)
+    w_t = op.Transpose(w_q, perm=[1, 0])
     # Constant: onnxruntime computes it once at load.
-    column_sums = op.ReduceSum(op.Mul(op.Cast(w_q, to=1), op.Unsqueeze(w_scale, last)), last, keepdims=0)
-    y = op.Mul(_onnx_matmul(rows, 1.0, 0, w_q, w_scale), scale)
+    first = op.Constant(value_ints=[0])
+    column_sums = op.ReduceSum(op.Mul(op.Cast(w_t, to=1), w_scale), first, keepdims=0)
+    y = op.Mul(_onnx_matmul(rows, 1.0, 0, w_t, w_scale), scale)
     y = op.Add(y, op.Mul(low, column_sums))
     return y if bias is None else op.Add(y, bias)
 
@@ -83,13 +85,13 @@ def _onnx_dynamic(x: Any, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
 def _onnx_static(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any, bias: Any = None) -> Any:
     from onnxscript import opset20 as op
 
-    y = _onnx_matmul(x, scale, zero_point, w_q, w_scale)
+    y = _onnx_matmul(x, scale, zero_point, op.Transpose(w_q, perm=[1, 0]), w_scale)
     y = op.Mul(y, op.Constant(value_float=scale))
     return y if bias is None else op.Add(y, bias)
 
 
-def _onnx_matmul(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any) -> Any:
-    """Return the product in units of `scale`.
+def _onnx_matmul(x: Any, scale: float, zero_point: int, w_t: Any, w_scale: Any) -> Any:
+    """Return the product in units of `scale`; the weight comes transposed.
 
     The caller multiplies by `scale` afterwards: were the bias added right here, onnxruntime would turn a
     2-D product into a float Gemm and dequantize the weight at every call.
@@ -98,7 +100,7 @@ def _onnx_matmul(x: Any, scale: float, zero_point: int, w_q: Any, w_scale: Any) 
 
     zero = op.Cast(op.Constant(value_int=zero_point), to=2)
     q = op.QuantizeLinear(x, op.Constant(value_float=scale), zero)
-    w = op.DequantizeLinear(op.Transpose(w_q, perm=[1, 0]), w_scale, axis=1)
+    w = op.DequantizeLinear(w_t, w_scale, axis=1)
     return op.MatMul(op.DequantizeLinear(q, op.Constant(value_float=1.0), zero), w)
 
 
