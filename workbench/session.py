@@ -175,10 +175,11 @@ def describe_tensors(specs: Iterable[TensorSpec]) -> str:
 
 
 def to_numpy(value: Any) -> np.ndarray[Any, Any]:
-    """Return a tensor, array or number as an array."""
+    """Return a tensor, array or number as an array; bfloat16, which numpy lacks, as float32."""
     import numpy
 
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy()  # type: ignore[no-any-return]
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # type: ignore[no-any-return]
     return numpy.asarray(value)

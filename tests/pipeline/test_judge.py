@@ -48,3 +48,13 @@ def test_a_mismatch_is_judged_in_torch_eager(tmp_path, monkeypatch):
     assert any("judging it in torch eager" in text for text in context.said)
     with pytest.raises(NumericalMismatch):
         judge(Context(root), program, program, evaluate=None, **options)
+
+
+def test_bfloat16_is_judged_in_torch_eager(tmp_path):
+    program, root = tmp_path / "program", tmp_path / "root"
+    program.mkdir(), root.mkdir()
+    capture_module(nn.Linear(4, 2).bfloat16().eval(), torch.randn(3, 4).bfloat16(), program)
+    context = Context(root)
+    judged = judge(context, program, program, evaluate="the measure", candidate="ternary", threads=1)
+    assert judged.lowered.config.backend == "eager"
+    assert any("does not compute in bfloat16" in text for text in context.said)

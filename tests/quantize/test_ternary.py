@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from workbench.compile import CompileConfig, compile_program, load
-from workbench.errors import NonFinite, QuantizeError
+from workbench.errors import CompileError, NonFinite, QuantizeError
 from workbench.program import read_examples, read_program, runner
 from workbench.quantize import QuantizeConfig, QuantizeReport, TernaryConfig, quantize_program
 
@@ -171,6 +171,25 @@ def test_half_precision_keeps_its_type(dtype: torch.dtype) -> None:
     y = runner(outcome.program, request.signature)({"x": x})["x"]
     assert y.dtype == dtype
     assert torch.isfinite(y).all()
+
+
+def test_half_precision_runs_in_onnxruntime(tmp_path: Path) -> None:
+    """Layers compute in float32 there, between halves."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(48, 130)).half()
+    x = torch.randn(3, 4, 6).half()
+    _, _, variant = quantized(tmp_path, module, x, scheme="ternary", ternary=ALL)
+    compiled = tmp_path / "compiled"
+    compiled.mkdir()
+    compile_program(variant, compiled, CompileConfig())  # raises where onnxruntime and eager differ
+    assert load(compiled)(x).dtype == torch.float16
+
+
+def test_bfloat16_in_onnxruntime_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    program = captured(tmp_path / "program", nn.Linear(4, 2).bfloat16(), torch.randn(3, 4).bfloat16())
+    (tmp_path / "compiled").mkdir()
+    with pytest.raises(CompileError, match=r"bfloat16 on a CPU\n.*\n.*--backend ternary or eager"):
+        compile_program(program, tmp_path / "compiled", CompileConfig())
 
 
 def test_a_program_from_onnx_is_refused(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def _check(tensors: Mapping[str, Tensor]) -> None:
             raise BadTensor(
                 f"input {name!r} is {tensor.dtype}, which requests cannot carry",
                 where=name,
-                fix="convert it (and the module, for bfloat16: module.float())",
+                fix="convert it",
             )
         if tensor.numel() == 0:
             raise EmptyData(f"input {name!r} has shape {list(tensor.shape)}: no elements", where=name)
@@ -132,10 +132,10 @@ def _check(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _dtypes() -> frozenset[torch.dtype]:
-    """Return the dtypes a signature can name."""
+    """Return the dtypes a signature can name, and bfloat16, which crosses as float32."""
     import torch
 
     return frozenset(
-        {torch.float32, torch.float16, torch.float64, torch.bool, torch.uint8}
+        {torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.bool, torch.uint8}
         | {torch.int8, torch.int16, torch.int32, torch.int64}
     )

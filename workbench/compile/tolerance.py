@@ -45,7 +45,9 @@ _QUANTIZED = Tolerance(1e-3, 1.5e-1)
 
 def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
     """Return what the caller asked for, else the default of the program's coarsest dtype."""
-    dtypes = {spec.dtype for spec in (*source.signature.inputs, *source.signature.outputs)} | _weights(source)
+    dtypes = {spec.dtype for spec in (*source.signature.inputs, *source.signature.outputs)} | half_weights(
+        source
+    )
     order = ("bfloat16", "float16", "float32", "float64")
     default = next((_BY_DTYPE[d] for d in order if d in dtypes), None)
     if default is None:
@@ -58,7 +60,7 @@ def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
     )
 
 
-def _weights(source: Source) -> set[str]:
+def half_weights(source: Source) -> set[str]:
     """Return in which half precision weights of a torch program are, if any."""
     if source.is_onnx:
         return set()

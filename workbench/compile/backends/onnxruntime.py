@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import CorruptArtifact, WorkbenchError, missing_dependency
+from ...errors import CompileError, CorruptArtifact, WorkbenchError, missing_dependency
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
 from ..onnx_model import SCHEMES, write_onnx
@@ -47,11 +47,20 @@ class OnnxRuntime(ForThisMachine):
         MissingDependency
             If a package that only compiling needs is not installed.
         CompileError
-            If an operator has no ONNX form.
+            If an operator has no ONNX form, or computes in bfloat16.
         """
         import onnxruntime
 
         from ..onnx_lowering import model_of
+        from ..tolerance import half_weights
+
+        if "bfloat16" in half_weights(source):
+            raise CompileError(
+                "onnxruntime does not compute in bfloat16 on a CPU",
+                where=f"backend {self.name}",
+                fix="--backend ternary or eager; or capture module.float()",
+                dtype="bfloat16",
+            )
 
         model = model_of(source)
         versions = {"onnxruntime": str(onnxruntime.__version__)}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import NonFinite
-from workbench.session import bind, check_feeds
+from workbench.session import bind, check_feeds, to_numpy
 from workbench.types import Signature
 
 
@@ -35,9 +35,7 @@ def batches(calibration: Any, signature: Signature, *, where: str = "") -> Itera
     for index, batch in enumerate(_iterable(calibration)):
         place = where or f"calibration batch {index}"
         values = bind(signature, (batch,), {}, where=place)
-        arrays = {
-            k: v.detach().numpy() if isinstance(v, Tensor) else np.asarray(v) for k, v in values.items()
-        }
+        arrays = {name: to_numpy(value) for name, value in values.items()}
         check_feeds(signature, arrays, where=place)
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -24,7 +24,23 @@ _BLOCKS = (16, 32, 64, 128, 256)
 """Block sizes of MatMulNBits."""
 _ZEROS = 0b01010101
 """Four codes of weight 0, which are four zero points of 1 as well."""
-_FLOAT, _UINT8 = 1, 2
+_FLOAT, _UINT8, _HALVES = 1, 2, (10, 16)
+
+
+def _in_float32(layer: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a layer compute in float32 between activations of any float type, as the operator does."""
+
+    def translate(x: Any, *rest: Any) -> Any:
+        from onnxscript import opset20 as op
+
+        if x.dtype not in _HALVES:
+            return layer(x, *rest)
+        wide = [op.Cast(one, to=_FLOAT) if getattr(one, "dtype", None) in _HALVES else one for one in rest]
+        given = op.Cast(x, to=_FLOAT)
+        given.shape = x.shape
+        return op.CastLike(layer(given, *wide), x)
+
+    return translate
 
 
 def _linear(x: Any, w_codes: Any, w_scale: Any, bias: Any, in_features: int) -> Any:
@@ -152,8 +168,8 @@ def _integers(x: Any, axes: list[int]) -> tuple[Any, Any]:
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.ops.workbench.linear_ternary.default: _linear,
-    torch.ops.workbench.conv_ternary.default: _conv,
+    torch.ops.workbench.linear_ternary.default: _in_float32(_linear),
+    torch.ops.workbench.conv_ternary.default: _in_float32(_conv),
     torch.ops.workbench.embedding_ternary.default: _embedding,
     torch.ops.workbench.unpack_ternary.default: _unpack,
 }
