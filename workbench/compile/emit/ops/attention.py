@@ -15,6 +15,7 @@ from .convolution import write_settings
 from .matmul import suffix
 
 TILE = 8  # rows of scores at a time, the most that runtime/gemm.h has
+PARTS = 8  # workspaces, the most that runtime/attention.h splits the heads into
 
 
 @operator("aten.scaled_dot_product_attention.default")
@@ -42,7 +43,7 @@ def attention(emitter: Emitter, node: Operation) -> Tensor:
     if mask is not None:
         pointer = function.read(mask, "mask")
         float_mask, bool_mask = ("0", pointer) if mask.dtype == "bool" else (pointer, "0")
-    room = sympy.expand((width + TILE) * (k.shape[2] + PANEL))
+    room = sympy.Min(batch * heads, PARTS) * sympy.expand((width + TILE) * (k.shape[2] + PANEL))
     scores = function.write(emitter.scratch((room,), q.dtype), "work")
     y = function.write(result)
     scale = options.get("scale")

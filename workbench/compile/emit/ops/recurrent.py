@@ -17,6 +17,7 @@ from .integer import known
 from .matmul import suffix, write_panels
 
 _GATES = {"lstm": 4, "gru": 3}
+_STEPS = 32  # at once, the most that runtime/recurrent.h makes the gates of x for
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def _write(emitter: Emitter, node: Operation, kind: str, layer: _Layer, *, batch
     ]
     pointers += biases or ["0", "0"]
     pointers += [function.write(state, name) for state, name in zip(states, "hc", strict=False)]
-    work = emitter.scratch((2 * _GATES[kind] * layer.x.shape[batch] * width,), layer.x.dtype)
+    rows = (1 + sympy.Min(layer.x.shape[time], _STEPS)) * layer.x.shape[batch]
+    work = emitter.scratch((_GATES[kind] * rows * width,), layer.x.dtype)
     pointers.append(function.write(work, "work"))
     target = layer.y.slice(2, width if layer.reverse else sympy.Integer(0), width)
     pointers.append(function.write(target))

@@ -1,7 +1,10 @@
 /* softmax(q * k^T * scale + mask) * v, a few rows of scores at a time: no matrix of scores is ever stored.
  * q: [batch, heads, queries, width], k: [batch, heads / group, keys, width], v: [..., keys, value_width]; strides
  * of the first three axes in q, k, v; m: strides of the mask over batch, heads, queries, keys (0: broadcast).
- * `work` holds k transposed and the scores: (width + TILE) rows of the keys, rounded up to whole panels. */
+ * `work` holds k transposed and the scores: (width + TILE) rows of the keys, rounded up to whole panels, once for each
+ * part that the heads are split into for the threads of the model. */
+#define MOST_PARTS 8
+
 struct attention {
     int64_t batch, heads, group, queries, keys, width, value_width;
     int64_t q[3], k[3], v[3], m[4];
@@ -32,27 +35,45 @@ struct attention {
         for (int64_t j = 0; j < keys; ++j) score[j] *= part;                                                          \
         for (int64_t j = keys; j < t->keys; ++j) score[j] = 0;                                                        \
     }                                                                                                                 \
-    INLINE void attention_##S(const struct attention *t, const REAL *restrict q, const REAL *restrict k,              \
-                              const REAL *restrict v, const REAL *mask, const uint8_t *allowed, REAL *restrict work,  \
-                              REAL *restrict y) {                                                                     \
+    struct attention_part_##S {                                                                                       \
+        const struct attention *t;                                                                                    \
+        const REAL *q, *k, *v, *mask;                                                                                 \
+        const uint8_t *allowed;                                                                                       \
+        REAL *work, *y;                                                                                               \
+        int64_t parts;                                                                                                \
+    };                                                                                                                \
+    INLINE void head_##S(const struct attention_part_##S *p, int64_t b, int64_t h, REAL *restrict work,               \
+                         REAL *restrict y) {                                                                          \
+        const struct attention *t = p->t;                                                                             \
         const int64_t room = (t->keys + PANEL - 1) / PANEL * PANEL;                                                   \
+        const REAL *query = p->q + b * t->q[0] + h * t->q[1];                                                         \
+        const REAL *value = p->v + b * t->v[0] + h / t->group * t->v[1];                                              \
         REAL *score = work + t->width * room;                                                                         \
-        for (int64_t b = 0; b < t->batch; ++b)                                                                        \
-            for (int64_t h = 0; h < t->heads; ++h) {                                                                  \
-                const REAL *value = v + b * t->v[0] + h / t->group * t->v[1];                                         \
-                transpose_keys_##S(t, k + b * t->k[0] + h / t->group * t->k[1], room, work);                          \
-                for (int64_t i = 0; i < t->queries; i += TILE, y += TILE * t->value_width) {                          \
-                    const int64_t rows = minimum(TILE, t->queries - i);                                               \
-                    gemm_##S(rows, room, t->width, q + b * t->q[0] + h * t->q[1] + i * t->q[2], t->q[2], work, room,  \
-                             PANEL, score, room, 0, 0, 0);                                                            \
-                    for (int64_t r = 0; r < rows; ++r)                                                                \
-                        weigh_##S(t, i + r, mask, allowed, b * t->m[0] + h * t->m[1] + (i + r) * t->m[2],             \
-                                  score + r * room);                                                                  \
-                    gemm_##S(rows, t->value_width, t->keys, score, room, value, t->v[2], PANEL, y, t->value_width, 0, 0,\
-                             0);                                                                                      \
-                }                                                                                                     \
-                y -= ((t->queries + TILE - 1) / TILE * TILE - t->queries) * t->value_width;                           \
-            }                                                                                                         \
+        transpose_keys_##S(t, p->k + b * t->k[0] + h / t->group * t->k[1], room, work);                               \
+        for (int64_t i = 0; i < t->queries; i += TILE, y += TILE * t->value_width) {                                  \
+            const int64_t rows = minimum(TILE, t->queries - i);                                                       \
+            gemm_##S(rows, room, t->width, query + i * t->q[2], t->q[2], work, room, PANEL, score, room, 0, 0, 0);    \
+            for (int64_t r = 0; r < rows; ++r)                                                                        \
+                weigh_##S(t, i + r, p->mask, p->allowed, b * t->m[0] + h * t->m[1] + (i + r) * t->m[2],               \
+                          score + r * room);                                                                          \
+            gemm_##S(rows, t->value_width, t->keys, score, room, value, t->v[2], PANEL, y, t->value_width, 0, 0, 0);  \
+        }                                                                                                             \
+    }                                                                                                                 \
+    INLINE void heads_##S(const struct attention_part_##S *p, int64_t part) {                                         \
+        const struct attention *t = p->t;                                                                             \
+        const int64_t room = (t->keys + PANEL - 1) / PANEL * PANEL;                                                   \
+        REAL *work = p->work + part * (t->width + TILE) * room;                                                       \
+        for (int64_t i = part; i < t->batch * t->heads; i += p->parts)                                                \
+            head_##S(p, i / t->heads, i % t->heads, work, p->y + i * t->queries * t->value_width);                    \
+    }                                                                                                                 \
+    static __attribute__((unused)) void attention_part_##S(const void *job, int64_t part) { heads_##S(job, part); }   \
+    INLINE void attention_##S(const struct attention *t, const REAL *q, const REAL *k, const REAL *v,                 \
+                              const REAL *mask, const uint8_t *allowed, REAL *work, REAL *y) {                        \
+        const int64_t heads = t->batch * t->heads, each = t->queries * t->keys * (t->width + t->value_width);         \
+        const int64_t parts = mlops_threads < 2 || heads * each < 2 * GRAIN ? 1 : minimum(heads, MOST_PARTS);         \
+        const struct attention_part_##S job = {t, q, k, v, mask, allowed, work, y, parts};                            \
+        if (parts == 1) heads_##S(&job, 0); /* one workspace for all heads stays in the cache */                      \
+        else in_chunks(attention_part_##S, &job, parts, heads * each);                                                \
     }
 
 DEFINE_ATTENTION(float, f32)

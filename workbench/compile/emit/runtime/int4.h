@@ -34,18 +34,29 @@ INLINE void tile_int4(int rows, int64_t depth, const float *restrict x, int64_t 
         for (int j = 0; j < width; ++j) y[r * ldy + j] = bias ? sum[r][j] + bias[j] : sum[r][j];
 }
 
-static __attribute__((unused)) void linear_int4(int64_t rows, int64_t columns, int64_t depth, const float *restrict x,
-                                                int64_t ldx, const uint8_t *restrict codes,
-                                                const float *restrict scale, const float *restrict bias,
-                                                float *restrict y) {
-    const int64_t blocks = (depth + INT4_BLOCK - 1) / INT4_BLOCK;
-    for (int64_t n = 0; n < columns; n += INT4_PANEL, scale += blocks * INT4_PANEL) {
-        const int width = (int)minimum(INT4_PANEL, columns - n);
-        const float *beta = bias ? bias + n : 0;
-        int64_t r = 0;
-        for (; r + INT4_TILE <= rows; r += INT4_TILE)
-            tile_int4(INT4_TILE, depth, x + r * ldx, ldx, codes, scale, beta, width, y + r * columns + n, columns);
-        for (; r < rows; ++r) tile_int4(1, depth, x + r * ldx, ldx, codes, scale, beta, width, y + r * columns + n, columns);
-        codes += blocks * INT4_BLOCK / 2 * INT4_PANEL;
-    }
+struct linear_int4 {
+    int64_t rows, columns, depth, ldx;
+    const float *x, *scale, *bias;
+    const uint8_t *codes;
+    float *y;
+};
+
+static __attribute__((unused)) void panel_int4(const void *job, int64_t panel) {
+    const struct linear_int4 *p = job;
+    const int64_t blocks = (p->depth + INT4_BLOCK - 1) / INT4_BLOCK, n = panel * INT4_PANEL;
+    const uint8_t *codes = p->codes + panel * blocks * INT4_BLOCK / 2 * INT4_PANEL;
+    const float *scale = p->scale + panel * blocks * INT4_PANEL, *bias = p->bias ? p->bias + n : 0;
+    const int width = (int)minimum(INT4_PANEL, p->columns - n);
+    int64_t r = 0;
+    for (; r + INT4_TILE <= p->rows; r += INT4_TILE)
+        tile_int4(INT4_TILE, p->depth, p->x + r * p->ldx, p->ldx, codes, scale, bias, width, p->y + r * p->columns + n,
+                  p->columns);
+    for (; r < p->rows; ++r)
+        tile_int4(1, p->depth, p->x + r * p->ldx, p->ldx, codes, scale, bias, width, p->y + r * p->columns + n, p->columns);
+}
+
+INLINE void linear_int4(int64_t rows, int64_t columns, int64_t depth, const float *x, int64_t ldx, const uint8_t *codes,
+                        const float *scale, const float *bias, float *y) {
+    const struct linear_int4 job = {rows, columns, depth, ldx, x, scale, bias, codes, y};
+    in_chunks(panel_int4, &job, (columns + INT4_PANEL - 1) / INT4_PANEL, rows * columns * depth);
 }
