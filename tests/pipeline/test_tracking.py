@@ -37,7 +37,9 @@ def compiled(store):
     store.origins.note_sources(run, 0, {"commit": "c" * 40, "tree": "t" * 40})
     store.measurements.set(digest, "latency_ms", 2.5, "ms")
     store.runs.refer(run, 0, "output", digest)
-    store.runs.finish_step(run, 0, "done", result={"output": digest})
+    store.runs.finish_step(
+        run, 0, "done", result={"artifacts": {"artifact": digest}, "result": {"output": digest}}
+    )
     store.runs.set_state(run, "done")
     for name in ("m:int8/onnxruntime", "m@staging"):
         store.names.set(name, digest)

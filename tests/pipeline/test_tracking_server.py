@@ -117,7 +117,9 @@ def test_a_server_gets_runs_versions_and_aliases_from_mlflow_skinny(store, serve
     digest = store.artifacts.put(ArtifactDraft("compiled", folder, step=step, metrics={"error": 0.5}))
     run = store.runs.create('{"not": "read"}', ["compile"], title="compile m")
     store.runs.refer(run, 0, "output", digest)
-    store.runs.finish_step(run, 0, "done", result={"output": digest})
+    store.runs.finish_step(
+        run, 0, "done", result={"artifacts": {"artifact": digest}, "result": {"output": digest}}
+    )
     store.runs.set_state(run, "done")
     for name in ("m:int8/onnxruntime", "m@staging"):
         store.names.set(name, digest)

@@ -38,6 +38,7 @@ def choose(
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
+    executor: str = "local",
 ) -> Result | Run:
     """Compile an artifact with every backend and number format, race them, and keep the fastest that passes.
 
@@ -104,7 +105,7 @@ def choose(
         machine=processor(),
         name=name or compiled_name(store, artifact, "auto"),
     )
-    options = {"background": background, "dry_run": dry_run, "on_event": on_event}
+    options = {"background": background, "dry_run": dry_run, "on_event": on_event, "executor": executor}
     made = launch(store, Recipe((step,)), title=f"compile {artifact}", **options)  # type: ignore[arg-type]
     if isinstance(made, Run) or "contenders" not in made.details:
         return made

@@ -36,14 +36,14 @@ def export_pipeline(
     """
     from ..pipeline.carry import carried
     from ..pipeline.dsl import Pipeline
-    from ..pipeline.executors.limits import refuse_signed
+    from ..pipeline.executors.limits import refuse_bound
 
     path = Path(out).expanduser()
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"{path.name} is no .yaml file", where=str(path), fix="name it pipeline.yaml")
     store = store or Store()
     order = work_of(store, work, arguments)
-    refuse_signed(order.graph(), "Kubeflow")
+    refuse_bound(order.graph(), "Kubeflow")
     order = carried(store, order)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = Pipeline(order.name, _with_defaults(order.spec, order.arguments), order.platform).yaml()

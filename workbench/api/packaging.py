@@ -34,6 +34,7 @@ def pull(
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
+    executor: str = "local",
 ) -> Result | Run:
     """Fetch a package from a registry; what was interrupted goes on where it broke.
 
@@ -74,6 +75,7 @@ def pull(
         background=background,
         dry_run=dry_run,
         on_event=on_event,
+        executor=executor,
     )
 
 

@@ -37,6 +37,7 @@ def prune(
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
+    executor: str = "local",
 ) -> Result | Run:
     """Remove channels or weights of a captured program, train what is left, and judge it beside the program.
 
@@ -91,4 +92,5 @@ def prune(
         background=background,
         dry_run=dry_run,
         on_event=on_event,
+        executor=executor,
     )

@@ -52,6 +52,7 @@ def push(
     background: bool = False,
     on_event: Listener | None = None,
     dry_run: bool = False,
+    executor: str = "local",
 ) -> Result | Run:
     """Package an artifact and stage it, or send it to a registry.
 
@@ -137,6 +138,7 @@ def push(
             background=background,
             dry_run=dry_run,
             on_event=on_event,
+            executor=executor,
         )
     stage = PushStep(
         package=package,
@@ -162,6 +164,7 @@ def push(
         background=background,
         dry_run=dry_run,
         on_event=on_event,
+        executor=executor,
     )
 
 

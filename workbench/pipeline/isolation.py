@@ -30,7 +30,7 @@ class IsolatedStep:
             *(Place(path) for path in _outermost([*_interpreter(python), *search, _workbench(), Path.cwd()])),
             Place(store.home, writable=True),
         ]
-        variables = {key: value for key, value in child.environment().items() if key in _PASSED}
+        variables = {key: value for key, value in child.steady().items() if key in _PASSED}
         self._sandbox = Sandbox(
             self._folder,
             [str(python), "-m", "workbench.pipeline.step", str(order)],

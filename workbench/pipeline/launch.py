@@ -11,12 +11,11 @@ from typing import Any
 from .. import codec
 from ..store import Store
 from ..store.names import check_given
-from .driver import recipe_of
 from .driving import Listener
 from .executors.choose import CLUSTER, kind_of
 from .executors.cluster import give
 from .executors.executor import Executor
-from .recipe import Recipe, loads
+from .recipe import Recipe, loads, recipe_of
 from .result import Result, table_of
 from .run import Run
 from .walk.driver import PipelineRun

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import EmptyData, InputError, MissingInput
 from ..store import Store
 from . import callables
-from .driver import recipe_of
+from .recipe import Recipe, loads
 
 RAW_BATCH = 16
 """How many raw items are turned into one batch of inputs."""
@@ -70,7 +70,8 @@ def declared(store: Store, program: str) -> Callable[..., Any] | None:
     if not text:
         return None
     for run_id, position in store.runs.made(program):
-        step = recipe_of(store.runs.get(run_id)).steps[position]
+        work = loads(store.runs.get(run_id).recipe)
+        step = work.steps[position] if isinstance(work, Recipe) else None  # a pipeline's step has it by name
         if getattr(step, "preprocess", None) is not None:
             return callables.receive(store, step.preprocess)
     module, _, name = text.partition(":")

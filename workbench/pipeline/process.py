@@ -1,35 +1,31 @@
 """The process of a step: its own session and process group, its own log, ended whole.
 
-The step records how it ended; this side only starts it, passes events on while it runs, ends its group when
-the run is cancelled or the caller interrupted, and notices when it died without a word.
+The step records how it ended; this side only starts it, ends its group when asked to, and notices when it died
+without a word.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import StepFailed, WorkbenchError, from_json
-from ..store import StepRow, Store, owner
-from ..store.run_rows import ENDED
-from . import child, record, spare
-from .recipe import Step
-from .step import StepOrder
+from ..errors import StepFailed
+from ..store import Store, owner
+from . import child, spare
+from .step import write
+from .workers import ledger
+from .workers.order import Order, Outcome
 
 if TYPE_CHECKING:
     from ..package.environment import EnvironmentLock
     from ..package.isolation import Isolation
     from .isolation import IsolatedStep
 
-_LOOK_S = 0.1
 # An interrupted cell must be free within a second: the step gets most of it to end by itself.
 _GRACE = ((signal.SIGINT, 0.5), (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.2))
 _TAIL_BYTES = 4000
@@ -45,10 +41,8 @@ class StepProcess:
 
     Parameters
     ----------
-    store, run_id, position
-        The step's place.
-    step, key
-        The step with inputs pinned to digests, and its cache key.
+    store, order
+        What to run.
     isolation, environment
         Limits of a sandbox to run it in, None for none; the environment to use there, this one by default.
     """
@@ -56,83 +50,64 @@ class StepProcess:
     def __init__(
         self,
         store: Store,
-        run_id: str,
-        position: int,
-        step: Step,
-        key: str,
-        *,
+        order: Order,
         isolation: Isolation | None = None,
         environment: EnvironmentLock | None = None,
     ) -> None:
-        self.store, self.run_id, self.position, self.step = store, run_id, position, step
-        order = store.home / "logs" / f"{run_id}.{position}.json"
-        StepOrder(store.home, run_id, position, step, key, tuple(sys.path)).write(order)
-        log = log_path(store, run_id, position)
+        self._store, self.order = store, order
+        told = store.home / "logs" / f"{order.run_id}.{order.position}.json"
+        write(told, store.home, order)
+        log = log_path(store, order.run_id, order.position)
         self._sandbox: IsolatedStep | None = None
         if isolation is None:
-            self._process = spare.take(order, log) or _start(order, log)
+            self._process = spare.take(told, log) or _start(told, log)
         else:
-            self._process = self._isolate(order, log, isolation, environment)
+            self._process = self._isolate(told, log, isolation, environment)
+        self._handle = os.pidfd_open(self._process.pid)
 
-    def wait(self, look: Callable[[], None]) -> StepRow:
-        """Wait for the end and return the step's row, calling `look` meanwhile.
+    def fileno(self) -> int:
+        """Return what becomes readable when it has ended."""
+        return self._handle
 
-        A run that somebody asked to cancel, and an interrupt of this process, end the step's group first.
-        """
-        handle = os.pidfd_open(self._process.pid)
-        try:
-            while not select.select([handle], [], [], _LOOK_S)[0]:
-                look()
-                if self.store.runs.cancelling(self.run_id):
-                    end_group(self._process.pid)
-                    break
-        except KeyboardInterrupt:
-            end_group(self._process.pid)
-            self._process.wait()
-            self._row_after_cancel()
-            raise
-        finally:
-            os.close(handle)
-            if self._sandbox is not None:
-                self._sandbox.remove()
+    def end(self) -> None:
+        """End it and what it started."""
+        end_group(self._process.pid)
+
+    def outcome(self) -> Outcome:
+        """Return how it ended, once it has: what it recorded, or that it died and what its log says last."""
+        os.close(self._handle)
+        if self._sandbox is not None:
+            self._sandbox.remove()
         self._process.wait()
-        return self._row_after_cancel() if self.store.runs.cancelling(self.run_id) else self._row()
-
-    def error(self, row: StepRow) -> WorkbenchError:
-        """Return why the step is not done: what it recorded, or that it died and what its log says last."""
+        row = self._store.runs.step(self.order.run_id, self.order.position)
+        if row.state == "done" and row.result is not None:
+            return Outcome.of(row.result)
         if row.error is not None:
-            return from_json(row.error)
-        tail = log_tail(self.store, self.run_id, self.position)
+            return Outcome(error=row.error)
+        run_id, position = self.order.run_id, self.order.position
         error = StepFailed(
             f"the step's process died ({_status(self._process.returncode)})",
-            where=f"{self.run_id}, step {self.position} ({self.step.verb})",
-            fix=f"%mlops logs {self.run_id} shows its log; %mlops resume {self.run_id} tries again",
-            log=tail,
+            where=f"{run_id}, {self.order.path}",
+            fix=f"%mlops logs {run_id} shows its log; %mlops resume {run_id} tries again",
+            log=log_tail(self._store, run_id, position),
         )
-        return record.failed(self.store, self.run_id, self.position, error)
+        ledger.finish(self._store, self.order, outcome := Outcome(error=error.to_json()))
+        return outcome
 
     def _isolate(
-        self, order: Path, log: Path, isolation: Isolation, environment: EnvironmentLock | None
+        self, told: Path, log: Path, isolation: Isolation, environment: EnvironmentLock | None
     ) -> subprocess.Popen[bytes]:
         from .isolation import IsolatedStep, interpreter_for
 
         with log.open("ab") as out:
-            python = interpreter_for(self.store, environment)
-            self._sandbox = IsolatedStep(self.store, order, out, isolation, python)
+            python = interpreter_for(self._store, environment)
+            self._sandbox = IsolatedStep(self._store, told, out, isolation, python)
         return self._sandbox.process
 
-    def _row(self) -> StepRow:
-        return self.store.runs.get(self.run_id).steps[self.position]
 
-    def _row_after_cancel(self) -> StepRow:
-        if self._row().state not in ENDED:
-            record.cancelled(self.store, self.run_id, self.position)
-        return self._row()
-
-
-def _start(order: Path, log: Path) -> subprocess.Popen[bytes]:
+def _start(told: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
-        return child.start("workbench.pipeline.step", str(order), out=out)
+        return child.start("workbench.pipeline.step", str(told), out=out, env=child.steady())
 
 
 def end_group(leader: int) -> None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from .. import codec
 from ..codec import register
-from ..errors import InputError
+from ..errors import InputError, RunError
 from ..package.isolation import Isolation
 from .callables import CallableReference
 
 if TYPE_CHECKING:
+    from ..store import RunRow
     from .context import StepContext
     from .result import StepResult
 
@@ -139,6 +140,24 @@ def pin(step: S, resolve: Callable[[str], str]) -> S:
     return dataclasses.replace(step, **{field: resolve(text) for field, text in input_texts(step)})  # type: ignore[type-var]
 
 
+def placed(text: str, artifacts: Mapping[str, Any]) -> Step:
+    """Return the step that a pipeline's text holds, with the artifacts of its inputs (by field) put in.
+
+    Raises
+    ------
+    InputError
+        If the text holds no step.
+    """
+
+    def digest(value: str) -> str:
+        found = artifacts.get(value.removeprefix("input:"), value)
+        assert isinstance(found, str), "a verb takes one artifact an input"
+        return found
+
+    step: Step = pin(loads(text), digest)
+    return step
+
+
 def canonical(step: Step) -> dict[str, Any]:
     """Return the JSON form that manifests record and the cache keys.
 
@@ -175,6 +194,20 @@ def tagged(form: Any) -> Any:
         marks = {"type": "_type", "version": "_version"} if {"type", "version"} <= form.keys() else {}
         return {marks.get(key, key): tagged(value) for key, value in form.items()}
     return form
+
+
+def recipe_of(run: RunRow) -> Recipe:
+    """Return the recipe of a run.
+
+    Raises
+    ------
+    RunError
+        If it has none: a pipeline of the user's.
+    """
+    recipe = loads(run.recipe)
+    if not isinstance(recipe, Recipe):
+        raise RunError("the run holds no recipe", where=run.id)
+    return recipe
 
 
 def loads(text: str) -> Any:

@@ -12,16 +12,17 @@ from .. import codec
 from ..errors import MissingInput, RunError
 from ..package.environment import EnvironmentLock
 from ..package.isolation import Isolation
-from ..store import Event, Store, owner
+from ..store import Event, Store
 from ..types import Manifest
 from . import asked
+from .cache import OUTPUT
 from .callables import CallableReference
 from .differences import Difference, differences
-from .driver import result_of
+from .executors.verbs_here import VerbsHere
 from .locks import lock_of
-from .process import StepProcess
-from .provenance import TreeNote
 from .recipe import Recipe, Step, canonical, loads, tagged
+from .walk.driver import PipelineDriver
+from .walk.recipe import task_names
 
 Listener = Callable[[Event], None]
 
@@ -165,32 +166,9 @@ class _Start:
 
 
 def _run(store: Store, step: Step, how: _Start, wanted: EnvironmentLock | None) -> tuple[str, str]:
-    on_event, recipe = how.on_event, Recipe((step,), isolation=how.isolation)
-    run_id = store.runs.create(codec.dumps(recipe), [step.verb], title=how.title)
+    recipe = Recipe((step,), isolation=how.isolation)
+    run_id = store.runs.create(codec.dumps(recipe), task_names(recipe), title=how.title)
     asked.note(store, run_id)
-    store.runs.drive(run_id, owner.current())
-    seen = [0]
-
-    def look() -> None:
-        for event in store.events.since(seen[0], run_id) if on_event else ():
-            seen[0] = event.seq
-            on_event(event)  # type: ignore[misc]
-
-    tree, state = TreeNote(store, run_id), "failed"
-    try:
-        with tree.finished():
-            process = StepProcess(store, run_id, 0, step, "", isolation=how.isolation, environment=wanted)
-            tree.begin(0)
-            row = process.wait(look)
-        look()
-        if row.state != "done":
-            raise process.error(row)
-        state = "done"
-        return run_id, result_of(row).output
-    except KeyboardInterrupt:
-        state = "cancelled"
-        raise
-    finally:
-        store.runs.set_state(run_id, state)
-        store.events.append(run_id, -1, f"run.{state}", {})
-        look()
+    verbs = VerbsHere(store, how.isolation, wanted)
+    made = PipelineDriver(store, run_id, how.on_event, verbs=verbs, keyless=(0,)).drive()
+    return run_id, str(made.artifacts[OUTPUT])

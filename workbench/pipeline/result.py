@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .. import codec
 from ..codec import register
-from ..errors import InputError
+from ..errors import InputError, RunError
 from ..render.table import Table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..session import Session
-    from ..store import Store
+    from ..store import StepRow, Store
 
 
 @register("measured")
@@ -55,6 +56,22 @@ class StepResult:
     measured: tuple[Measured, ...] = ()
     tables: tuple[Mapping[str, Any], ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def result_of(row: StepRow) -> StepResult:
+    """Return what a verb that is done left.
+
+    Raises
+    ------
+    RunError
+        If the step is no verb.
+    """
+    from .workers.order import Outcome
+
+    result = codec.from_json(Outcome.of(row.result or {}).result)
+    if not isinstance(result, StepResult):
+        raise RunError(f"step {row.position} recorded no result", where=row.verb)
+    return result
 
 
 def table_json(table: Table) -> dict[str, Any]:

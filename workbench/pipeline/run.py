@@ -10,9 +10,8 @@ from typing import Any
 from ..errors import RunCancelled, RunError, StepFailed, from_json
 from ..render.table import Table
 from ..store import Event, RunRow, Store
-from .driver import result_of
 from .process import log_tail
-from .result import Result, StepResult
+from .result import Result, StepResult, result_of
 from .views import runs_table
 
 _POLL_S = 0.05

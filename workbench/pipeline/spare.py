@@ -86,7 +86,7 @@ def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
     Parameters
     ----------
     order
-        The step's file (:class:`~workbench.pipeline.step.StepOrder`).
+        The step's file (:func:`workbench.pipeline.step.write`).
     log
         Where its standard output and error go from now on.
     """
@@ -108,11 +108,13 @@ def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
 
 
 def _start() -> _Spare:
-    return _Spare(child.start(__name__, out=subprocess.DEVNULL, stdin=subprocess.PIPE), _now())
+    return _Spare(
+        child.start(__name__, out=subprocess.DEVNULL, stdin=subprocess.PIPE, env=child.steady()), _now()
+    )
 
 
 def _now() -> tuple[str, str, dict[str, str]]:
-    environment = {name: v for name, v in child.environment().items() if name not in _SET_BY_TORCH}
+    environment = {name: v for name, v in child.steady().items() if name not in _SET_BY_TORCH}
     return sys.executable, str(Path.cwd()), environment
 
 

@@ -28,6 +28,7 @@ from ..errors import (
 from ..store import ArtifactName, RunRow, StepRow, Store
 from . import child
 from .answers import parameters_of
+from .workers.order import Outcome
 
 RUN, DIGEST = "mlops.run", "mlops.digest"
 FAILED = "run.untracked"
@@ -161,8 +162,7 @@ def _sources(store: Store, row: RunRow) -> dict[str, str]:
 
 def _output(step: StepRow) -> str:
     """Return what a verb made, wherever it ran; empty where nothing was recorded."""
-    result = step.result or {}
-    return str((result.get("result") or result).get("output", ""))
+    return str((Outcome.of(step.result or {}).result or {}).get("output", ""))
 
 
 def _step(client: Any, store: Store, entry: Any, step: StepRow) -> None:

@@ -52,7 +52,7 @@ def test_a_run_and_its_steps(executor, calls, functions, file, store):
     assert outline(events) == [
         ("START", "prepare"),
         ("START", "prepare.0-call"), ("COMPLETE", "prepare.0-call"),
-        ("START", "prepare.1-call"), ("COMPLETE", "prepare.1-call"),
+        ("START", "prepare.1-call-2"), ("COMPLETE", "prepare.1-call-2"),
         ("COMPLETE", "prepare"),
     ]  # fmt: skip
     whole, first, second = events[-1], events[2], events[4]
@@ -79,7 +79,7 @@ def test_a_failure_says_why(executor, calls, functions, file):
     with pytest.raises(WorkbenchError):
         executor.submit(calls(functions["first"], functions["broken"]), title="prepare")
     events = read(file)
-    assert outline(events)[-2:] == [("FAIL", "prepare.1-call"), ("FAIL", "prepare")]
+    assert outline(events)[-2:] == [("FAIL", "prepare.1-call-2"), ("FAIL", "prepare")]
     for event in events[-2:]:
         assert "no such column" in event["run"]["facets"]["errorMessage"]["message"]
 

@@ -27,7 +27,6 @@ def add(parser: Parser) -> None:
     )
     parser.argument("--preprocess", metavar="FN", takes=("variable",), help="turns raw data into inputs")
     _running.add(parser)
-    _running.add_executor(parser)
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -43,7 +42,6 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         dynamic=args.dynamic,
         preprocess=context.optional(args.preprocess, "the preprocessing"),
         **_running.options(args, context),
-        executor=args.executor,
     )
 
 

@@ -70,7 +70,6 @@ def add(parser: Parser) -> None:
     parser.argument("--name", default="", help="name of the result (default: artifact/backend)")
     _isolating.add(parser)
     _running.add(parser)
-    _running.add_executor(parser)
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -91,7 +90,6 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         name=args.name,
         **_isolating.options(args),
         **_running.options(args, context),
-        executor=args.executor,
     )
 
 
@@ -101,7 +99,6 @@ def _choose(args: argparse.Namespace, context: Context) -> Any:
 
     unused = {"--isolate": args.isolate, "--target": args.target, "--option": args.option}
     unused |= {"--tune": args.tune, "--records": args.records}
-    unused["--executor"] = args.executor if args.executor != "local" else ""
     if given := [name for name, value in unused.items() if value]:
         raise InputError(
             f"--backend auto takes no {', '.join(given)}", where=given[0], fix="name one backend"

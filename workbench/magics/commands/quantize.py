@@ -68,7 +68,6 @@ def add(parser: Parser) -> None:
     parser.argument("--name", default="", help="name of the variant (default: artifact:scheme)")
     _isolating.add(parser)
     _running.add(parser)
-    _running.add_executor(parser)
 
 
 def _alpha(text: str) -> float | str:
@@ -97,7 +96,6 @@ def call(args: argparse.Namespace, context: Context) -> Any:
         name=args.name,
         **_isolating.options(args),
         **_running.options(args, context),
-        executor=args.executor,
     )
 
 

@@ -15,7 +15,6 @@ def add(parser: Parser) -> None:
     _work.add(parser)
     parser.argument("--fresh", action="store_true", help="run every step, whatever is known already")
     _running.add(parser)
-    _running.add_executor(parser)
 
 
 def call(args: argparse.Namespace, context: Context) -> Any:
@@ -24,7 +23,7 @@ def call(args: argparse.Namespace, context: Context) -> Any:
 
     work, arguments = _work.work(args, context)
     options = _running.options(args, context)
-    return api.run(work, arguments, executor=args.executor, fresh=args.fresh, **options)
+    return api.run(work, arguments, fresh=args.fresh, **options)
 
 
 COMMAND = Command(

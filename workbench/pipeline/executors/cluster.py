@@ -10,7 +10,7 @@ from ...store import Store
 from ..carry import carried
 from ..dsl import Pipeline
 from ..result import Result
-from .limits import refuse_signed
+from .limits import refuse_bound
 
 if TYPE_CHECKING:
     from ..walk.driver import PipelineRun
@@ -34,7 +34,7 @@ def give(store: Store, work: PipelineRun, executor: str) -> Result:
     """
     from ..kubeflow import submit
 
-    refuse_signed(work.graph(), "Kubeflow")
+    refuse_bound(work.graph(), "Kubeflow")
     work = carried(store, work)
     host = f"http://{executor.partition('://')[2]}"
     pipeline = Pipeline(work.name, work.spec, work.platform)

@@ -17,12 +17,13 @@ from ... import codec
 from ...errors import InputError, RunError, WorkbenchError
 from ...store import Store, owner
 from .. import asked, child
-from ..driver import driver_of
 from ..driving import Listener, end_steps
-from ..recipe import Recipe
+from ..recipe import Recipe, blobs_of
 from ..run import Run
-from ..walk.driver import PipelineRun
+from ..walk.driver import PipelineDriver, PipelineRun
+from ..walk.recipe import task_names
 from .choose import kind_of
+from .verbs_here import VerbsHere
 
 _OBEY_S = 2.0
 
@@ -79,7 +80,6 @@ class Executor:
         RunCancelled, KeyboardInterrupt
             If the run was cancelled, or this process interrupted.
         """
-        origin = os.environ.get("JPY_SESSION_NAME", "")
         if live and self.name != "local":
             raise InputError(
                 "a live module cannot leave this process",
@@ -92,18 +92,23 @@ class Executor:
                 where=self.name,
                 fix="leave --isolate or --executor out",
             )
-        verbs = []  # a pipeline finds its steps as it goes on
-        if isinstance(work, Recipe) and self.name == "local":
-            verbs = [step.verb for step in work.steps]
+        run_id = self._created(work, title)
+        return self._go(run_id, background, on_event, live)
+
+    def _created(self, work: Recipe | PipelineRun, title: str) -> str:
+        steps = work.steps if isinstance(work, Recipe) else ()  # a pipeline finds its steps as it goes on
         run_id = self.store.runs.create(
             codec.dumps(work),
-            verbs,
+            task_names(work) if isinstance(work, Recipe) else (),
             title=title,
             executor=self.name,
-            origin=origin,
+            origin=os.environ.get("JPY_SESSION_NAME", ""),
         )
+        for position, step in enumerate(steps):
+            for digest in blobs_of(step):  # what the run was given is kept with it, whatever form travels
+                self.store.runs.refer(run_id, position, "input", digest)
         asked.note(self.store, run_id)
-        return self._go(run_id, background, on_event, live)
+        return run_id
 
     def resume(self, run_id: str, *, background: bool = False, on_event: Listener | None = None) -> Run:
         """Go on with a run; steps that are done are kept, and a run that is done stays as it is.
@@ -157,7 +162,8 @@ class Executor:
     ) -> Run:
         run = Run(self.store, run_id)
         if live or not background:
-            driver_of(self.store, run_id, on_event, live).drive()
+            verbs = None if live is None else VerbsHere(self.store, live=live)
+            PipelineDriver(self.store, run_id, on_event, verbs=verbs, keyless=live or ()).drive()
             return run
         self._detach(run_id)
         if on_event is not None:

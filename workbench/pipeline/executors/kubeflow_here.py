@@ -14,7 +14,7 @@ import sys
 
 from ...errors import missing_dependency
 from ..ir import Graph
-from .limits import check, machine, refuse_signed
+from .limits import check, machine, refuse_bound
 
 NAME, PROGRAM = "kfp's local runner", "workbench.pipeline.executors.kubeflow_here"
 
@@ -32,7 +32,7 @@ def ready(graph: Graph) -> None:
     if importlib.util.find_spec("kfp") is None:
         raise missing_dependency("kfp", "kubeflow")
     check(graph, machine(), NAME)
-    refuse_signed(graph, NAME)
+    refuse_bound(graph, NAME)
 
 
 def main(home: str, search_path: str) -> None:

@@ -48,28 +48,34 @@ def check(graph: Graph, room: Room, who: str) -> None:
         )
 
 
-def refuse_signed(graph: Graph, who: str) -> None:
-    """Refuse verbs whose function has no source: its bytes are signed with the store's own key, which stays here.
+def refuse_bound(graph: Graph, who: str) -> None:
+    """Refuse verbs that belong to this machine or store: they act on it, or carry a function that has no source.
+
+    The bytes of such a function are signed with the store's own key, which stays here.
 
     Raises
     ------
     InputError
-        With every such step, and why its function cannot travel.
+        With every such step, and why it or its function cannot travel.
     """
     from ..recipe import functions_of, loads
 
     carrying = {}
     for component in graph.leaves():
         body = body_of(component)
-        functions = functions_of(loads(argument_of(body, STEP))) if STEP in body else {}
-        for one in functions.values():
+        if STEP not in body:
+            continue
+        step, name = loads(argument_of(body, STEP)), component.name.removeprefix("comp-")
+        for one in functions_of(step).values():
             if one.blob and not one.text:
-                carrying[component.name.removeprefix("comp-")] = f"{one.target} cannot travel: {one.stays}"
+                carrying[name] = f"{one.target} cannot travel: {one.stays}"
+        if stays := getattr(step, "stays", ""):
+            carrying[name] = stays
     if carrying:
         raise InputError(
             f"{who} cannot run {'; '.join(f'{name}: {why}' for name, why in carrying.items())}",
             where=", ".join(carrying),
-            fix="let the function make or load what it uses, or leave --executor out",
+            fix="leave --executor out; a function may make or load what it uses instead of taking it along",
         )
 
 

@@ -30,7 +30,7 @@ from ..workers import body, environment, ledger, parcel
 from ..workers.answers import Answers
 from ..workers.host import Host
 from ..workers.order import Order, Outcome, search_path
-from .limits import Room, check, refuse_signed
+from .limits import Room, check, refuse_bound
 from .ray_node import RayNode, authenticated, free_port
 
 _AHEAD = 2.0
@@ -58,7 +58,7 @@ def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> H
     if importlib.util.find_spec("ray") is None:
         raise missing_dependency("ray", "ray")
     check(graph, Room(float("inf"), float("inf"), float("inf")), "Ray")
-    refuse_signed(graph, "Ray")
+    refuse_bound(graph, "Ray")
     _, _, address = executor.partition("://")
     arguments = (str(store.home), address, json.dumps(search_path()), *preload)
     return Host(__name__, *arguments, name=f"Ray at {address or 'this machine'}")

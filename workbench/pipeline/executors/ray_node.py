@@ -24,7 +24,7 @@ import psutil
 
 from ...errors import RunError, missing_dependency
 from .. import child
-from ..workers.host import STEADY
+from ..child import STEADY
 
 _AGENT_FILES = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
 _STARTED = b"Ray runtime started"

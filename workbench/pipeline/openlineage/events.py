@@ -15,6 +15,7 @@ from typing import Any
 from ... import __version__
 from ...store import RunRow, StepRow, Store
 from ..views import label
+from ..workers.order import Outcome
 
 PRODUCER = f"urn:mlops-workbench:{__version__}"
 _SPEC = "https://openlineage.io/spec"
@@ -60,14 +61,15 @@ def _step(
 
 def _datasets(store: Store, row: RunRow, step: StepRow) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a step read and what it made, by digest."""
-    digest = str((step.result or {}).get("output", ""))
-    if not store.artifacts.exists(digest):
-        return {}, {}
-    manifest = store.artifacts.manifest(digest)
-    inputs = {parent: _dataset(store, parent) for parent in manifest.parents}
-    for role, data in sorted(manifest.data.items()):
-        inputs[data] = _named(f"data/{role}/{_short(data)}", data, "data")
-    return inputs, {digest: _dataset(store, digest)}
+    inputs: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
+    for digest in filter(store.artifacts.exists, Outcome.of(step.result or {}).artifacts.values()):
+        manifest = store.artifacts.manifest(digest)
+        inputs |= {parent: _dataset(store, parent) for parent in manifest.parents}
+        for role, data in sorted(manifest.data.items()):
+            inputs[data] = _named(f"data/{role}/{_short(data)}", data, "data")
+        outputs[digest] = _dataset(store, digest)
+    return inputs, outputs
 
 
 def _dataset(store: Store, digest: str) -> dict[str, Any]:

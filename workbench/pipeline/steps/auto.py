@@ -10,8 +10,8 @@ from ... import codec
 from ...codec import register
 from ...compile import CompileConfig
 from ...program import ONNX_FILE, read_examples, read_signature
+from .. import cache
 from ..auto.report import best_table, facts, rows_table
-from ..cache import key_of
 from ..callables import CallableReference
 from ..context import StepContext
 from ..evaluation import one_item
@@ -63,6 +63,7 @@ class AutoStep:
         "pipeline/auto",
         "pipeline/steps/auto.py",
     )
+    stays: ClassVar[str] = "it measures this machine"
 
     program: str
     calibration: str = ""
@@ -210,7 +211,7 @@ def _kept(
     maker = CompileStep(variants.put(best.scheme), CompileConfig(best.backend, threads=step.threads))
     kept = keep(maker, context, Path(best.folder), best.report)
     context.store.runs.refer(context.run_id, context.position, "chosen from", maker.program)
-    context.store.results.set(key_of(maker), codec.to_json(kept))
+    cache.remember(context.store, maker, kept)
     against = f"the program in torch eager, {step.threads} thread(s), batch 1, interleaved"
     assert best.ratio is not None, "only who was raced is picked"
     return StepResult(

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ... import codec
 from ...codec import register
 from ...compile import CompileConfig
 from ...program import read_signature
 from ...render.table import Table
-from ..cache import key_of
+from .. import cache
 from ..context import StepContext
 from ..recipe import step_body
 from ..result import StepResult, table_json
@@ -101,7 +100,7 @@ def remember(context: StepContext, program: str, lowered: Lowered) -> None:
     step = CompileStep(program, lowered.config)
     result = keep(step, context, lowered.folder, lowered.report)
     context.store.runs.refer(context.run_id, context.position, "judged", result.output)
-    context.store.results.set(key_of(step), codec.to_json(result))
+    cache.remember(context.store, step, result)
 
 
 def _table(report: CompileReport) -> Table:

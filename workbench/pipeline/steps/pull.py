@@ -31,6 +31,7 @@ class PullStep:
     verb: ClassVar[str] = "pull"
     inputs: ClassVar[tuple[str, ...]] = ()
     code: ClassVar[tuple[str, ...]] = ()
+    stays: ClassVar[str] = "it asks the keys that this store trusts"
 
     reference: str
     name: str = ""

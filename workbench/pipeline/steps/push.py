@@ -42,6 +42,7 @@ class PushStep:
     verb: ClassVar[str] = "push"
     inputs: ClassVar[tuple[str, ...]] = ("package",)
     code: ClassVar[tuple[str, ...]] = ()
+    stays: ClassVar[str] = "it stages behind the route of this machine"
 
     package: str
     deployment: str

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ... import codec
 from ...errors import RunError, WorkbenchError
 from ...store import RunRow, Store
-from ..driving import RunDriver
+from ..driving import Listener, RunDriver
 from ..ir import Graph, graph_of
 from ..provenance import TreeNote
+from ..workers.host import StepHost
 from .made import Made
 from .walker import Walker
 
@@ -46,19 +47,56 @@ class PipelineRun:
 
 
 class PipelineDriver(RunDriver[Made]):
-    """Drives a run of a pipeline on the executor that its row names."""
+    """Drives a run on the executor that its row names: a pipeline, or a recipe of verbs compiled to one.
+
+    Parameters
+    ----------
+    store, run_id, on_event
+        As for any driver of a run.
+    verbs
+        Runs the verbs of a recipe on this machine; None for the usual.
+    keyless
+        As for :class:`~workbench.pipeline.walk.orders.Orders`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        on_event: Listener | None = None,
+        *,
+        verbs: StepHost | None = None,
+        keyless: Collection[int] = (),
+    ) -> None:
+        super().__init__(store, run_id, on_event)
+        self._verbs, self._keyless = verbs, keyless
+
+    def _host(self, row: RunRow, graph: Graph) -> StepHost:
+        from ..executors.choose import LOCAL, open_host
+        from ..executors.verbs_here import VerbsHere
+        from ..recipe import Recipe, loads
+
+        recipe = loads(row.recipe)
+        if isinstance(recipe, Recipe) and row.executor == LOCAL:
+            return self._verbs or VerbsHere(self.store, recipe.isolation)
+        return open_host(row.executor, self.store, graph)
 
     def _work(self) -> Made:
-        from ..executors.choose import open_host
-
         row = self.store.runs.get(self.run_id)
         work = pipeline_of(row)
         graph = work.graph()
-        host = open_host(row.executor, self.store, graph)
+        host = self._host(row, graph)
         try:
             tree = TreeNote(self.store, self.run_id)
             walker = Walker(
-                self.store, self.run_id, graph, host, fresh=work.fresh, look=self._forward, begun=tree.begin
+                self.store,
+                self.run_id,
+                graph,
+                host,
+                fresh=work.fresh,
+                keyless=self._keyless,
+                look=self._forward,
+                begun=tree.begin,
             )
             with tree.finished():
                 made = walker.walk(work.arguments)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from ... import codec
 from ...errors import InputError
 from ...store import StepRow, Store
-from .. import data, provenance
+from .. import cache, data, provenance
 from ..environment import code_digest
 from ..ir.graph import Component, Task
+from ..recipe import placed
 from ..workers import ledger
 from ..workers.order import STEP, Order, Outcome, argument_of, body_of, search_path, seed_of
 from .made import Artifact, Made
@@ -29,9 +30,12 @@ class Orders:
         The run.
     fresh
         Take no result of an earlier run; results of this one are kept all the same.
+    keyless
+        Positions of steps whose results are neither taken from others nor kept for them.
     """
 
-    def __init__(self, store: Store, run_id: str, fresh: bool = False) -> None:
+    def __init__(self, store: Store, run_id: str, fresh: bool = False, keyless: Collection[int] = ()) -> None:
+        self._keyless = keyless
         self._store, self._run_id, self._fresh = store, run_id, fresh
         self._rows = {row.verb: row for row in store.runs.get(run_id).steps}
         self._position = len(self._rows)
@@ -63,7 +67,7 @@ class Orders:
             run_id=self._run_id,
             position=position,
             path=path,
-            key=self._key(task, component, body, parameters, artifacts),
+            key="" if position in self._keyless else self._key(task, component, body, parameters, artifacts),
             body=body,
             outputs=component.outputs,
             parameters=parameters,
@@ -126,21 +130,21 @@ class Orders:
     ) -> str:
         if not task.cached or task.regardless:  # what runs at the end is there to act, not to compute
             return ""
-        parts = _WORKER_CODE
         if STEP in body:
-            from ..recipe import loads
-
-            parts = loads(argument_of(body, STEP)).code
-            if not parts:
-                return ""
-        if parts not in self._code:
-            self._code[parts] = code_digest(parts)
+            step = placed(argument_of(body, STEP), artifacts)
+            code = self._digest(step.code) if step.code else ""
+            return cache.key_of(step, code=code, environment=self._environment)
         form = {
             "body": body,
             "outputs": component.outputs,
             "parameters": parameters,
             "artifacts": artifacts,
-            "code": self._code[parts],
+            "code": self._digest(_WORKER_CODE),
             "environment": self._environment,
         }
         return codec.digest(form)
+
+    def _digest(self, parts: tuple[str, ...]) -> str:
+        if parts not in self._code:
+            self._code[parts] = code_digest(parts)
+        return self._code[parts]

@@ -6,16 +6,17 @@ goes in; what lies in the store already comes in through an importer.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ... import codec
+from ..cache import OUTPUT
 from ..dsl.emit import command
 from ..dsl.pipeline import SCHEMA_VERSION
 from ..dsl.trace import task_form
 from ..recipe import Recipe, Step, input_texts, pin, portable
 from .driver import PipelineRun
 
-_OUTPUT = "artifact"
 _DEFINITION = {"artifactType": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}}
 
 
@@ -29,12 +30,12 @@ def compiled(recipe: Recipe, title: str = "", *, fresh: bool = False) -> Pipelin
     }
     tasks = spec["root"]["dag"]["tasks"]
     names: list[str] = []
-    for position, step in enumerate(recipe.steps):
-        task = f"{step.verb}-{position}"
+    for task, step in zip(task_names(recipe), recipe.steps, strict=True):
         sources = {}
         for field, text in input_texts(step):
-            producer = names[int(text[5:])] if text.startswith("step:") else _import(spec, text, task, field)
-            made = {"producerTask": producer, "outputArtifactKey": _OUTPUT}
+            made_here = text.startswith("step:")
+            producer = names[int(text[5:])] if made_here else _import(spec, text, task, field, names[-1:])
+            made = {"producerTask": producer, "outputArtifactKey": OUTPUT}
             sources[field] = ({"taskOutputArtifact": made}, _DEFINITION)
         _add(spec, task, step, list(sources))
         form = tasks[task] = task_form(task, sources)
@@ -44,11 +45,28 @@ def compiled(recipe: Recipe, title: str = "", *, fresh: bool = False) -> Pipelin
         if recipe.retries:
             form["retryPolicy"] = {"maxRetryCount": recipe.retries}
         names.append(task)
-    selector = {"producerSubtask": names[-1], "outputArtifactKey": _OUTPUT}
-    spec["root"]["dag"]["outputs"] = {"artifacts": {_OUTPUT: {"artifactSelectors": [selector]}}}
-    spec["root"]["outputDefinitions"] = {"artifacts": {_OUTPUT: _DEFINITION}}
+    selector = {"producerSubtask": names[-1], "outputArtifactKey": OUTPUT}
+    spec["root"]["dag"]["outputs"] = {"artifacts": {OUTPUT: {"artifactSelectors": [selector]}}}
+    spec["root"]["outputDefinitions"] = {"artifacts": {OUTPUT: _DEFINITION}}
     head = {"pipelineInfo": {"name": name}, "schemaVersion": SCHEMA_VERSION, "sdkVersion": "kfp-2.16.1"}
     return PipelineRun(title or name, {**head, **spec}, fresh=fresh)
+
+
+def task_names(recipe: Recipe) -> list[str]:
+    """Return what the steps are called in the pipeline: the verb, with a number from its second time on.
+
+    Examples
+    --------
+    >>> from workbench.pipeline.steps.compile import CompileStep
+    >>> task_names(Recipe((CompileStep("net"), CompileStep("step:0"))))
+    ['compile', 'compile-2']
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for step in recipe.steps:
+        seen[step.verb] += 1
+        names.append(step.verb if seen[step.verb] == 1 else f"{step.verb}-{seen[step.verb]}")
+    return names
 
 
 def _add(spec: dict[str, Any], task: str, step: Step, fields: list[str]) -> None:
@@ -56,7 +74,7 @@ def _add(spec: dict[str, Any], task: str, step: Step, fields: list[str]) -> None
     placed = portable(pin(step, lambda _text: next(numbered)))
     component: dict[str, Any] = {
         "executorLabel": f"exec-{task}",
-        "outputDefinitions": {"artifacts": {_OUTPUT: _DEFINITION}},
+        "outputDefinitions": {"artifacts": {OUTPUT: _DEFINITION}},
     }
     if fields:
         component["inputDefinitions"] = {"artifacts": dict.fromkeys(fields, _DEFINITION)}
@@ -66,7 +84,8 @@ def _add(spec: dict[str, Any], task: str, step: Step, fields: list[str]) -> None
     }
 
 
-def _import(spec: dict[str, Any], text: str, task: str, field: str) -> str:
+def _import(spec: dict[str, Any], text: str, task: str, field: str, before: list[str]) -> str:
+    """Add what reads an artifact of the store; a name is looked up when its step's turn comes, as names move."""
     name = f"{task}-{field}".replace("_", "-")
     uri = {"constant": f"mlops:{text}"}
     spec["deploymentSpec"]["executors"][f"exec-{name}"] = {
@@ -74,7 +93,9 @@ def _import(spec: dict[str, Any], text: str, task: str, field: str) -> str:
     }
     spec["components"][f"comp-{name}"] = {
         "executorLabel": f"exec-{name}",
-        "outputDefinitions": {"artifacts": {_OUTPUT: _DEFINITION}},
+        "outputDefinitions": {"artifacts": {OUTPUT: _DEFINITION}},
     }
-    spec["root"]["dag"]["tasks"][name] = task_form(name, {})
+    form = spec["root"]["dag"]["tasks"][name] = task_form(name, {})
+    if before and not text.startswith("sha256:"):
+        form["dependentTasks"] = before
     return name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ...store import Store, owner
 from .. import record
 from ..ir import condition
 from ..ir.graph import Component, Graph, Task
-from ..workers.host import Host
+from ..workers.host import StepHost
 from ..workers.order import Order, Outcome
 from .frame import DONE, FAILED, SKIPPED, Frame, Spread
 from .made import Made, arguments_of, artifacts_of, gathered, outputs_of, parameters_of, typed
@@ -48,12 +48,12 @@ class Walker:
         The pipeline.
     host
         Runs its steps.
-    fresh
-        Take no result of an earlier run.
+    fresh, keyless
+        As for :class:`~workbench.pipeline.walk.orders.Orders`.
     look
         Called now and then, to pass events on.
     begun
-        Called with the position of each step that really runs.
+        Called with the position of each step that really runs, before it does.
     """
 
     def __init__(
@@ -61,15 +61,16 @@ class Walker:
         store: Store,
         run_id: str,
         graph: Graph,
-        host: Host,
+        host: StepHost,
         *,
         fresh: bool = False,
+        keyless: Collection[int] = (),
         look: Callable[[], None] = lambda: None,
         begun: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store, self._run_id, self._graph, self._host = store, run_id, graph, host
         self._look, self._begun = look, begun
-        self._orders = Orders(store, run_id, fresh)
+        self._orders = Orders(store, run_id, fresh, keyless)
         self._frames: deque[Frame] = deque()
         self._waiting: deque[_Leaf] = deque()
         self._delayed: list[tuple[float, int, _Leaf]] = []
@@ -222,8 +223,8 @@ class Walker:
         while self._waiting and self._host.has_room(self._waiting[0].order):
             self._ticket += 1
             leaf = self._running[self._ticket] = self._waiting.popleft()
-            self._host.send(self._ticket, leaf.order)
             self._begun(leaf.order.position)
+            self._host.send(self._ticket, leaf.order)
         for ended in self._host.wait(_LOOK_S):
             self._ended(self._running.pop(ended.ticket), ended.outcome)
         self._look_after()
@@ -249,7 +250,9 @@ class Walker:
     def _ended(self, leaf: _Leaf, outcome: Outcome) -> None:
         if outcome.error is None:
             self._done(leaf, outcome)
-        elif leaf.left and not self._store.runs.cancelling(self._run_id):
+        elif (
+            leaf.left and leaf.order.may_pass(outcome.error) and not self._store.runs.cancelling(self._run_id)
+        ):
             retry, attempt = leaf.task.retry, leaf.order.attempt
             wait = min(retry.wait_s * retry.factor ** (attempt - 1), retry.most_s)
             self._store.events.append(self._run_id, leaf.order.position, "step.retried", dict(outcome.error))
@@ -287,5 +290,6 @@ class Walker:
         while self._running and time.monotonic() < until:
             for ended in self._host.wait(_LOOK_S):
                 leaf = self._running.pop(ended.ticket)
-                if ended.outcome.error is not None:
+                error = ended.outcome.error
+                if error is not None and error.get("error") != RunCancelled.__name__:  # it says so itself
                     record.cancelled(self._store, self._run_id, leaf.order.position)

@@ -28,9 +28,14 @@ PARAMETER_BYTES = 1 << 20
 _CODE = ("pipeline/workers", "pipeline/data.py")
 
 
-def run(store: Store, order: Order) -> Outcome:
-    """Run an order and return what it left; an error of the step is in the outcome, never raised."""
+def run(store: Store, order: Order, live: Any = None) -> Outcome:
+    """Run an order and return what it left; an error of the step is in the outcome, never raised.
+
+    With a `live` object the step works in the user's own process, whose seeds and paths are left alone.
+    """
     try:
+        if live is not None:
+            return _verb(store, order, live)
         with steady(order.seed, order.search_path):
             return _kind(order)(store, order)
     except WorkbenchError as error:
@@ -199,19 +204,14 @@ def check_size(value: Any, where: str) -> None:
         )
 
 
-def _verb(store: Store, order: Order) -> Outcome:
+def _verb(store: Store, order: Order, live: Any = None) -> Outcome:
+    from ..cache import outcome_of
     from ..context import StepContext
-    from ..recipe import body_of, loads, pin
+    from ..recipe import body_of, placed
 
-    def digest(text: str) -> str:
-        value = order.artifacts.get(text.removeprefix("input:"), text)
-        assert isinstance(value, str), "a verb takes one artifact an input"
-        return value
-
-    step = pin(loads(order.argument(STEP)), digest)
-    with StepContext(store, order.run_id, order.position, step) as context:
-        result = body_of(step)(step, context)
-    return Outcome(artifacts={"artifact": result.output}, result=codec.to_json(result))
+    step = placed(order.argument(STEP), order.artifacts)
+    with StepContext(store, order.run_id, order.position, step, live) as context:
+        return outcome_of(body_of(step)(step, context))
 
 
 def _given(store: Store, order: Order) -> Outcome:

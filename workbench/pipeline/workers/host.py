@@ -16,20 +16,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ...errors import RunError, from_json
 from .. import child
 from .order import Order, Outcome
 
 READY_S = 120.0
-# One thread in every numerical library and one order of hashes: sums and sets come out the same everywhere.
-STEADY = {
-    **dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
-    ),
-    "PYTHONHASHSEED": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -38,6 +31,25 @@ class Ended:
 
     ticket: int
     outcome: Outcome
+
+
+class StepHost(Protocol):
+    """Whatever runs a walker's orders."""
+
+    def has_room(self, order: Order) -> bool:
+        """Return whether an order would start soon."""
+
+    def send(self, ticket: int, order: Order) -> None:
+        """Give it an order."""
+
+    def cancel(self, ticket: int) -> None:
+        """End an order; it is heard of as ended."""
+
+    def wait(self, timeout_s: float) -> list[Ended]:
+        """Return the orders that ended, after at most this many seconds."""
+
+    def close(self) -> None:
+        """Let it end."""
 
 
 class Host:
@@ -58,7 +70,7 @@ class Host:
     ) -> None:
         self.name = name
         self._command = [sys.executable, "-m", module, *arguments]
-        self._environment = {**child.environment(), **STEADY, **(environment or {})}
+        self._environment = {**child.steady(), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._in = self._out = -1
         self._read = b""

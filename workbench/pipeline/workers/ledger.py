@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,7 @@ def begin(store: Store, order: Order, who: str) -> bool:
     with store.together():
         if not store.runs.claim_step(order.run_id, order.position, who):
             return False
-        store.events.append(order.run_id, order.position, "step.started", {"verb": order.path, "name": ""})
+        _tell(store, order, "step.started", {})
         return True
 
 
@@ -79,10 +80,10 @@ def _finish(
 
 def _verb(store: Store, order: Order, outcome: Outcome, cached: bool) -> None:
     """Give what a verb made its name, and keep its figures."""
-    from ..recipe import loads
+    from ..result import StepResult
 
-    result = codec.from_json(outcome.result)
-    name = loads(order.argument(STEP)).name
+    result, name = codec.from_json(outcome.result), _name(order)
+    assert isinstance(result, StepResult), "a verb leaves one"
     if name:
         store.names.set(name, result.output)
     for figure in () if cached else result.measured:
@@ -103,5 +104,10 @@ def _digest(outcome: Outcome) -> str:
 
 
 def _tell(store: Store, order: Order, kind: str, payload: dict[str, Any]) -> None:
-    more = {"verb": order.path, "name": ""} if kind == "step.done" else {}
+    more = {} if kind == "step.failed" else {"verb": order.path, "name": _name(order)}
     store.events.append(order.run_id, order.position, kind, {**more, **payload})
+
+
+def _name(order: Order) -> str:
+    """Return what a verb's output is to be called, empty for none."""
+    return str(json.loads(order.argument(STEP)).get("name", "")) if STEP in order.body else ""

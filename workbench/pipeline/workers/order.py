@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ... import codec
+from ...errors import StepFailed
 from ..ir.graph import Component
 
 OUTPUTS, LISTS = "--outputs", "--lists"
@@ -72,6 +74,10 @@ class Order:
         """Return the order in JSON-able data."""
         return cls(**{**form, "body": tuple(form["body"]), "search_path": tuple(form["search_path"])})
 
+    def may_pass(self, error: Mapping[str, Any]) -> bool:
+        """Return whether trying again may help: an error that a verb foresaw comes again."""
+        return STEP not in self.body or error.get("error") == StepFailed.__name__
+
     def digests(self) -> list[str]:
         """Return the digests of all artifacts it takes."""
         found = []
@@ -109,7 +115,9 @@ class Outcome:
 
     @classmethod
     def of(cls, form: Mapping[str, Any]) -> Self:
-        """Return the outcome in JSON-able data."""
+        """Return the outcome in JSON-able data, also in the form that runs of version 0.1.0 recorded for a verb."""
+        if "_type" in form:
+            return cls(artifacts={"artifact": str(form["output"])}, result=form)
         return cls(**form)
 
 
@@ -128,7 +136,10 @@ def argument_of(body: tuple[str, ...], flag: str) -> str:
 
 
 def seed_of(body: tuple[str, ...], parameters: Mapping[str, Any], artifacts: Mapping[str, Any]) -> int:
-    """Return the seed of a step: decided by its code and inputs, not by where or when it runs."""
+    """Return the seed of a step: decided by its code and inputs, not by where or when it runs or what it is called."""
+    if STEP in body:
+        form = {**json.loads(argument_of(body, STEP)), "name": ""}
+        body = (STEP, codec.dumps(form))
     form = {"body": list(body), "parameters": dict(parameters), "artifacts": dict(artifacts)}
     return int(codec.digest(form)[7:15], 16)
 
