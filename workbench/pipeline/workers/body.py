@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from ..dsl.source import FunctionSource, execute
 from ..environment import code_version, lock_digest
 from . import files
 from .order import FUNCTION, GIVEN, KUBEFLOW, STEP, Order, Outcome
+from .seeds import seeded
 
 PARAMETER_BYTES = 1 << 20
 """The most a plain output may take as JSON: it goes through databases and messages, an artifact does not."""
@@ -49,15 +49,9 @@ def steady(seed: int, search_path: tuple[str, ...]) -> Iterator[None]:
     """Set what would differ from run to run: seeds, and where modules are found; undo it afterwards."""
     before = list(sys.path)
     sys.path.extend(entry for entry in search_path if entry not in sys.path)
-    random.seed(seed)
-    import numpy
-
-    numpy.random.seed(seed % 2**32)
-    torch = sys.modules.get("torch")  # imported later, it starts from the same seed everywhere by itself
-    if torch is not None:
-        torch.manual_seed(seed)
     try:
-        yield
+        with seeded(seed):
+            yield
     finally:
         sys.path[:] = before
 
