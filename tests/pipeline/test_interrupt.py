@@ -230,6 +230,18 @@ def test_waiting_for_a_failed_run_raises_its_error(executor, calls, cell):
         run.wait(timeout_s=60)
 
 
+def test_waiting_for_a_run_that_failed_before_any_step_raises_its_error(store, executor, cell):
+    from workbench.errors import UnknownArtifact
+    from workbench.pipeline import callables
+    from workbench.pipeline.recipe import Recipe
+    from workbench.pipeline.steps.call import CallStep
+
+    step = CallStep(callables.send(store, cell("def f(x):\n    return x")["f"]), "nothing")
+    run = executor.submit(Recipe((step,)), background=True)
+    with pytest.raises(UnknownArtifact, match="no artifact is named 'nothing'"):
+        run.wait(timeout_s=60)
+
+
 def test_an_interrupt_while_waiting_for_an_adopted_step_ends_it(
     store, driving, calls, work, running, wait, tmp_path
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from ..errors import RunCancelled
+from ..errors import RunCancelled, WorkbenchError
 from ..store import Event, Store, owner
 from . import openlineage, record, tracking
 from .process import end_group
@@ -44,7 +44,7 @@ class RunDriver(Generic[Results]):
             The error of the step that failed.
         """
         self.store.runs.drive(self.run_id, owner.current())
-        state = "failed"
+        state, why = "failed", dict[str, Any]()
         try:
             self._tell("run.started")
             openlineage.begin(self.store, self.run_id)
@@ -57,9 +57,12 @@ class RunDriver(Generic[Results]):
             if isinstance(error, KeyboardInterrupt):
                 error.add_note(f"run {self.run_id} is cancelled; %mlops resume {self.run_id} goes on with it")
             raise
+        except WorkbenchError as error:
+            why = error.to_json()
+            raise
         finally:
             self.store.runs.set_state(self.run_id, state)
-            self._tell(f"run.{state}")
+            self._tell(f"run.{state}", why)
             self._forward()
             openlineage.end(self.store, self.run_id)
             tracking.begin(self.store, self.run_id)

@@ -117,4 +117,7 @@ class Run:
         for step in row.steps:
             if step.error is not None:
                 return from_json(step.error)
+        told = self.store.events.newest(self.id, "run.failed")
+        if told is not None and "what" in told.payload:  # no step's fault: a lost host, an unknown input
+            return from_json(told.payload)
         return StepFailed(f"run {self.id} failed", where=self.id, fix=f"%mlops logs {self.id}")
