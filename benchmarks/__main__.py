@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import pkgutil
 import sys
@@ -31,12 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds: does it run, not how fast is it")
     parser.add_argument("--only", metavar="PART,...", default="", help="parts of it, where it has parts")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the object to a file too")
+    parser.add_argument(
+        "--keep",
+        metavar="FOLDER",
+        type=Path,
+        help="keep finished parts here, where it has parts: a run that was cut off goes on from there",
+    )
     options = parser.parse_args(arguments)
 
     before = machine()  # the load of the machine before we add ours
     samples = Samples()
     case = importlib.import_module(f"{cases.__name__}.{options.name}")
-    case.run(samples, quick=options.quick, **_parts(parser, case, options.only))
+    asked = {**_parts(parser, case, options.only), **_kept(parser, case, options.keep)}
+    case.run(samples, quick=options.quick, **asked)
     result = {"benchmark": options.name, "machine": before, "versions": versions(), **samples.summary()}
     text = json.dumps(result, indent=2)
     if options.json:
@@ -52,6 +60,15 @@ def _parts(parser: argparse.ArgumentParser, case: ModuleType, text: str) -> dict
     if unknown := [part for part in asked if part not in known]:
         parser.error(f"no part {', '.join(unknown)}; parts: {', '.join(known) or 'none'}")
     return {"only": asked} if asked else {}
+
+
+def _kept(parser: argparse.ArgumentParser, case: ModuleType, folder: Path | None) -> dict[str, Path]:
+    """Return what ``--keep`` passes on: nothing without it."""
+    if folder is None:
+        return {}
+    if "keep" not in inspect.signature(case.run).parameters:
+        parser.error("--keep: it has no parts to keep")
+    return {"keep": folder}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ busy for one round slows both sides of it. The spread is the 10th and the 90th p
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,16 @@ class Samples:
     def values(self, key: str) -> list[float]:
         """Return a key's numbers so far."""
         return list(self._values.get(key, ()))
+
+    def all_values(self) -> dict[str, list[float]]:
+        """Return every key's numbers: what :meth:`extend` takes."""
+        return {key: list(values) for key, values in self._values.items()}
+
+    def extend(self, values: Mapping[str, Iterable[float]]) -> None:
+        """Add numbers by key, such as those of a run that was cut off."""
+        for key, numbers in values.items():
+            for number in numbers:
+                self.add(key, number)
 
     def __contains__(self, key: str) -> bool:
         return key in self._values

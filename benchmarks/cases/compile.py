@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import workbench as wb
+from workbench.atomic import write_bytes
 from workbench.store import Store
 
 from ..samples import Samples
@@ -19,55 +21,88 @@ from ..zoo import ZOO, Specimen, specimen
 
 PARTS = tuple(ZOO)
 
-BUDGET_S = {"mlp": 120.0, "cnn": 150.0, "resnet18": 240.0, "efficientnet": 240.0, "minilm": 300.0}
-_OTHER_S, _QUICK_S = 120.0, 40.0
+BUDGET_S = {"mlp": 60.0, "resnet18": 150.0, "efficientnet": 150.0, "minilm": 120.0}
+_OTHER_S, _AGAIN_S = 75.0, 25.0
+"""Seconds of a search over everything, and of one among the best of that: 25 minutes for the whole zoo."""
+_BEST = 3
+"""So many of the first search are measured again at other sizes and threads."""
 _DROP = 0.5
 """Points that may be lost by the model's own measure."""
 _ROUNDS, _TURN_S = 15, 0.05
 """How often the pick and the module take turns, and seconds of calls a turn."""
+_FIRST = (1, 1)
+_CELLS = (_FIRST, (8, 1), (1, 2), (8, 2))
+"""Batch and threads. The first is searched whole."""
 
 
-def run(samples: Samples, *, quick: bool, only: Sequence[str] = ()) -> None:
+def run(samples: Samples, *, quick: bool, only: Sequence[str] = (), keep: Path | None = None) -> None:
     """Measure; the parts asked for, else the zoo: batch 1 and 8, one and two threads. Quick: the perceptron, once."""
     ratios = []
     for name in only or (["mlp"] if quick else ZOO):
-        for batch, threads in ((1, 1),) if quick else ((1, 1), (8, 1), (1, 2), (8, 2)):
+        among: list[str] = []
+        for batch, threads in _CELLS[:1] if quick else _CELLS:
             print(f"{name}, batch {batch}, {threads} thread(s)", file=sys.stderr, flush=True)
-            with tempfile.TemporaryDirectory() as home:
-                best = _one(samples, name, batch, threads, Store(Path(home)), quick=quick)
-            if (batch, threads) == (1, 1):
-                ratios.append(best)
+            cell = _kept(keep, f"{name}.b{batch}.t{threads}", lambda: _one(name, batch, threads, among))  # noqa: B023
+            samples.extend(cell["values"])
+            if (batch, threads) == _FIRST:
+                among = cell["best"]
+                ratios.append(statistics.median(cell["values"][f"{name}.b1.t1.picked.times_module"]))
     if len(ratios) > 1:
         samples.add("geometric_mean.times_module", math.exp(sum(map(math.log, ratios)) / len(ratios)))
 
 
-def _one(samples: Samples, name: str, batch: int, threads: int, store: Store, *, quick: bool) -> float:
-    """Search for one model and return how many times as fast as the module its pick is."""
-    found = specimen(name)
-    dynamic = "auto" if batch == 1 else "none"  # with sizes fixed, a call is the captured batch of 8
-    wb.capture(found.module, found.inputs, name="m", dynamic=dynamic, store=store)
-    judge: dict[str, Any] = {}
-    if batch == 1:
-        judge = {"calibrate": list(found.calibration), "evaluate": found.evaluate}
-        judge["max_drop"] = _DROP if found.evaluate else None
-    budget = _QUICK_S if quick else BUDGET_S.get(name, _OTHER_S)
-    made: Any = wb.choose("m", budget=budget, threads=threads, store=store, **judge)
-    at = f"{name}.b{batch}.t{threads}"
+def _kept(folder: Path | None, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what was measured before and kept, else measure and keep it."""
+    if folder is None:
+        return measure()
+    file = folder / f"{name}.json"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, json.dumps(measure()).encode())
+    found: dict[str, Any] = json.loads(file.read_bytes())
+    return found
+
+
+def _one(name: str, batch: int, threads: int, among: Sequence[str]) -> dict[str, Any]:
+    """Search for one model, everything or among some; return all figures, and the names of the best."""
+    samples, found = Samples(), specimen(name)
+    with tempfile.TemporaryDirectory() as home:
+        store = Store(Path(home))
+        dynamic = "auto" if batch == 1 else "none"  # with sizes fixed, a call is the captured batch of 8
+        wb.capture(found.module, found.inputs, name="m", dynamic=dynamic, store=store)
+        judge: dict[str, Any] = {"calibrate": list(found.calibration)} if batch == 1 else {}
+        if batch == 1 and found.evaluate:
+            judge |= {"evaluate": found.evaluate, "max_drop": _DROP}
+        budget = _AGAIN_S if among else BUDGET_S.get(name, _OTHER_S)
+        made: Any = wb.choose("m", backends=among, budget=budget, threads=threads, store=store, **judge)
+        at = f"{name}.b{batch}.t{threads}"
+        _note(samples, at, made)
+        _against_module(samples, at, found, made.session(threads=threads), batch, threads)
+    passed = [one for one in made.contenders if one["verdict"] in ("picked", "passes", "slower than float")]
+    order = sorted(passed, key=lambda one: -one["speedup"])
+    best = [f"{one['scheme']}/{one['backend']}" for one in order if one["backend"] != "eager"]
+    return {"values": samples.all_values(), "best": best[:_BEST] or ["eager"]}
+
+
+def _note(samples: Samples, at: str, made: Any) -> None:
+    """Add what a search found out."""
     for one in made.contenders:
         if one["speedup"]:
-            samples.add(f"{at}.{one['name'].replace('/', '.')}.times_eager", one["speedup"])
+            key = f"{at}.{one['name'].replace('/', '.')}"
+            samples.add(f"{key}.times_eager", one["speedup"])
             if one["compile_s"]:
-                samples.add(f"{at}.{one['name'].replace('/', '.')}.compile_s", one["compile_s"])
+                samples.add(f"{key}.compile_s", one["compile_s"])
             if one["score"] is not None:
-                samples.add(f"{at}.{one['name'].replace('/', '.')}.points", one["score"])
+                samples.add(f"{key}.points", one["score"])
     samples.add(f"{at}.picked.times_eager", made.speedup)
-    return _against_module(samples, at, found, made.session(threads=threads), batch, threads)
+    fastest = max(one["speedup"] for one in made.contenders if one["verdict"] in ("picked", "passes"))
+    samples.add(f"{at}.picked.over_best", made.speedup / fastest)
 
 
 def _against_module(
     samples: Samples, at: str, found: Specimen, session: Any, batch: int, threads: int
-) -> float:
-    """Time the pick and the module itself, uncaptured, in turns in this process; return the median ratio."""
+) -> None:
+    """Time the pick and the module itself, uncaptured, in turns in this process."""
     import torch
 
     torch.set_num_threads(threads)
@@ -78,13 +113,10 @@ def _against_module(
     def module() -> None:
         found.module(*inputs)
 
-    ratios = []
     for _ in range(_ROUNDS):
         theirs, ours = _call_s(module), _call_s(lambda: session.runner.run(feeds))
         samples.add(f"{at}.module.ms", theirs * 1e3)
         samples.add(f"{at}.picked.times_module", theirs / ours)
-        ratios.append(theirs / ours)
-    return statistics.median(ratios)
 
 
 def _call_s(call: Callable[[], object]) -> float:

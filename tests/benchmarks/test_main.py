@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main, names
+from benchmarks.samples import Samples
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +29,33 @@ def test_an_unknown_part_is_refused_before_anything_runs(capsys, name, known):
     message = capsys.readouterr().err
     assert "no part vgg" in message
     assert known in message
+
+
+def test_what_has_no_parts_keeps_none(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["start", "--keep", str(tmp_path)])
+    assert "no parts to keep" in capsys.readouterr().err
+
+
+def test_finished_cells_are_not_measured_again(tmp_path, monkeypatch):
+    from benchmarks.cases import compile as case
+
+    measured = []
+
+    def one(name, batch, threads, among):
+        measured.append((name, batch, threads, list(among)))
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        at = f"{name}.b{batch}.t{threads}"
+        return {"values": {f"{at}.picked.times_module": [2.0, 4.0]}, "best": ["none/onnxruntime"]}
+
+    monkeypatch.setattr(case, "_one", one)
+    with pytest.raises(KeyboardInterrupt):
+        case.run(Samples(), quick=False, only=["mlp", "gru"], keep=tmp_path)
+    case.run(samples := Samples(), quick=False, only=["mlp", "gru"], keep=tmp_path)
+    assert measured.count(("mlp", 1, 1, [])) == measured.count(("mlp", 8, 1, ["none/onnxruntime"])) == 1
+    assert len(measured) == 9
+    assert samples.median("geometric_mean.times_module") == pytest.approx(3.0)
 
 
 def test_the_first_benchmarks_are_there():

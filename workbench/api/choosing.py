@@ -47,7 +47,8 @@ def choose(
     artifact
         The program, or a variant, which is only compiled.
     backends
-        Those to try; empty for all that can run here.
+        Those to try, or single formats of one such as ``int8-static/openvino``; ``none/openvino`` is the program as
+        it is. Empty for all that can run here.
     budget
         Seconds of the search. The result on the same artifact and processor is found again at once.
     calibrate, preprocess
@@ -77,13 +78,15 @@ def choose(
     """
     from ..compile.base import backend
     from ..pipeline import callables, data
+    from ..pipeline.auto.contenders import contenders
     from ..pipeline.auto.processor import processor
     from ..pipeline.preprocess import batches
     from ..pipeline.steps.auto import AutoStep
 
     store = store or Store()
     for one in backends:
-        backend(one)
+        backend(one.rpartition("/")[2])
+    contenders(quantized=False, onnx=False, only=tuple(backends))
     if budget < _LEAST_BUDGET_S:
         raise InputError(
             f"a budget of {budget:g} s is too small", where="budget", fix="5 s or more, such as 120s"

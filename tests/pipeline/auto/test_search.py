@@ -1,6 +1,7 @@
 """The search by itself: who is raced, judged and picked, with workers that are told what to answer."""
 
 import signal
+import threading
 from pathlib import Path
 
 import numpy
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from workbench import codec
 from workbench.compile.entry import CompileReport
-from workbench.errors import CorruptArtifact, GateRefused, StepFailed
+from workbench.errors import CorruptArtifact, GateRefused, InputError, StepFailed
 from workbench.pipeline.auto.contenders import Contender, contenders
 from workbench.pipeline.auto.likeness import likeness
 from workbench.pipeline.auto.race import race
 from workbench.pipeline.auto.report import facts, frontier, rows_table
 from workbench.pipeline.auto.search import Search
+from workbench.pipeline.auto.side_by_side import side_by_side
 from workbench.pipeline.auto.team import Team
 
 
@@ -119,6 +121,46 @@ def test_when_even_eager_cannot_be_timed_nothing_is_picked():
     team.ask = lap
     with pytest.raises(GateRefused, match="no backend passes"):
         search(team, [])
+
+
+def test_no_backend_is_given_two_things_at_once_and_all_are_done():
+    busy, seen, together = set(), [], []
+    both = threading.Barrier(2, timeout=60)
+
+    def work(one):
+        assert one.backend not in busy
+        busy.add(one.backend)
+        if one.scheme == "first":
+            both.wait()  # passes only if the two run at the same time
+            together.append(one.backend)
+        seen.append(one)
+        busy.discard(one.backend)
+
+    todo = [Contender(backend, scheme) for scheme in ("first", "second", "third") for backend in "ab"]
+    side_by_side(todo, work, 2)
+    assert sorted(map(id, seen)) == sorted(map(id, todo))
+    assert sorted(together) == ["a", "b"]
+
+
+def test_what_a_hand_raises_ends_the_work():
+    done = []
+
+    def work(one):
+        if one.scheme == "bad":
+            raise CorruptArtifact("the program is damaged")
+        done.append(one)
+
+    with pytest.raises(CorruptArtifact, match="damaged"):
+        side_by_side([Contender("a", "bad"), Contender("a", "never")], work, 1)
+    assert done == []
+
+
+def test_single_formats_may_be_asked_for():
+    asked = ("eager", "int8-auto/onnxruntime", "none/onnxruntime")
+    found, _ = contenders(quantized=False, onnx=False, only=asked)
+    assert [one.label for one in found] == ["eager", "onnxruntime", "int8-auto/onnxruntime"]
+    with pytest.raises(InputError, match="not measured in int9"):
+        contenders(quantized=False, onnx=False, only=("int9/onnxruntime",))
 
 
 def test_a_spent_budget_tries_nothing_more():

@@ -58,7 +58,13 @@ def add(parser: Parser) -> None:
         default=120.0,
         help="auto: seconds of the search, such as 60s",
     )
-    parser.argument("--among", metavar="BACKEND", nargs="+", default=[], help="auto: only these backends")
+    parser.argument(
+        "--among",
+        metavar="BACKEND",
+        nargs="+",
+        default=[],
+        help="auto: only these backends, or formats of one such as int8-static/openvino",
+    )
     parser.argument("--calibrate", metavar="DATA", takes=("variable",), help="auto: calibration data")
     parser.argument(
         "--preprocess", metavar="FN", takes=("variable",), help="auto: turns calibration data into inputs"

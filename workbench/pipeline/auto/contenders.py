@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
+
 if TYPE_CHECKING:
     from ...quantize import QuantizeConfig
 
@@ -69,7 +71,12 @@ def contenders(
     onnx
         Whether it came as an ONNX file.
     only
-        Backends to try; empty for all.
+        What to try, backends or single formats of one such as ``int8-static/openvino``; empty for all.
+
+    Raises
+    ------
+    InputError
+        If a backend is not worth measuring in a format that was asked for.
     """
     from ...compile.base import backend, backend_names
     from ...quantize.named import FOR_ONNX_FILES, NAMED
@@ -77,13 +84,29 @@ def contenders(
     takes = ("none",) if quantized else FOR_ONNX_FILES if onnx else tuple(NAMED)
     found: list[Contender] = []
     absent: list[Contender] = []
-    for name in sorted(only or backend_names(), key=_cost):
+    names = {one.rpartition("/")[2] for one in only} or backend_names()
+    for name in sorted(names, key=_cost):
         one = backend(name)
         if missing := one.available():
             absent.append(Contender(name, "none", verdict=f"{missing.what}; {missing.fix}"))
             continue
-        found += [Contender(name, scheme) for scheme in one.schemes if scheme in takes]
+        wanted = _formats(only, name, one.schemes)
+        found += [Contender(name, scheme) for scheme in one.schemes if scheme in takes and scheme in wanted]
     return sorted(found, key=_turn), absent
+
+
+def _formats(only: tuple[str, ...], name: str, known: tuple[str, ...]) -> set[str]:
+    """Return the formats of a backend that were asked for: all, if it was named alone or nothing was."""
+    if not only or name in only:
+        return set(known)
+    asked = {one.rpartition("/")[0] for one in only if one.rpartition("/")[2] == name}
+    if unknown := sorted(asked - set(known)):
+        raise InputError(
+            f"the backend {name!r} is not measured in {', '.join(unknown)}",
+            where=name,
+            fix=f"its formats: {', '.join(known)}",
+        )
+    return asked
 
 
 def suited(config: QuantizeConfig) -> list[str]:

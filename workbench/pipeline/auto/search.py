@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from ...program import ONNX_FILE, PROGRAM_FILE
 from ...store.blobs import hash_file
 from .contenders import Contender
 from .race import race
+from .side_by_side import side_by_side
 from .team import Team
 
 _COMPILING, _RACING = 0.7, 0.2
@@ -63,6 +66,7 @@ class Search:
     tell: Callable[[str, float], None]
     began: float = field(default_factory=time.monotonic)
     _seen: dict[tuple[str, str], str] = field(default_factory=dict)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, found: list[Contender]) -> tuple[Contender, Contender]:
         """Fill in what is found out about every contender; return the winner and the baseline (eager).
@@ -75,19 +79,24 @@ class Search:
         baseline = next(one for one in found if one.backend == "eager" and one.scheme == "none")
         self._compile(baseline, None)
         baseline.score = self._score(baseline)
-        for number, one in enumerate(found):
-            if one is baseline:
-                continue
-            self.tell(f"compiling {one.label}", 0.05 + 0.6 * number / len(found))
-            left = _COMPILING * self.budget_s - self._spent()
-            if left <= 0:
-                one.verdict = "not tried: the budget was spent"
-                continue
-            self._tried(one, lambda one=one, left=left: self._compile(one, max(left, _LEAST_S)))  # type: ignore[misc]
+        others = [one for one in found if one is not baseline]
+        side_by_side(
+            others, lambda one: self._build(one, others.index(one) / len(found)), len(os.sched_getaffinity(0))
+        )
         self.tell("racing", 0.7)
         race([one for one in found if one.runs], baseline, self._lap, _RACING * self.budget_s)
         self._judge(found, baseline)
         return self._pick(found, baseline), baseline
+
+    def _build(self, one: Contender, share: float) -> None:
+        """Compile a contender, if there is time for it."""
+        left = _COMPILING * self.budget_s - self._spent()
+        if left <= 0:
+            one.verdict = "not tried: the budget was spent"
+            return
+        with self._one_at_a_time:
+            self.tell(f"compiling {one.label}", 0.05 + 0.6 * share)
+        self._tried(one, lambda: self._compile(one, max(left, _LEAST_S)))
 
     def _spent(self) -> float:
         return time.monotonic() - self.began
@@ -100,12 +109,13 @@ class Search:
             one.verdict = f"{type(error).__name__}: {error.what}"
 
     def _compile(self, one: Contender, timeout_s: float | None) -> None:
-        began = time.monotonic()
-        source = self.variant(one.scheme)
-        if (first := self._seen.setdefault((one.backend, _digest(source)), one.label)) != one.label:
-            one.verdict = f"the same program as {first}"
-            return
-        out = self.new_folder()
+        with self._one_at_a_time:
+            began = time.monotonic()
+            source = self.variant(one.scheme)
+            if (first := self._seen.setdefault((one.backend, _digest(source)), one.label)) != one.label:
+                one.verdict = f"the same program as {first}"
+                return
+            out = self.new_folder()
         config = codec.to_json(CompileConfig(one.backend, threads=self.threads))
         order = {"source": str(source), "out": str(out), "config": config}
         answer = self.team.ask(one.backend, timeout_s or 600.0, "compile", **order)

@@ -43,7 +43,7 @@ class AutoStep:
     evaluate, max_drop
         The gate. Without a measure: 100 times the mean cosine of the outputs to eager's, one point may be lost.
     backends
-        Those to try; empty for all that can run here.
+        Those to try, or single formats of one (``int8-static/openvino``); empty for all that can run here.
     budget_s
         Seconds the search may take; what is running when they end is given up.
     threads
