@@ -6,6 +6,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.compile.base import backend as backend_named
+from workbench.compile.operator_times import operator_times
 from workbench.errors import InputError
 
 
@@ -34,17 +35,19 @@ def home(tmp_path_factory):
         yield
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "eager", "tvm"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "eager", "ternary", "tvm"])
 def test_work_is_counted_as_by_hand(home, backend):
     if refusal := backend_named(backend).available():
         pytest.skip(refusal.what)
     wb.compile("net", backend=backend)
     found = wb.operators(f"net/{backend}", repeats=3)
-    work = [one["flops"] for one in found.operators if one["flops"] in (CONVOLUTION, LINEAR)]
-    assert set(work) == {CONVOLUTION, LINEAR}
+    convolution, linear = (
+        next(one for one in found.operators if work <= (one["flops"] or 0) < 1.02 * work)
+        for work in (CONVOLUTION, LINEAR)
+    )  # a fused activation counts one an element
+    assert convolution["intensity"] > linear["intensity"]
     assert all(one["seconds"] >= 0 for one in found.operators)
-    linear = next(one for one in found.operators if one["flops"] == LINEAR)
-    if backend == "onnxruntime":
+    if backend in ("onnxruntime", "openvino", "ternary"):
         assert linear["bytes"] == 4 * (16 * 16 * 16 + 16 * 16 * 16 * 10 + 10 + 10)
     assert found.mfu > 0
     assert found.peak_gflops > 0
@@ -57,16 +60,8 @@ def test_the_batch_as_captured(home):
     assert 4 * CONVOLUTION in [one["flops"] for one in found.operators]
 
 
-def test_openvino_tells_times(home):
-    pytest.importorskip("openvino")
-    wb.compile("net", backend="openvino")
-    found = wb.operators("net/openvino", repeats=3)
-    assert {one["kind"] for one in found.operators} & {"Convolution", "FullyConnected", "MatMul"}
-    assert found.total_ms > 0
-
-
-def test_a_backend_without_a_profiler_names_those_with_one(home):
-    wb.compile("net", backend="ternary")
+def test_a_backend_without_a_profiler_names_those_with_one(tmp_path):
+    (tmp_path / "backend.json").write_text('{"backend": "ethos"}')
     with pytest.raises(InputError, match="tells no time by operator") as caught:
-        wb.operators("net/ternary")
-    assert "eager, onnxruntime, openvino, tvm" in caught.value.fix
+        operator_times(tmp_path, {})
+    assert "eager, inductor, onnxruntime, openvino, ternary, tvm" in caught.value.fix

@@ -11,7 +11,10 @@ from torch import nn
 from tests.networks import build
 from workbench.capture import capture_module
 from workbench.compile import CompileConfig, compile_program, load
+from workbench.compile.operator_times import operator_times
+from workbench.compile.work import with_work, work_of
 from workbench.errors import CompileError, CorruptArtifact
+from workbench.program import read_examples
 from workbench.quantize import QuantizeConfig, quantize_program
 
 
@@ -49,6 +52,15 @@ def test_a_quantized_program_is_checked_at_every_size(compiled):
     assert {case["batch"] for case in report.checked} == {1, 3, 4, 5}
     assert report.backend == "inductor"
     assert report.max_abs_error < 0.05
+
+
+def test_its_kernels_tell_time_and_work(compiled, variant):
+    out, _ = compiled
+    feeds = {name: array[:2] for name, array in read_examples(out).inputs.items()}
+    found = with_work(operator_times(out, feeds, repeats=3), work_of(variant, feeds))
+    assert all(one.seconds > 0 for one in found)
+    products = 2 * (8 * 64 * 9 + 8 * 64 * 32 + 32 * 4)  # two images
+    assert 2 * products <= sum(one.flops or 0 for one in found) < 1.3 * 2 * products
 
 
 FRESH = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..pipeline.naming import compiled_of
@@ -56,9 +56,8 @@ def operators(
     digest = compiled_of(store, artifact)
     folder = store.artifacts.path(digest)
     feeds = read_examples(folder).inputs
-    found = operator_times(
-        folder, one_item(read_signature(folder), feeds) if batch else feeds, threads, repeats
-    )
+    feeds = one_item(read_signature(folder), feeds) if batch else feeds
+    found = _whole(store, digest, operator_times(folder, feeds, threads, repeats), feeds)
     peak, bandwidth = peaks()
     total = sum(one.seconds for one in found)
     work = sum(one.flops or 0.0 for one in found)
@@ -73,6 +72,20 @@ def operators(
         _roofline(found, peak),
         store,
     )
+
+
+def _whole(
+    store: Store, digest: str, found: Sequence[Operator], feeds: Mapping[str, Any]
+) -> Sequence[Operator]:
+    """Return the rows with the operations and bytes of the program they were compiled from, if it is here."""
+    from ..compile.work import with_work, work_of
+
+    if all(one.flops is not None for one in found):
+        return found
+    for source in store.artifacts.manifest(digest).parents:
+        if store.artifacts.exists(source) and store.artifacts.manifest(source).kind in ("program", "variant"):
+            return with_work(found, work_of(store.artifacts.path(source), feeds))
+    return found
 
 
 def _table(found: Sequence[Operator], total: float, peak: float, bandwidth: float, mfu: float) -> Table:

@@ -100,6 +100,9 @@ class Inductor(ForThisMachine):
             raise MissingDependency("no C++ compiler is installed", where="g++", fix="apt-get install g++")
         _check_recurrent(source.program)
         program = _prepared(source)
+        origins = {
+            n.name: n.meta["from_node"][-1].name for n in program.graph.nodes if n.meta.get("from_node")
+        }
         progress(0.4, "writing and compiling C++")
         settings = {
             "freezing": options.freezing,
@@ -115,7 +118,7 @@ class Inductor(ForThisMachine):
         except Exception as error:
             raise _refused(error) from error
         used = sorted(one for one in cpu_features() if one.startswith(_COUNTED) or "vnni" in one)
-        write_bytes(out / RECORD_FILE, json.dumps({"needs": used}).encode())
+        write_bytes(out / RECORD_FILE, json.dumps({"needs": used, "origins": origins}).encode())
         return {"torch": str(torch.__version__)}
 
     def load(self, compiled: Path, threads: int) -> Runner:

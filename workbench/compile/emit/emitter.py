@@ -153,7 +153,7 @@ class Emitter:
         name = f"op{len(self.functions)}_" + "_".join(word for word in (path, label) if word)
         value = node.meta.get("val")
         shape = list(self.shape(node)) if isinstance(value, torch.Tensor) else "several"
-        return Function(name[:96].replace(".", "_"), f"{where(node)}: {node.target} -> {shape}")
+        return Function(name[:96].replace(".", "_"), f"{where(node)}: {node.target} -> {shape} [{node.name}]")
 
     def add(self, function: Function) -> None:
         """Add a finished function to the calls of the model."""

@@ -52,8 +52,8 @@ class NativeRunner:
         record = read_record(compiled)
         check_cpu(record, compiled)
         self.signature = read_signature(compiled)
-        self._library = _open(compiled / LIBRARY_FILE)
-        self._library.mlops_model_set_threads(threads)
+        self.library = _open(compiled / LIBRARY_FILE)
+        self.library.mlops_model_set_threads(threads)
         self._shapes = Shapes(self.signature, record.sizes)
         self._local = threading.local()
 
@@ -67,16 +67,16 @@ class NativeRunner:
         """
         inputs = [numpy.asarray(feeds[spec.name], order="C") for spec in self.signature.inputs]
         sizes = self._shapes.sizes(inputs)
-        shapes = self._shapes.all(self._library, sizes, inputs)
+        shapes = self._shapes.all(self.library, sizes, inputs)
         outputs = [
             numpy.empty(shape, spec.dtype)
             for spec, shape in zip(self.signature.outputs, shapes[len(inputs) :], strict=True)
         ]
-        status = self._library.mlops_model_run(
+        status = self.library.mlops_model_run(
             _pointers(inputs),
             _pointers(outputs),
             sizes,
-            self._arena(self._library.mlops_model_arena_bytes(sizes)),
+            self._arena(self.library.mlops_model_arena_bytes(sizes)),
         )
         if status:
             kind, what = _STATUS[status]

@@ -119,8 +119,12 @@ def _forward(emitter: Emitter, plan: Plan) -> str:
         f"    uint8_t *const slot{i + 1} = slot{i} + aligned({_slot(slot)});"
         for i, slot in enumerate(plan.slots[:-1])
     ]
-    calls = [line for function in emitter.functions for line in _call(function, emitter, plan)]
+    calls = ["    mark(0);"]
+    for number, function in enumerate(emitter.functions, 1):
+        calls += [*_call(function, emitter, plan), f"    mark({number});"]
     return f"""\
+__attribute__((visibility("default"))) void mlops_model_watch(int64_t *times) {{ marks = times; }}
+
 int mlops_forward(const void *const *inputs, void *const *outputs, const int64_t *sizes, void *arena) {{
     {_unpack(names)}
     (void)inputs;
