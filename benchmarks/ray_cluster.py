@@ -22,7 +22,7 @@ from workbench.store import StepRow, Store
 from .samples import Samples
 
 NODES = 3
-NAP_S, NAPS = 0.25, 24
+NAP_S, NAPS = 0.25, 12
 
 
 @step

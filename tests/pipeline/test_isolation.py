@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +76,70 @@ def test_a_machine_without_runc_says_what_to_install(isolated, monkeypatch):
     with pytest.raises(MissingDependency, match="runc is not installed") as caught:
         isolated("def f():\n    return 1")
     assert caught.value.fix == "apt-get install runc"
+
+
+ROOTLESS = """
+import os, sys
+from pathlib import Path
+from workbench.package.isolation import Isolation
+from workbench.pipeline import callables, data
+from workbench.pipeline.executors.executor import Executor
+from workbench.pipeline.recipe import Recipe
+from workbench.pipeline.steps.call import CallStep
+from workbench.store import Store
+
+cell = {"__name__": "__main__"}
+exec("def f():\\n    import socket\\n    return [name for _, name in socket.if_nameindex()]", cell)
+store = Store(Path(sys.argv[1]))
+recipe = Recipe((CallStep(callables.send(store, cell["f"])),), isolation=Isolation(memory_bytes=1 << 30))
+run = Executor(store).submit(recipe)
+print(os.getuid(), run.state, data.read(store.artifacts.path(run.results()[0].output)))
+"""
+NOBODY = 65534
+
+
+def test_a_user_without_rights_isolates_a_step(tmp_path):
+    """The whole way of ``--isolate``, from `nobody`, who may read the interpreter and the code wherever they lie."""
+    if shutil.which("setpriv") is None or shutil.which("unshare") is None:
+        pytest.skip("util-linux is not installed: a step without root was NOT tested")
+    folder = Path(tempfile.mkdtemp())
+    (folder / "home").mkdir()
+    needed = [sys.base_prefix, str(Path(sys.prefix).resolve()), str(Path(__file__).parents[2])]
+    hidden = [path for path in needed if Path(path).is_relative_to("/root")]
+    lines = ["set -e", f"chown {NOBODY}:{NOBODY} {folder}/home", f"chmod 755 {folder}"]
+    for number, path in enumerate(
+        hidden
+    ):  # in a mount namespace of its own, where only these are below /root
+        lines += [f"mkdir {folder}/{number}", f"mount --bind {path} {folder}/{number}"]
+    if hidden:
+        lines += ["mount -t tmpfs tmpfs /root", "chmod 755 /root"]
+    for number, path in enumerate(hidden):
+        lines += [f"mkdir -p {path}", f"mount --bind {folder}/{number} {path}"]
+    become = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
+    lines += [f'cd {folder}/home && exec {become} "$@"']
+    environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONPATH": needed[-1], "HOME": str(folder)}
+    try:
+        done = subprocess.run(
+            [
+                "unshare",
+                "-m",
+                "sh",
+                "-c",
+                "\n".join(lines),
+                "sh",
+                sys.executable,
+                "-c",
+                ROOTLESS,
+                f"{folder}/home/s",
+            ],
+            env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.stdout == f"{NOBODY} done ['lo']\n", done.stderr
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_the_environment_of_an_artifact(store, executor, calls, cell, tmp_path):

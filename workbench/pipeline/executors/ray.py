@@ -80,7 +80,7 @@ def work(
     except WorkbenchError as error:
         outcome = Outcome(error=error.to_json())
     made = {digest: parcel.pack(store, digest) for digest in outcome.artifacts.values()}
-    return outcome.to_json(), made, machine()
+    return outcome.to_json(), made, {**machine(), "node": _node()}
 
 
 def look(wanted: dict[str, Any], preload: list[str], paths: list[str]) -> dict[str, Any] | None:
@@ -185,7 +185,10 @@ class Bridge:
                 self._submit(what["ticket"], Order.of(what["order"]))
 
     def _look_at_nodes(self, preload: list[str], paths: list[str]) -> None:
-        """Refuse a cluster with a node whose environment differs, before any step starts."""
+        """Refuse a cluster with a node whose environment differs, before any step starts.
+
+        The question takes no processor: a node that works on another run's steps answers all the same.
+        """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -194,7 +197,7 @@ class Bridge:
         nodes = [node["NodeID"] for node in known if node["Alive"] and node["Resources"].get("CPU")]
         asked = [
             probe.options(
-                num_cpus=1, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)
             ).remote(self._wanted, preload, paths)
             for node in nodes
         ]

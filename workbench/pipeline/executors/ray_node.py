@@ -24,7 +24,6 @@ import psutil
 
 from ...errors import RunError, missing_dependency
 from .. import child
-from ..child import STEADY
 
 _AGENT_FILES = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
 _STARTED = b"Ray runtime started"
@@ -102,7 +101,7 @@ class RayNode:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**child.environment(), **STEADY, **authenticated(folder)},
+                env={**child.steady(), **authenticated(folder)},
                 start_new_session=True,
             )
         self._wait(timeout_s)
