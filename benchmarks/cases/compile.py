@@ -26,8 +26,6 @@ _OTHER_S, _AGAIN_S = 75.0, 25.0
 """Seconds of a search over everything, and of one among the best of that: 25 minutes for the whole zoo."""
 _BEST = 3
 """So many of the first search are measured again at other sizes and threads."""
-_DROP = 0.5
-"""Points that may be lost by the model's own measure."""
 _ROUNDS, _TURN_S = 15, 0.05
 """How often the pick and the module take turns, and seconds of calls a turn."""
 _FIRST = (1, 1)
@@ -72,7 +70,7 @@ def _one(name: str, batch: int, threads: int, among: Sequence[str]) -> dict[str,
         wb.capture(found.module, found.inputs, name="m", dynamic=dynamic, store=store)
         judge: dict[str, Any] = {"calibrate": list(found.calibration)} if batch == 1 else {}
         if batch == 1 and found.evaluate:
-            judge |= {"evaluate": found.evaluate, "max_drop": _DROP}
+            judge |= {"evaluate": found.evaluate, "max_drop": found.drop}
         budget = _AGAIN_S if among else BUDGET_S.get(name, _OTHER_S)
         made: Any = wb.choose("m", backends=among, budget=budget, threads=threads, store=store, **judge)
         at = f"{name}.b{batch}.t{threads}"

@@ -24,12 +24,15 @@ class Specimen:
         Other inputs, which no evaluation sees.
     evaluate
         ``"module:function"``, called with a session; points, higher is better. Empty: the mean cosine of outputs.
+    drop
+        Points of that which may be lost: half a one, one where the measure is a cosine.
     """
 
     module: nn.Module
     inputs: tuple[Any, ...]
     calibration: Sequence[tuple[Any, ...]] = field(default_factory=tuple)
     evaluate: Callable[[Any], float] | None = None
+    drop: float = 0.5
 
 
 ZOO = {

@@ -11,8 +11,10 @@ from tests.networks import build
 from workbench.capture import capture_module
 from workbench.compile import CompileConfig, compile_program, load
 from workbench.compile.npu import environment
+from workbench.compile.npu.floating import floating
 from workbench.compile.npu.record import read_npu
 from workbench.errors import CompileError, CorruptArtifact, MissingDependency
+from workbench.program import read_program
 from workbench.quantize import QuantizeConfig, quantize_program
 
 
@@ -49,13 +51,43 @@ def test_the_graph_is_compiled_and_agrees_bit_for_bit(tmp_path, target):
     assert (given.argmax(1) == module.eval()(inputs).argmax(1)).float().mean() >= 0.8
 
 
-def test_what_an_npu_does_not_take_is_said_before_anything_is_installed(tmp_path):
+@pytest.mark.slow
+def test_an_int8_program_keeps_its_weights_and_grids(tmp_path):
+    if not environment.is_made():
+        pytest.skip("the tool environment was not made: %mlops compile NAME --backend ethos makes it")
     program, variant, out = folders(tmp_path, "program", "variant", "out")
     module, inputs = network()
     capture_module(module, inputs, program, dynamic="input:0=batch")
-    quantize_program(program, variant, QuantizeConfig(), calibration=[inputs])
-    with pytest.raises(CompileError, match="it is quantized already"):
+    quantize_program(program, variant, QuantizeConfig(mode="static"), calibration=[2 * inputs])
+    report = compile_program(variant, out, CompileConfig("ethos", target="ethos-u55"))
+    found = read_npu(out)
+    assert found["elements"] == found["equal"] == 160
+    assert report.max_abs_error <= 0.51 * found["grids"]["output"][0]  # only the result was rounded once more
+    step, zero_point = floating(read_program(variant))[1][-1]
+    assert found["grids"]["input"] == pytest.approx([step, zero_point - 128])
+    peak = float(2 * inputs.abs().max())  # the range of twice the inputs: not the one of the captured ones
+    assert step * 255 > peak
+
+
+def test_an_int8_program_has_a_float_form(tmp_path):
+    program, variant = folders(tmp_path, "program", "variant")
+    module, inputs = network()
+    capture_module(module, inputs, program, dynamic="input:0=batch")
+    quantize_program(program, variant, QuantizeConfig(mode="static"), calibration=[inputs])
+    form, grids = floating(read_program(variant))
+    assert set(grids) == {-1, 1, 2, 3}  # the input, and what relu, pooling and flattening give
+    assert not [n for n in form.graph.nodes if str(n.target).startswith("workbench.")]
+    torch.testing.assert_close(form(inputs)[0], module.eval()(inputs), rtol=0, atol=0.05)
+
+
+def test_a_program_that_is_not_int8_is_refused_before_anything_is_installed(tmp_path):
+    program, variant, out = folders(tmp_path, "program", "variant", "out")
+    module, inputs = network()
+    capture_module(module, inputs, program, dynamic="input:0=batch")
+    quantize_program(program, variant, QuantizeConfig("int4"), calibration=[inputs])
+    with pytest.raises(CompileError, match="an NPU has no form for workbench") as caught:
         compile_program(variant, out, CompileConfig("ethos"))
+    assert caught.value.where == "module '0'"
 
 
 @pytest.mark.parametrize(

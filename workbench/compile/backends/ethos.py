@@ -1,16 +1,19 @@
 """Arm Ethos-U NPUs by ExecuTorch and Vela: a command stream, the compiler's estimates, and a check bit for bit.
 
-A float program is quantized to int8 with the captured inputs. The graph's result in the TOSA reference model is
+A float program is quantized to int8 with the captured inputs; an int8 program keeps its weights and the grids of its
+activations, and what it leaves in float is quantized so. The graph's result in the TOSA reference model is
 compared element by element with the quantized torch model's; what runs here is that reference model, not an NPU.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...atomic import write_bytes
 from ...errors import CompileError, WorkbenchError
 from ..base import Progress
 from ..config import CompileConfig
@@ -58,8 +61,8 @@ class Ethos:
         Raises
         ------
         CompileError
-            If the program is quantized already or an ONNX file, has several inputs or outputs, or an operator stays on
-            the CPU; or if the NPU's compiler fails.
+            If the program is an ONNX file or quantized to something but int8, has several inputs or outputs, or an
+            operator stays on the CPU; or if the NPU's compiler fails.
         MissingDependency
             If the tool environment cannot be made.
         """
@@ -74,10 +77,8 @@ class Ethos:
             0.3, f"compiling for {target}" if is_made() else "making the tool environment, once: minutes"
         )
         with tempfile.TemporaryDirectory(dir=out, prefix=".build-") as folder:
-            import torch
-
-            torch.export.save(source.program, Path(folder) / "program.pt2")
             inputs: dict[str, Any] = dict(source.examples.inputs)
+            _write_program(source, Path(folder))
             numpy.savez(Path(folder) / "inputs.npz", **inputs)
             work(["compile", f"{folder}/program.pt2", f"{folder}/inputs.npz", target, str(out)])
         found = read_npu(out)
@@ -107,14 +108,28 @@ class Ethos:
         return self.load(compiled, threads)
 
 
+def _write_program(source: Source, folder: Path) -> None:
+    """Write ``program.pt2``; of a quantized program its float form, and its grids as ``grids.json``."""
+    import torch
+
+    program = source.program
+    if source.quantized:
+        from ..npu.floating import floating
+
+        module, grids = floating(program)
+        (given,) = source.examples.inputs.values()
+        with torch.no_grad():
+            program = torch.export.export(module, (torch.tensor(given[:1]),))
+        write_bytes(folder / "grids.json", json.dumps(grids).encode())
+    torch.export.save(program, folder / "program.pt2")
+
+
 def _check(source: Source) -> None:
-    """Refuse what is not a float torch program of one input and one output of fixed size."""
+    """Refuse what is not a torch program of one input and one output of fixed size."""
     signature = source.signature
     what = ""
     if source.is_onnx:
         what = "it is an ONNX file"
-    elif source.quantized:
-        what = "it is quantized already, and the NPU has grids of its own"
     elif len(signature.inputs) != 1 or len(signature.outputs) != 1:
         what = f"it has {len(signature.inputs)} inputs and {len(signature.outputs)} outputs"
     elif any(isinstance(dim, str) for dim in signature.inputs[0].shape[1:]):
@@ -123,9 +138,9 @@ def _check(source: Source) -> None:
         what = "its batch is fixed, and not one row"
     if what:
         raise CompileError(
-            f"the backend ethos compiles float torch programs of one input and one output of fixed sizes: {what}",
+            f"the backend ethos compiles torch programs of one input and one output of fixed sizes: {what}",
             where=str(source.file),
-            fix='give the float program, captured with dynamic="INPUT:0=batch"',
+            fix='give a torch program, captured with dynamic="INPUT:0=batch"',
         )
 
 
