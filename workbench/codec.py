@@ -11,6 +11,7 @@ equal digests.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -93,8 +94,14 @@ def _build(cls: type[Any], name: str, body: dict[str, Any]) -> Any:
     ]
     if absent:
         raise InputError(f"{name} needs {', '.join(absent)}", where=name)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     return cls(**{k: _fit(from_json(v), hints[k]) for k, v in body.items()})
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """Return a class's field types; working them out takes most of the time of reading a record."""
+    return typing.get_type_hints(cls)
 
 
 def _fit(value: Any, hint: Any) -> Any:

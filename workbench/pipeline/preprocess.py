@@ -72,8 +72,8 @@ def declared(store: Store, program: str) -> Callable[..., Any] | None:
     for run_id, position in store.runs.made(program):
         work = loads(store.runs.get(run_id).recipe)
         step = work.steps[position] if isinstance(work, Recipe) else None  # a pipeline's step has it by name
-        if getattr(step, "preprocess", None) is not None:
-            return callables.receive(store, step.preprocess)
+        if (function := getattr(step, "preprocess", None)) is not None:
+            return callables.receive(store, function)
     module, _, name = text.partition(":")
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]

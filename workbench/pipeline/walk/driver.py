@@ -71,21 +71,23 @@ class PipelineDriver(RunDriver[Made]):
         super().__init__(store, run_id, on_event)
         self._verbs, self._keyless = verbs, keyless
 
-    def _host(self, row: RunRow, graph: Graph) -> StepHost:
+    def _host(self, executor: str, recorded: Any, graph: Graph) -> StepHost:
         from ..executors.choose import LOCAL, open_host
         from ..executors.verbs_here import VerbsHere
-        from ..recipe import Recipe, loads
+        from ..recipe import Recipe
 
-        recipe = loads(row.recipe)
-        if isinstance(recipe, Recipe) and row.executor == LOCAL:
-            return self._verbs or VerbsHere(self.store, recipe.isolation)
-        return open_host(row.executor, self.store, graph)
+        if isinstance(recorded, Recipe) and executor == LOCAL:
+            return self._verbs or VerbsHere(self.store, recorded.isolation)
+        return open_host(executor, self.store, graph)
 
     def _work(self) -> Made:
+        from ..recipe import loads
+
         row = self.store.runs.get(self.run_id)
-        work = pipeline_of(row)
+        recorded = loads(row.recipe)
+        work = pipeline_of(row, recorded)
         graph = work.graph()
-        host = self._host(row, graph)
+        host = self._host(row.executor, recorded, graph)
         try:
             tree = TreeNote(self.store, self.run_id)
             walker = Walker(
@@ -106,11 +108,11 @@ class PipelineDriver(RunDriver[Made]):
         return made
 
 
-def pipeline_of(row: RunRow) -> PipelineRun:
-    """Return the pipeline of a run; a recipe is compiled to one."""
+def pipeline_of(row: RunRow, recorded: Any = None) -> PipelineRun:
+    """Return the pipeline of a run; a recipe is compiled to one. `recorded` is what its row holds, if known."""
     from ..recipe import Recipe, loads
 
-    work = loads(row.recipe)
+    work = recorded or loads(row.recipe)
     if isinstance(work, Recipe):
         from .recipe import compiled
 
