@@ -24,6 +24,7 @@ from workbench.package.environments import (
     requirements,
     unpack_image,
 )
+from workbench.package.environments.sandbox import chrooted
 from workbench.package.isolation import Isolation
 from workbench.package.tar_layer import Member, write_layer
 
@@ -40,6 +41,8 @@ def image(tmp_path_factory):
 def no_sandbox():
     if os.geteuid() != 0:
         return "a sandbox needs root: isolation was NOT tested"
+    if chrooted():
+        return "no sandbox can be made inside a chroot: isolation was NOT tested"
     return "" if shutil.which("runc") or Path("/usr/sbin/runc").exists() else "runc is not installed"
 
 
@@ -172,6 +175,26 @@ def test_a_layer_cannot_write_outside(tmp_path):
     with pytest.raises(UnsafePath):
         unpack_image(layout, tmp_path / "root")
     assert not (tmp_path / "escaped").exists()
+
+
+@pytest.mark.parametrize(
+    ("member", "why"),
+    [
+        (("/etc/x", tarfile.REGTYPE, ""), "lies outside"),
+        (("../x", tarfile.REGTYPE, ""), "lies outside"),
+        (("a", tarfile.SYMTYPE, "../../x"), "leads outside"),
+        (("a", tarfile.LNKTYPE, "../x"), "lies outside"),
+        (("a", tarfile.CHRTYPE, ""), "is no file"),
+    ],
+)
+def test_a_member_that_is_not_safe_is_refused(tmp_path, member, why):
+    from workbench.package.environments.unpack import _place
+
+    info = tarfile.TarInfo(member[0])
+    info.type, info.linkname = member[1:]
+    with tarfile.open(tmp_path / "t", "w") as tar, pytest.raises(ValueError, match=why):
+        _place(tar, info, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
 @sandboxed

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.package.environments.sandbox import chrooted
+
 REPOSITORY = Path(__file__).parents[3]
 NOBODY = 65534
 PYTHON = "/usr/bin/python3"  # an interpreter that everybody may read
@@ -16,6 +18,8 @@ if os.geteuid() != 0:
     pytest.skip(
         "becoming another user needs root: rootless sandboxes were NOT tested", allow_module_level=True
     )
+if chrooted():
+    pytest.skip("no sandbox can be made inside a chroot: NOT tested", allow_module_level=True)
 for needed in ("runc", "setpriv", PYTHON):
     if shutil.which(needed, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin") is None:
         pytest.skip(f"{needed} is not installed: rootless sandboxes were NOT tested", allow_module_level=True)

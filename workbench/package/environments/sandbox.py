@@ -51,11 +51,17 @@ def require() -> str:
     MissingDependency
         If it is not installed.
     InputError
-        If this user may make no user namespace.
+        If this process lives in a chroot, or this user may make no user namespace.
     """
     found = shutil.which("runc", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
     if found is None:
         raise MissingDependency("runc is not installed", where="--isolate", fix="apt-get install runc")
+    if chrooted():
+        raise InputError(
+            "no sandbox can be made inside a chroot: its root is no mount the kernel could pivot from",
+            where="--isolate",
+            fix="enter it with systemd-nspawn or as a container, or leave --isolate out",
+        )
     if _rootless() and not _namespaces():
         raise InputError(
             "this machine lets nobody but root make a user namespace",
@@ -63,6 +69,12 @@ def require() -> str:
             fix="sysctl user.max_user_namespaces=10000 (and kernel.unprivileged_userns_clone=1), or run as root",
         )
     return found
+
+
+def chrooted() -> bool:
+    """Whether the root of this process is a plain folder: runc and user namespaces need a mount there."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return not any(line.split()[4] == "/" for line in lines)
 
 
 def _rootless() -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...atomic import disk_guard
 from ...errors import PackageError, UnsafePath
@@ -57,14 +59,45 @@ def _unpack(layout: Path, layer: Descriptor, out: Path) -> None:
     with disk_guard(out), open_blob(layout, layer) as reader, tarfile.open(fileobj=reader, mode="r|") as tar:
         try:
             for member in tar:
-                tar.extract(member, out, filter=_safe)
-        except (tarfile.FilterError, tarfile.ReadError) as error:
+                _place(tar, member, out.resolve())
+        except (ValueError, tarfile.ReadError) as error:
             raise UnsafePath(f"a layer does not unpack safely: {error}", where=layer.digest) from error
 
 
-def _safe(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-    """Take files, folders and links; a link may be absolute, as in every image, but nothing is written through one."""
-    if member.issym() and member.linkname.startswith("/"):
-        checked = tarfile.tar_filter(member.replace(linkname="x", deep=False), path)
-        return checked.replace(linkname=member.linkname, deep=False) if checked else None
-    return tarfile.data_filter(member, path)
+def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
+    """Write one member; tarfile's own filters would do, but Debian 12's Python has none.
+
+    A link may be absolute, as in every image, but nothing is written through one. Owners and set-id bits are not
+    taken over.
+    """
+    path = _inside(root, member.name)
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # of an earlier layer
+    if member.issym():
+        if os.path.normpath(PurePosixPath(member.name).parent / member.linkname).startswith(".."):
+            raise ValueError(f"{member.name!r} leads outside")
+        path.symlink_to(member.linkname)
+    elif member.islnk():
+        path.hardlink_to(_inside(root, member.linkname))
+    elif member.isreg():
+        content = tar.extractfile(member)
+        assert content is not None, "a file has content"
+        with path.open("xb") as file:
+            shutil.copyfileobj(content, file, 1 << 20)
+        path.chmod(member.mode & (0o755 if member.mode & 0o100 else 0o644) | 0o600)
+        os.utime(path, (member.mtime, member.mtime))  # compiled modules name their source's time
+    else:
+        raise ValueError(f"{member.name!r} is no file, folder or link")
+
+
+def _inside(root: Path, name: str) -> Path:
+    """Return where a member goes; its folder, links followed, must lie below the root."""
+    parts = PurePosixPath(name)
+    path = root / parts
+    folder = root if path == root else path.parent.resolve()
+    if parts.is_absolute() or ".." in parts.parts or not folder.is_relative_to(root):
+        raise ValueError(f"{name!r} lies outside")
+    return path
