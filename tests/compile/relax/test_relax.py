@@ -15,8 +15,9 @@ from torch import nn
 from tests.networks import Singular, Tagger, build, tags
 from workbench.capture import capture_module, capture_onnx
 from workbench.compile import CompileConfig, compile_program, load
-from workbench.compile.relax import package
+from workbench.compile.relax import choosing, package
 from workbench.compile.relax.limits import limits_of
+from workbench.compile.relax.loading import RelaxRunner
 from workbench.compile.source import Source
 from workbench.errors import BadTensor, CompileError, CorruptArtifact, InputError, MissingDependency
 from workbench.program import read_examples, read_signature
@@ -29,6 +30,37 @@ def test_a_network_gives_what_torch_gives_at_every_size(tvm_compile, name, kerne
     assert len(report.checked) == 4
     assert report.max_abs_error <= 1e-5
     assert ('"mlops_' in (out / "model.tir.txt").read_text()) == (kernels == "linked")
+
+
+def test_of_each_operator_the_kernel_is_taken_that_makes_the_model_faster(tvm_compile, wide, monkeypatch):
+    turns = iter([[(1.0, 0.5)] * 3, [(0.5, 0.6)] * 3])  # TVM's first layer is faster, its second is not
+    monkeypatch.setattr(choosing, "_times", lambda *_: next(turns))
+    out, report = tvm_compile(*wide, dynamic="none", kernels="measured")
+    first, second = report.notes["kernels"].split("; ")
+    assert first.startswith("1 x linear 6x64 48x64 48: TVM, 1e+03 ms a run with ours, 500 with TVM's")
+    assert second.startswith("1 x linear 6x48 20x48 20: ours")
+    assert (out / "model.tir.txt").read_text().count('"mlops_linear_f32"') == 1
+    assert report.max_abs_error < 1e-5
+
+
+def test_both_kernels_are_timed_in_turns(tvm_compile, wide):
+    runners = [
+        RelaxRunner(tvm_compile(*wide, dynamic="none", kernels=kernels)[0]) for kernels in ("linked", "tvm")
+    ]
+    pairs = choosing._times(*runners, {"input": wide[1].numpy()})
+    assert len(pairs) in (1, choosing._ROUNDS)
+    assert all(seconds > 0 for pair in pairs for seconds in pair)
+
+
+def test_kernels_cannot_be_measured_for_another_machine(tmp_path):
+    (tmp_path / "program").mkdir(), (tmp_path / "out").mkdir()
+    capture_module(*build("perceptron"), tmp_path / "program", dynamic="none")
+    with pytest.raises(CompileError, match="kernels are measured by running them"):
+        compile_program(
+            tmp_path / "program",
+            tmp_path / "out",
+            CompileConfig("tvm", options={"kernels": "measured", "runtime": "none"}),
+        )
 
 
 def test_the_caller_keeps_its_processors(tvm_compile):

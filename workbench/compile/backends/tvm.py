@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import MissingDependency, WorkbenchError
+from ...errors import CompileError, MissingDependency, WorkbenchError
 from ..base import Progress
 from ..config import CompileConfig
 from ..options import read_options
@@ -28,14 +28,18 @@ class TvmOptions:
     ----------
     kernels
         ``linked``: our kernels serve products, convolutions and the layers of quantized programs; ``tvm``: TVM's
-        own schedules serve everything.
+        own schedules serve everything; ``measured``: of each operator and size the one that makes the model faster,
+        with tuning records those that were found. For this machine.
     runtime
         ``vm``: TVM's small runtime, any size; ``none``: one shared object with C entry points, fixed sizes. For
         another machine ``auto`` means ``none``, because no runtime is there to run it.
+    measure_s
+        Seconds in which ``measured`` begins new measurements; what was not measured stays with our kernels.
     """
 
-    kernels: Literal["linked", "tvm"] = "linked"
+    kernels: Literal["linked", "tvm", "measured"] = "linked"
     runtime: Literal["auto", "vm", "none"] = "auto"
+    measure_s: float = 60.0
 
 
 class Tvm:
@@ -46,6 +50,8 @@ class Tvm:
     reference = False
     options = TvmOptions
     schemes = ("none",)
+    reported = ("kernels",)
+    """What the report shows: of each operator that was measured, what the whole model took either way."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -84,30 +90,59 @@ class Tvm:
         """
         from ...kernels.targets import runs_here, target_named
         from ..emit.record import write_record
-        from ..relax.importing import to_relax
         from ..relax.limits import limits_of, write_limits
-        from ..relax.lowering import build, fused
+        from ..relax.lowering import build
         from ..relax.package import compiler
-        from ..relax.records import check, read_facts
         from ..relax.standalone import build_standalone
-        from ..relax.targets import llvm_target, resolve
-        from ..relax.tuning import apply
+        from ..relax.targets import resolve
 
         options = read_options(TvmOptions, config.options, self.name)
         target = resolve(config.target)
+        alone = options.runtime == "none" or (
+            options.runtime == "auto" and not runs_here(target_named(target))
+        )
         write_limits(out, limits_of(source))
-        module = to_relax(source, linked=options.kernels == "linked")
+        theirs, kernels = self._chosen(source, out, config, options, alone=alone, progress=progress)
         progress(0.4, f"compiling for {target}")
-        module = fused(module, llvm_target(target, config.threads))
-        if source.records is not None:
-            check(read_facts(source.records), target, str(source.records))
-            module = apply(module, llvm_target(target, config.threads), source.records)
-        if options.runtime == "none" or (options.runtime == "auto" and not runs_here(target_named(target))):
+        module = _lowered(source, target, config.threads, linked=options.kernels != "tvm", theirs=theirs)
+        if alone:
             build_standalone(module, source.signature, out, target)
         else:
             build(module, out, target, config.threads)
         write_record(out, target, ())
-        return {"tvm": str(compiler().__version__), "target": target}
+        return {"tvm": str(compiler().__version__), "target": target, **kernels}
+
+    def _chosen(
+        self,
+        source: Source,
+        out: Path,
+        config: CompileConfig,
+        options: TvmOptions,
+        *,
+        alone: bool,
+        progress: Progress,
+    ) -> tuple[frozenset[str], dict[str, str]]:
+        """Return the operators that TVM's schedules serve, and what the report says of them."""
+        from ..relax.choosing import choose
+        from ..relax.targets import resolve
+
+        if options.kernels != "measured":
+            return frozenset(), {}
+        if alone:
+            raise CompileError(
+                "kernels are measured by running them on TVM's small runtime here",
+                where="--option kernels=measured",
+                fix="leave out --target and runtime=none, or use kernels=linked",
+            )
+        target = resolve(config.target)
+
+        def lowered(theirs: frozenset[str]) -> Any:
+            return _lowered(source, target, config.threads, linked=True, theirs=theirs)
+
+        theirs, said = choose(
+            source, lowered, out, target, config.threads, options.measure_s, lambda text: progress(0.3, text)
+        )
+        return theirs, {"kernels": said}
 
     def load(self, compiled: Path, threads: int) -> Runner:
         """Return a runner of ``model.so``."""
@@ -131,6 +166,23 @@ class Tvm:
         from ..emit.emulated import EmulatedRunner
 
         return EmulatedRunner(compiled)
+
+
+def _lowered(
+    source: Source, target: str, threads: int, *, linked: bool, theirs: frozenset[str] = frozenset()
+) -> Any:
+    """Return the program as tensor programs, with the schedules of its tuning records."""
+    from ..relax.importing import to_relax
+    from ..relax.lowering import fused
+    from ..relax.records import check, read_facts
+    from ..relax.targets import llvm_target
+    from ..relax.tuning import apply
+
+    module = fused(to_relax(source, linked=linked, theirs=theirs), llvm_target(target, threads))
+    if source.records is None:
+        return module
+    check(read_facts(source.records), target, str(source.records))
+    return apply(module, llvm_target(target, threads), source.records)
 
 
 BACKEND = Tvm()

@@ -3,6 +3,7 @@
 ::
 
     importing   torch program or ONNX file -> Relax module
+    choosing    whose kernel serves which operator, by measurement
     linked      which operators our own kernels serve, and their calls in Relax
     rows        those that walk rows: attention, norms, softmax, GELU
     values      constants and calls in Relax

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 from ...errors import CompileError
@@ -16,7 +17,7 @@ from .package import compiler
 _ADVICE = "use a backend that takes it"
 
 
-def to_relax(source: Source, *, linked: bool) -> Any:
+def to_relax(source: Source, *, linked: bool, theirs: Collection[str] = ()) -> Any:
     """Return the program as a Relax module whose function ``main`` returns a tuple.
 
     Parameters
@@ -25,28 +26,29 @@ def to_relax(source: Source, *, linked: bool) -> Any:
         The program or variant.
     linked
         Let our kernels serve the operators they know, see :mod:`.linked`.
+    theirs
+        Names of operators (as :func:`decomposed` has them) that TVM's schedules serve all the same.
 
     Raises
     ------
     CompileError
         If an operator has no form in Relax; names it, its module and the backends that take it.
     """
-    return _from_onnx(source) if source.is_onnx else _from_torch(source, linked)
+    return _from_onnx(source) if source.is_onnx else _from_torch(source, linked, theirs)
 
 
-def _from_torch(source: Source, linked: bool) -> Any:
+def _from_torch(source: Source, linked: bool, theirs: Collection[str]) -> Any:
     compiler()
     from tvm.relax.frontend.torch import from_exported_program
 
     _check_recurrent(source)
     before = [node for node in source.program.graph.nodes if node.op == "call_function"]
-    lowered = _decomposed(source.program, linked)
+    lowered = decomposed(source.program, linked)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return from_exported_program(
-                lowered, custom_convert_map=Linker(lowered, linked).converters(), run_ep_decomposition=False
-            )
+            converters = Linker(lowered, linked, theirs).converters()
+            return from_exported_program(lowered, custom_convert_map=converters, run_ep_decomposition=False)
     except CompileError:
         raise
     except Unconvertible as error:
@@ -80,7 +82,7 @@ def _check_recurrent(source: Source) -> None:
                 )
 
 
-def _decomposed(program: Any, linked: bool) -> Any:
+def decomposed(program: Any, linked: bool) -> Any:
     """Return the program in core operators; our custom ones become what their reference computes."""
     import torch
     from torch._library.custom_ops import OPDEFS

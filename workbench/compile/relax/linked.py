@@ -6,7 +6,7 @@ ones win on some shapes, so a tuned module is built both ways (:mod:`.tuning`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy
@@ -49,11 +49,14 @@ class Linker:
         A decomposed torch program.
     linked
         False: TVM's own operators only, but for look-ups, which are made safe in either case.
+    theirs
+        Names of operators that TVM's schedules serve all the same.
     """
 
-    def __init__(self, program: Any, linked: bool) -> None:
+    def __init__(self, program: Any, linked: bool, theirs: Collection[str] = ()) -> None:
         self._program = program
         self._linked = linked
+        self._left = frozenset(theirs)
         self._map: Any = None
         self._known = _Constants(program)
 
@@ -92,7 +95,7 @@ class Linker:
             if self._known.has(node):
                 needed = not all(self._known.has(user) for user in node.users)
                 return const(self._known.array(node)) if needed else None
-            if ours is not None:
+            if ours is not None and node.name not in self._left:
                 return ours(node, importer)
             theirs = self._theirs(importer).get(name)
             if theirs is None:
