@@ -1,6 +1,7 @@
 """Processes that know nothing of it: other Pythons, subprocesses, namespaces; they are traced as they are."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.asking import NEW_PIDS
 from tests.kernel.waiting import until_worked
 from workbench import trace
 from workbench.errors import TraceError
@@ -16,6 +18,7 @@ from workbench.trace.symbols.interpreter import find_interpreter
 
 pytestmark = pytest.mark.bpf
 
+_SYSTEM = "/usr/bin/python3"
 _SPIN = textwrap.dedent(
     """
     import sys, time
@@ -34,9 +37,21 @@ _SPIN = textwrap.dedent(
 
 def _interpreter(version):
     found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    found += filter(None, [shutil.which(f"python{version}")])
     if not found:
-        pytest.skip(f"no Python {version} under ~/.pyenv/versions")
-    return str(found[-1])
+        pytest.skip(f"no Python {version} under ~/.pyenv/versions or on PATH")
+    return str(found[0])
+
+
+def _distribution():
+    """What the system came with: stripped, built without frame pointers and optimised across files."""
+    try:
+        version = subprocess.run([_SYSTEM, "-VV"], check=True, capture_output=True, text=True).stdout
+    except OSError:
+        pytest.skip(f"no {_SYSTEM}")
+    if version.split()[1].rpartition(".")[0] not in ("3.11", "3.12", "3.13"):
+        pytest.skip(f"{_SYSTEM} is {version}")
+    return _SYSTEM
 
 
 def _names(recorded, pid):
@@ -55,9 +70,10 @@ def _trace_other(command, seconds=0.3):
     return recorder.trace, other.pid
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "distribution"])
 def test_python_frames_of_another_interpreter(version):
-    recorded, pid = _trace_other([_interpreter(version), "-c", _SPIN])
+    interpreter = _distribution() if version == "distribution" else _interpreter(version)
+    recorded, pid = _trace_other([interpreter, "-c", _SPIN])
     rows, stacks = _names(recorded, pid)
     assert len(rows) > 20
     deep = [stack for stack in stacks if stack[:3] == ["<module>", "planted", "innermost"]]
@@ -114,7 +130,7 @@ def test_a_process_that_is_no_child_is_traced_for_its_user(tmp_path):
 
 
 def test_a_process_in_a_pid_namespace_is_traced_from_outside():
-    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", _SPIN]
+    command = [*NEW_PIDS, "--kill-child", sys.executable, "-c", _SPIN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         try:
             assert other.stdout.readline() == "ready\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import workbench
-from tests.kernel.test_collector import as_nobody
+from tests.kernel.asking import as_nobody
 from workbench.errors import InputError
 from workbench.trace.bcc.host import BCC, numbered
 from workbench.trace.bcc.probe import run_probe

@@ -1,11 +1,11 @@
 """What a trace takes of the machine: kernel memory of its maps, and the collector's own."""
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.kernel.asking import map_bytes
 from workbench import trace
 from workbench.trace import client
 from workbench.trace.probes import DEFAULT_PROBES, PROBES
@@ -14,22 +14,11 @@ pytestmark = pytest.mark.bpf
 _MIB = 1 << 20
 
 
-def _map_bytes(pid):
-    """Kernel memory of every map a process holds, each once."""
-    sizes = {}
-    for handle in Path(f"/proc/{pid}/fd").iterdir():
-        if os.readlink(handle) == "anon_inode:bpf-map":
-            text = Path(f"/proc/{pid}/fdinfo/{handle.name}").read_text()
-            fields = dict(re.findall(r"(\w+):\s+(\d+)", text))
-            sizes[fields["map_id"]] = int(fields["memlock"])
-    return sum(sizes.values())
-
-
 @pytest.mark.parametrize("probes", [DEFAULT_PROBES, tuple(PROBES)], ids=["default", "all"])
 def test_buffers_and_resident_memory_stay_below_their_bounds(probes):
     with trace.session(probes, tier="bpf"):
         pid = client.private_pid()
-        buffers = _map_bytes(pid)
+        buffers = map_bytes(pid)
         status = Path(f"/proc/{pid}/status").read_text()
     resident = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
     assert 4 * _MIB < buffers <= 16 * _MIB

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.kernel.asking import NEW_PIDS
 from tests.trace.workload import cpu_of, hot, spin, warm
 from workbench import trace
 from workbench.trace.costs import costs
@@ -177,7 +178,7 @@ def test_inside_a_pid_namespace():
         """
     )
     done = subprocess.run(
-        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script],
+        [*NEW_PIDS, sys.executable, "-c", script],
         capture_output=True,
         text=True,
         timeout=60,

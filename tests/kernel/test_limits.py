@@ -94,9 +94,11 @@ def test_a_kernel_without_type_information_is_said(tmp_path):
         "from workbench import trace\nwith trace.session() as r: sum(range(10**6))\n"
         "print(r.trace.meta.tier, '|', *r.trace.meta.reasons)"
     )
-    hidden = f'mount -t tmpfs none /sys/kernel/btf && exec {sys.executable} -c "$SCRIPT"'
+    # Private before anything is mounted: the machine's own /sys stays as it is.
+    hide = "mount --make-rprivate /sys && mount -t tmpfs none /sys/kernel/btf"
+    run = f'{hide} && exec {sys.executable} -c "$SCRIPT"'
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", hidden],
+        ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", run],
         capture_output=True,
         text=True,
         timeout=60,

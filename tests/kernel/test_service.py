@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import workbench
-from tests.kernel.test_collector import as_nobody
+from tests.kernel.asking import as_nobody
 from workbench.bpf import service as services
 from workbench.errors import InputError, NoPrivilege, ServeError, TraceError
 from workbench.trace import client, service

@@ -5,12 +5,12 @@
 
 NOINLINE void _ZN3c1025ProfiledCPUMemoryReporter3NewEPvm(void *self, void *address, size_t size)
 {
-	__asm__ volatile("" : : "r"(self), "r"(address), "r"(size));
+	__asm__ volatile("nop" : : "r"(self), "r"(address), "r"(size));	/* probed without a single step */
 }
 
 NOINLINE void _ZN3c1025ProfiledCPUMemoryReporter6DeleteEPv(void *self, void *address)
 {
-	__asm__ volatile("" : : "r"(self), "r"(address));
+	__asm__ volatile("nop" : : "r"(self), "r"(address));
 }
 
 NOINLINE void left(int depth);
