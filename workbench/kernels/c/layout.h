@@ -106,29 +106,57 @@ static uint32_t pack_signs(const tern_matrix *w, const uint8_t *codes, int8_t *o
 	return bad;
 }
 
-/* One block of the 16 lanes of a tile, of which the first `real` have rows; returns the low bits of each code 3. */
-static inline uint32_t pack_tile(const uint8_t *rows, int64_t row_bytes, int64_t k, int64_t end, int real, uint8_t *out,
-				 const int layout)
+/* Low bits of each code 3; the codes become lanes in place. */
+static inline uint32_t to_lanes(uint32_t *codes, const uint32_t *last, const int layout)
 {
-	const int inside = !(k & 3) && k + block_weights(layout) <= end;
-	uint32_t codes[LANES], last[LANES], bad = 0;
+	uint32_t bad = 0;
+	for (int i = 0; i < LANES; i++) {
+		bad |= (codes[i] & codes[i] >> 1) | (last[i] & last[i] >> 1);
+		codes[i] = lane_of(codes[i], last[i], layout);
+	}
+	return bad;
+}
+
+/* One block of the 16 lanes of a tile, of which the first `real` have rows. */
+static inline uint32_t pack_block(const uint8_t *rows, int64_t row_bytes, int64_t k, int64_t end, int real, uint8_t *out,
+				  const int layout)
+{
+	uint32_t codes[LANES] = { 0 }, last[LANES] = { 0 };
 	for (int i = 0; i < LANES; i++) {
 		const uint8_t *row = rows + (i < real ? i : 0) * row_bytes;
-		codes[i] = last[i] = 0;
-		if (inside && real == LANES) {
-			memcpy(&codes[i], row + (k >> 2), 4);
-			last[i] = layout == TERN_T5 ? row[(k >> 2) + 4] : 0;
-			continue;
-		}
 		for (int f = 0; f < 4; f++)
 			codes[i] |= code_byte(row, k + 4 * f, i < real ? end : 0) << (8 * f);
 		last[i] = layout == TERN_T5 ? code_byte(row, k + 16, i < real ? end : 0) : 0;
 	}
-	for (int i = 0; i < LANES; i++) { /* apart from the loads, so that it becomes one vector's work */
-		bad |= (codes[i] & codes[i] >> 1) | (last[i] & last[i] >> 1);
-		codes[i] = lane_of(codes[i], last[i], layout);
-	}
+	const uint32_t bad = to_lanes(codes, last, layout);
 	memcpy(out, codes, sizeof codes);
+	return bad;
+}
+
+/* Four blocks of 16 rows that are all there, `step` bytes apart in `out`: 4 words a row, T5 5, whose order becomes that of
+ * the lanes in one go. Loads and work are loops of their own, so that the work is done on vectors. */
+static inline uint32_t pack_four(const uint8_t *from, int64_t row_bytes, uint8_t *out, int64_t step, const int layout)
+{
+	uint32_t words[LANES][8], codes[4][LANES], last[4][LANES], bad = 0;
+#pragma GCC unroll 16
+	for (int i = 0; i < LANES; i++)
+		memcpy(words[i], from + i * row_bytes, layout == TERN_T5 ? 20 : 16);
+	for (int i = 0; i < LANES; i++) {
+		const uint32_t a = words[i][0], b = words[i][1], c = words[i][2], d = words[i][3];
+		const uint32_t e = layout == TERN_T5 ? words[i][4] : 0;
+		codes[0][i] = a;
+		codes[1][i] = layout == TERN_T5 ? b >> 8 | c << 24 : b;
+		codes[2][i] = layout == TERN_T5 ? c >> 16 | d << 16 : c;
+		codes[3][i] = layout == TERN_T5 ? d >> 24 | e << 8 : d;
+		last[0][i] = layout == TERN_T5 ? b & 255 : 0;
+		last[1][i] = layout == TERN_T5 ? c >> 8 & 255 : 0;
+		last[2][i] = layout == TERN_T5 ? d >> 16 & 255 : 0;
+		last[3][i] = layout == TERN_T5 ? e >> 24 : 0;
+	}
+	for (int b = 0; b < 4; b++) {
+		bad |= to_lanes(codes[b], last[b], layout);
+		memcpy(out + b * step, codes[b], sizeof codes[b]);
+	}
 	return bad;
 }
 
@@ -137,16 +165,22 @@ static inline uint32_t pack_panel(const tern_matrix *w, const uint8_t *codes, in
 				  const int layout)
 {
 	const int64_t row_bytes = ceil_div(w->k, 4), length = w->k / w->groups, blocks = group_blocks(w);
-	const int tiles = panel_tiles(w, first);
+	const int64_t weights = block_weights(layout), step = panel_tiles(w, first) * TILE_BYTES;
 	uint32_t bad = 0;
-	for (int t = 0; t < tiles; t++) {
+	for (int t = 0; t < panel_tiles(w, first); t++) {
 		const int64_t n = first + t * LANES;
 		const int real = w->n - n < LANES ? (int)(w->n - n) : LANES;
 		uint8_t *to = out + t * TILE_BYTES;
-		for (int64_t g = 0; g < w->groups; g++)
-			for (int64_t b = 0; b < blocks; b++, to += tiles * TILE_BYTES)
-				bad |= pack_tile(codes + n * row_bytes, row_bytes, g * length + b * block_weights(layout),
-						 (g + 1) * length, real, to, layout);
+		for (int64_t g = 0; g < w->groups; g++) {
+			const int64_t end = (g + 1) * length, whole = length / weights;
+			const uint8_t *rows = codes + n * row_bytes;
+			int64_t k = g * length, b = 0;
+			if (real == LANES && k % 4 == 0)
+				for (; b + 4 <= whole; b += 4, k += 4 * weights, to += 4 * step)
+					bad |= pack_four(rows + k / 4, row_bytes, to, step, layout);
+			for (; b < blocks; b++, k += weights, to += step)
+				bad |= pack_block(rows, row_bytes, k, end, real, to, layout);
+		}
 	}
 	return bad;
 }
