@@ -1,4 +1,7 @@
-"""One packed weight, the same sums on every instruction set; those of other machines run under qemu-user."""
+"""One packed weight, the same sums on every instruction set; those of other machines run under qemu-user.
+
+Each is also compared with plain integers on random shapes: products, whole layers and convolutions.
+"""
 
 import shutil
 import subprocess
@@ -11,7 +14,9 @@ from workbench.kernels import SOURCES, TARGETS, compile_command
 from workbench.kernels.targets import runs_here
 
 CHECK = Path(__file__).parent / "check.c"
-PRINTED = "outputs 8168 wrong 0 hash 4716de66a21c17c5"
+PRINTED = "outputs 8168 wrong 0 hash bed3d9c17ba248f0"
+SEED, CASES = "20261126", "40"
+RANDOM = "outputs 116499 wrong 0 hash ff816eb07e8c075c"
 # Vector lengths that a program meets without having been compiled for them.
 LENGTHS = {
     "aarch64-sve": [["qemu-aarch64", "-cpu", f"max,sve-default-vector-length={n}"] for n in (16, 32, 256)],
@@ -34,5 +39,8 @@ def test_the_same_bytes_and_sums_everywhere(name, tmp_path):
     if runners[0] and shutil.which(runners[0][0]) is None:
         pytest.skip(f"{runners[0][0]} is not installed (system-packages.txt)")
     for runner in runners:
-        shown = subprocess.run([*runner, program], capture_output=True, text=True, timeout=240)
-        assert shown.stdout.strip() == PRINTED, (runner, shown)
+        for arguments, printed in ([], PRINTED), ([SEED, CASES], RANDOM):
+            shown = subprocess.run(
+                [*runner, program, *arguments], capture_output=True, text=True, timeout=240
+            )
+            assert shown.stdout.strip() == printed, (runner, shown)
