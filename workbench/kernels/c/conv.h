@@ -1,5 +1,29 @@
 /* Convolution: checks, and the way that suits its shape. */
 
+static int run_samples(convolution *p, int threads)
+{
+	if (p->w->layout == TERN_T2)
+		return run_gemm(p, threads);
+	return narrow(p) ? run_depthwise(p, threads) : run_planes(p, threads);
+}
+
+/* A few samples at a time, so that each is still near when what was read for its scale is read again. */
+static int run_batch(const convolution *all, int threads)
+{
+	const tern_conv_shape *c = all->c;
+	const int64_t in = c->channels * c->height * c->width, out = c->outputs * all->out_h * all->out_w;
+	const int64_t stay = STAYS / (in * (int64_t)sizeof(float)), step = (stay > 1 ? stay : 1) * threads;
+	int error = 0;
+	for (int64_t n = 0; n < c->batch && !error; n += step) {
+		tern_conv_shape some = *c;
+		convolution p = *all;
+		some.batch = c->batch - n < step ? c->batch - n : step;
+		p.c = &some, p.x += n * in, p.y += n * out;
+		error = run_samples(&p, threads);
+	}
+	return error;
+}
+
 int tern_conv(const tern_matrix *w, const tern_conv_shape *c, const float *w_scale, const float *bias, const float *x,
 	      float *y, int activation, int threads)
 {
@@ -15,9 +39,6 @@ int tern_conv(const tern_matrix *w, const tern_conv_shape *c, const float *w_sca
 	convolution p = { .w = w, .c = c, .w_scale = w_scale, .bias = bias, .x = x, .y = y,
 			  .out_h = output_size(c, 0), .out_w = output_size(c, 1), .activation = activation,
 			  .failed = &failed };
-	if (w->layout == TERN_T2)
-		error = run_gemm(&p, threads);
-	else
-		error = narrow(&p) ? run_depthwise(&p, threads) : run_planes(&p, threads);
+	error = run_batch(&p, threads > 1 ? threads : 1);
 	return error ? error : failed ? TERN_EMEMORY : TERN_OK;
 }

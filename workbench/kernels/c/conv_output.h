@@ -1,5 +1,7 @@
 /* Sums [pixel][output] to floats whose pixels lie side by side. */
 
+typedef int16_t words16 __attribute__((vector_size(32), aligned(2), may_alias));
+typedef float floats16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias));
 
 typedef int32_t four_ints __attribute__((vector_size(16)));

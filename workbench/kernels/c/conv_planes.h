@@ -173,9 +173,6 @@ static void add_planes(const int16_t *planes, const tap_list *list, int64_t coun
 		add_run(planes + i, list, 2, sums + i);
 }
 
-typedef int16_t words16 __attribute__((vector_size(32), aligned(2), may_alias));
-typedef float floats16 __attribute__((vector_size(64), aligned(4), may_alias));
-
 /* Sums of one row, scaled; the last vector overlaps the one before it. */
 static void scale_row(const int16_t *sums, int64_t count, float s, float b, float *y)
 {
