@@ -1,29 +1,71 @@
 /* Depthwise convolution of narrow images: lanes are channels, which lie side by side, a vector of 16-bit sums a pixel;
- * what becomes of them is turned back, 16 pixels by 16 channels at a time. */
+ * what becomes of them is turned back, 16 pixels by 16 channels at a time.
+ *
+ * Input and weights are int16 [channels / VECTOR][pixel or tap][VECTOR]: what a chunk reads lies in one piece. */
 
-typedef int8_t bytes32 __attribute__((vector_size(32), aligned(1), may_alias));
 typedef int16_t words32 __attribute__((vector_size(64), aligned(2), may_alias));
 enum { VECTOR = 32 /* channels */, NARROW = 24, BATCH = 64 /* pixels, at most */ };
 #ifdef __AVX512BW__
-enum { ABREAST = 6 /* pixels: each weight is loaded once for them */ };
-#define WORDS(p) ((words32)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(p)))) /* gcc 12 takes four steps */
+enum { ABREAST = 6 }; /* pixels: each weight is loaded once for them */
 #else
 enum { ABREAST = 4 };
-#define WORDS(p) __builtin_convertvector(*(const bytes32 *)(p), words32)
 #endif
 
+/* Up to 16 pixels from `first` on, all channels: planes [channel][pixel] to where each pixel lies in `out`. */
+static void place_words(const tern_conv_shape *c, const int8_t *planes, int64_t first, int16_t *out)
+{
+	const int64_t area = c->height * c->width, block = high(c) * wide(c) * VECTOR;
+	const int count = area - first < SQUARE ? (int)(area - first) : SQUARE;
+	int16_t *place[SQUARE];
+	for (int64_t i = 0, h = first / c->width, v = first % c->width; i < count; i++) {
+		place[i] = out + ((h + c->padding[0]) * wide(c) + v + c->padding[1]) * VECTOR;
+		if (++v == c->width)
+			v = 0, h++;
+	}
+	for (int64_t channel = 0; channel < c->channels; channel += SQUARE) {
+		const int64_t some = c->channels - channel < SQUARE ? c->channels - channel : SQUARE;
+		const int64_t at = channel / VECTOR * block + channel % VECTOR;
+		bytes16 v[SQUARE] = { { 0 } };
+		for (int64_t i = 0; i < some; i++)
+			v[i] = *(const bytes16 *)(planes + (channel + i) * area + first);
+		turn_square(v);
+		for (int i = 0; i < count; i++)
+			*(words16 *)(place[i] + at) = __builtin_convertvector(v[i], words16);
+	}
+}
+
+static void words_chunk(const void *job, int64_t n)
+{
+	const convolution *p = job;
+	const tern_conv_shape *c = p->c;
+	const int64_t area = c->height * c->width;
+	const float *x = p->x + n * c->channels * area;
+	int16_t *out = (int16_t *)p->input + n * p->sample;
+	int8_t *planes = scratch_take(SCRATCH_CHUNK, (size_t)(c->channels * area + SQUARE));
+	const float s = p->scale[n] = scale_of(x, c->channels * area);
+	if (!planes)
+		atomic_store(p->failed, 1);
+	if (!planes || !(s > 0) || c->padding[0] || c->padding[1])
+		memset(out, 0, (size_t)p->sample * sizeof *out);
+	if (!planes || !(s > 0))
+		return;
+	quantize_run8(x, c->channels * area, s, planes);
+	for (int64_t first = 0; first < area; first += SQUARE)
+		place_words(c, planes, first, out);
+}
+
 /* Sums of ABREAST pixels, wherever they lie, VECTOR channels each. */
-static inline void narrow_sums(const convolution *p, const int8_t *const *pixel, const int16_t *weights, int16_t *sums)
+static inline void narrow_sums(const convolution *p, const int16_t *const *pixel, const int16_t *weights, int16_t *sums)
 {
 	const tern_conv_shape *c = p->c;
 	words32 s[ABREAST] = { { 0 } };
 	for (int64_t ky = 0; ky < c->kernel[0]; ky++) {
-		int64_t at = ky * c->dilation[0] * wide(c) * c->channels;
-		for (int64_t kx = 0; kx < c->kernel[1]; kx++, weights += c->channels, at += c->dilation[1] * c->channels) {
+		int64_t at = ky * c->dilation[0] * wide(c) * VECTOR;
+		for (int64_t kx = 0; kx < c->kernel[1]; kx++, weights += VECTOR, at += c->dilation[1] * VECTOR) {
 			const words32 w = *(const words32 *)weights;
 #pragma GCC unroll 8
 			for (int r = 0; r < ABREAST; r++)
-				s[r] += WORDS(pixel[r] + at) * w;
+				s[r] += *(const words32 *)(pixel[r] + at) * w;
 		}
 	}
 #pragma GCC unroll 8
@@ -77,9 +119,9 @@ static void channels_chunk(const void *job, int64_t chunk)
 	const convolution *p = job;
 	const tern_conv_shape *c = p->c;
 	const int64_t n = chunk / p->blocks, first = chunk % p->blocks * VECTOR, pixels = p->out_h * p->out_w;
-	const int64_t step = c->stride[1] * c->channels, line = c->stride[0] * wide(c) * c->channels - p->out_w * step;
+	const int64_t step = c->stride[1] * VECTOR, line = c->stride[0] * wide(c) * VECTOR - p->out_w * step;
 	const int64_t batch = ceil_div(pixels, ceil_div(pixels, BATCH));
-	const int8_t *at = (const int8_t *)p->input + n * p->sample + first, *place[ABREAST];
+	const int16_t *at = (const int16_t *)p->input + n * p->sample + first * high(c) * wide(c), *place[ABREAST];
 	int16_t sums[(BATCH + ABREAST) * VECTOR] __attribute__((aligned(64)));
 	finish f;
 	finish_of(p, n, first, c->channels - first < VECTOR ? c->channels - first : VECTOR, &f);
@@ -94,7 +136,7 @@ static void channels_chunk(const void *job, int64_t chunk)
 				if (++ox == p->out_w)
 					ox = 0, at += line;
 			}
-			narrow_sums(p, place, p->weights + first, sums + r * VECTOR);
+			narrow_sums(p, place, p->weights + first * p->w->k, sums + r * VECTOR);
 		}
 		write_batch(&f, sums, pixel, count, pixels);
 	}
@@ -110,14 +152,29 @@ static inline int narrow(const convolution *p)
 
 static int run_depthwise(convolution *p, int threads)
 {
-	const int64_t weights = p->w->k * p->c->channels;
-	p->weights = take_input(p, (size_t)(weights + VECTOR) * sizeof *p->weights, threads);
-	if (!p->weights)
+	const tern_conv_shape *c = p->c;
+	const int64_t all = ceil_div(c->channels, VECTOR) * VECTOR, scales = ceil_div(c->batch, 16) * 16;
+	p->sample = high(c) * wide(c) * all;
+	const int64_t input = c->batch * p->sample, weights = p->w->k * all;
+	p->scale = scratch_take(SCRATCH_CALL, (size_t)scales * sizeof(float) + (size_t)(input + weights) * sizeof(int16_t));
+	if (!p->scale)
 		return TERN_EMEMORY;
-	for (int64_t i = 0; i < weights; i++)
-		p->weights[i] = ((const int8_t *)p->w->data)[i];
-	memset(p->weights + weights, 0, VECTOR * sizeof *p->weights);
-	p->blocks = ceil_div(p->c->channels, VECTOR);
-	run_chunks(channels_chunk, p, p->c->batch * p->blocks, threads);
+	p->input = p->scale + scales;
+	p->weights = (int16_t *)p->input + input;
+	int16_t *to = p->weights;
+	for (int64_t first = 0; first < c->channels; first += VECTOR) {
+		const int64_t some = c->channels - first < VECTOR ? c->channels - first : VECTOR;
+		const int8_t *from = (const int8_t *)p->w->data + first;
+		for (int64_t tap = 0; tap < p->w->k; tap++, from += c->channels, to += VECTOR)
+			if (some == VECTOR) /* a number the compiler knows */
+				for (int i = 0; i < VECTOR; i++)
+					to[i] = from[i];
+			else
+				for (int i = 0; i < VECTOR; i++)
+					to[i] = i < some ? from[i] : 0;
+	}
+	run_chunks(words_chunk, p, c->batch, threads);
+	p->blocks = all / VECTOR;
+	run_chunks(channels_chunk, p, c->batch * p->blocks, threads);
 	return TERN_OK;
 }

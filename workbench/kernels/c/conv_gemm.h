@@ -53,7 +53,7 @@ static int run_gemm(convolution *p, int threads)
 {
 	if (group_blocks(p->w) > BLOCKS_AT_ONCE)
 		return TERN_ESHAPE; /* a row of the kernel with more than 131072 weights */
-	if (!take_input(p, 0, threads))
+	if (!take_input(p, threads))
 		return TERN_EMEMORY;
 	if (pointwise(p->c))
 		p->out_w *= p->out_h, p->out_h = 1;

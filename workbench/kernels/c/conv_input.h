@@ -72,17 +72,17 @@ static void channels_last(const void *job, int64_t n)
 		place_pixels(c, planes, first, out);
 }
 
-/* Take memory for the input (and `extra` bytes behind it) and fill it. Kernels read up to 64 bytes beyond a sample. */
-static void *take_input(convolution *p, size_t extra, int threads)
+/* Take memory for the input and fill it. Kernels read up to 64 bytes beyond a sample. */
+static int take_input(convolution *p, int threads)
 {
 	const tern_conv_shape *c = p->c;
 	p->sample = high(c) * wide(c) * c->channels;
 	const int64_t bytes = ceil_div(c->batch * p->sample + 64, 64) * 64, scales = ceil_div(c->batch * 4, 64) * 64;
-	p->input = scratch_take(SCRATCH_CALL, (size_t)(bytes + scales) + extra);
+	p->input = scratch_take(SCRATCH_CALL, (size_t)(bytes + scales));
 	if (!p->input)
-		return NULL;
+		return 0;
 	p->scale = (float *)((int8_t *)p->input + bytes);
 	memset((int8_t *)p->input + bytes - 64, 0, 64);
 	run_chunks(channels_last, p, c->batch, threads);
-	return (int8_t *)p->scale + scales;
+	return 1;
 }
