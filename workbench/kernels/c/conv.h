@@ -19,6 +19,10 @@ static int run_batch(const convolution *all, int threads)
 		convolution p = *all;
 		some.batch = c->batch - n < step ? c->batch - n : step;
 		p.c = &some, p.x += n * in, p.y += n * out;
+		if (pointwise(c) && c->height * c->width <= BAND_PIXELS) { /* one long line */
+			some.width *= some.height, some.height = 1;
+			p.out_w *= p.out_h, p.out_h = 1;
+		}
 		error = run_samples(&p, threads);
 	}
 	return error;

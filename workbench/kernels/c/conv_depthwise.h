@@ -4,7 +4,7 @@
  * Input and weights are int16 [channels / VECTOR][pixel or tap][VECTOR]: what a chunk reads lies in one piece. */
 
 typedef int16_t words32 __attribute__((vector_size(64), aligned(2), may_alias));
-enum { VECTOR = 32 /* channels */, NARROW = 24, BATCH = 64 /* pixels, at most */ };
+enum { VECTOR = 32 /* channels */, NARROW = 32, BATCH = 64 /* pixels, at most */ };
 #ifdef __AVX512BW__
 enum { ABREAST = 6 }; /* pixels: each weight is loaded once for them */
 #else

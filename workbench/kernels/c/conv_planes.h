@@ -1,118 +1,12 @@
 /* Convolution with few outputs a group (wide depthwise above all): whole planes are added and subtracted.
  *
  * A ternary weight is an addition, a subtraction or nothing, so for one output every tap that is not 0 costs one
- * 16-bit vector operation for as many pixels as a vector holds. To keep those side by side under a stride, the padded
- * input is split into stride x stride phases; a tap is then an offset into one of them, for all pixels at once.
+ * 16-bit vector operation for as many pixels as a vector holds. conv_phases.h keeps those side by side under a stride.
  */
-
-/* Unsigned, for what lies behind the last pixel is added up too, and may wrap. */
-typedef uint16_t pixels __attribute__((vector_size(64), aligned(2), may_alias));
-#if defined(__AVX512BW__) && !defined(TERN_GENERIC)
-enum { LONG_RUN = 8 };
-#else
-enum { LONG_RUN = 4 }; /* vectors: more would not stay in registers */
-#endif
-enum { VECTOR_PIXELS = 32, RUN = 2 * VECTOR_PIXELS, BAND_PIXELS = 8192 };
-
-static inline int64_t band_rows(int64_t pitch) { return pitch > BAND_PIXELS ? 1 : BAND_PIXELS / pitch; }
-/* Pixels of the longest band, and what the last run adds beyond them. */
-static inline int64_t band_room(int64_t pitch) { return (pitch > BAND_PIXELS ? pitch : BAND_PIXELS) + RUN; }
-
-/* Where padded position (h, v) lies among the phases of its channel. Divisions: not for inner loops. */
-static inline int64_t phase_place(const convolution *p, int64_t h, int64_t v)
-{
-	const int64_t *stride = p->c->stride, phase = h % stride[0] * stride[1] + v % stride[1];
-	return phase * p->phase + h / stride[0] * p->pitch + v / stride[1];
-}
-
-#define EVEN4(i) (i), (i) + 2, (i) + 4, (i) + 6
-#define EVEN16(i) EVEN4(i), EVEN4((i) + 8), EVEN4((i) + 16), EVEN4((i) + 24)
-typedef uint32_t pair __attribute__((aligned(2), may_alias));
-/* Neighbours apart, a constant number at a time, the last time overlapping: no loop is left over for odd ends. */
-static inline __attribute__((always_inline)) void part_runs(const int16_t *from, int64_t count, const int run, int16_t *even,
-							    int16_t *odd)
-{
-	for (int64_t i = 0; i < count; i += run) {
-		const int64_t at = i + run <= count ? i : count - run;
-#ifdef __AVX512BW__
-		if (run == 32) {
-			const pixels *v = (const pixels *)(from + 2 * at);
-			*(pixels *)(even + at) = MIX(pixels, v[0], v[1], EVEN16(0), EVEN16(32));
-			*(pixels *)(odd + at) = MIX(pixels, v[0], v[1], EVEN16(1), EVEN16(33));
-			continue;
-		}
-#endif
-		for (int j = 0; j < run; j++) {
-			const uint32_t both = ((const pair *)(from + 2 * at))[j];
-			even[at + j] = (int16_t)both;
-			odd[at + j] = (int16_t)(both >> 16);
-		}
-	}
-}
-
-static void part_pairs(const int16_t *from, int64_t count, int16_t *even, int16_t *odd)
-{
-	if (count >= 32)
-		part_runs(from, count, 32, even, odd);
-	else if (count >= 8)
-		part_runs(from, count, 8, even, odd);
-	else
-		part_runs(from, count, 1, even, odd);
-}
-
-/* One row of a channel to the phases of its columns; the first of them goes to `column` of `phase`. */
-static inline void spread_row(const convolution *p, const int16_t *from, int64_t phase, int64_t column, int16_t *to)
-{
-	const int64_t step = p->c->stride[1], count = p->c->width;
-	if (step == 1) {
-		memcpy(to + column, from, (size_t)count * sizeof *from);
-		return;
-	}
-	if (step == 2) {
-		int16_t *even = to + phase * p->phase + column, *odd = to + !phase * p->phase + column + phase;
-		part_pairs(from, count / 2, even, odd);
-		if (count % 2)
-			even[count / 2] = from[count - 1];
-		return;
-	}
-	for (int64_t first = 0; first < step && first < count; first++) {
-		int16_t *place = to + phase * p->phase + column;
-		for (int64_t i = first; i < count; i += step)
-			*place++ = from[i];
-		if (++phase == step)
-			phase = 0, column++;
-	}
-}
-
-/* Rows of a channel, the first at padded height h, to the phases of their rows and columns. */
-static void spread_rows(const convolution *p, const int16_t *from, int64_t rows, int64_t h, int16_t *planes)
-{
-	const int64_t down = p->c->stride[0], step = p->c->stride[1], left = p->c->padding[1];
-	const int64_t phase = left % step, column = left / step;
-	int64_t vertical = h % down, row = h / down;
-	for (int64_t r = 0; r < rows; r++, from += p->c->width) {
-		spread_row(p, from, phase, column, planes + vertical * step * p->phase + row * p->pitch);
-		if (++vertical == down)
-			vertical = 0, row++;
-	}
-}
-
-/* Channels x to integers, split into phases, whose padding is zero already; `flat` holds a band of rows meanwhile. */
-static void split_channels(const convolution *p, const float *x, int64_t channels, float s, int16_t *flat, int16_t *out)
-{
-	const tern_conv_shape *c = p->c;
-	const int64_t plane = c->height * c->width, band = band_rows(c->width);
-	for (int64_t i = 0; i < channels; i++, x += plane, out += p->channel)
-		for (int64_t top = 0; top < c->height && s > 0; top += band) {
-			const int64_t rows = c->height - top < band ? c->height - top : band;
-			quantize_run16(x + top * c->width, rows * c->width, s, flat);
-			spread_rows(p, flat, rows, top + c->padding[0], out);
-		}
-}
 
 /* The taps of one output that are not 0, as offsets: those to add, then those to subtract. */
 typedef struct tap_list {
-	int64_t at[DIRECT_WEIGHTS];
+	int64_t at[DIRECT_WEIGHTS + 1];
 	int plus, all;
 } tap_list;
 
@@ -120,14 +14,14 @@ static void list_taps(const convolution *p, int64_t output, tap_list *list)
 {
 	const int64_t outputs = p->c->outputs;
 	const int8_t *t = (const int8_t *)p->w->data + output;
-	list->all = 0;
-	for (int sign = 1; sign >= -1; sign -= 2) {
-		for (int64_t k = 0; k < p->w->k; k++)
-			if (t[k * outputs] == sign)
-				list->at[list->all++] = p->offsets[k];
-		if (sign > 0)
-			list->plus = list->all;
+	int64_t minus[DIRECT_WEIGHTS + 1];
+	int plus = 0, others = 0;
+	for (int64_t k = 0; k < p->w->k; k++, t += outputs) { /* no branch could be foretold */
+		list->at[plus] = minus[others] = p->offsets[k];
+		plus += *t > 0, others += *t < 0;
 	}
+	memcpy(list->at + plus, minus, (size_t)others * sizeof *minus);
+	list->plus = plus, list->all = plus + others;
 }
 
 static void tap_offsets(const convolution *p, int64_t *offsets)
@@ -205,17 +99,16 @@ static int take_planes(const convolution *p, int64_t planes, plane_scratch *mine
 	return 1;
 }
 
-static void one_output(const convolution *p, int64_t n, int64_t output, const int16_t *planes, const plane_scratch *mine)
+static void one_output(const convolution *p, int64_t n, int64_t output, const int16_t *planes, const tap_list *list,
+		       const plane_scratch *mine)
 {
 	const tern_conv_shape *c = p->c;
 	const int64_t pitch = p->pitch, band = band_rows(pitch);
 	const float s = p->scale[n] * p->w_scale[output], b = p->bias ? p->bias[output] : 0.0f;
 	float *y = p->y + (n * c->outputs + output) * p->out_h * p->out_w;
-	tap_list list;
-	list_taps(p, output, &list);
 	for (int64_t top = 0; top < p->out_h; top += band, y += band * p->out_w) {
 		const int64_t rows = p->out_h - top < band ? p->out_h - top : band;
-		add_planes(planes + top * pitch, &list, (rows - 1) * pitch + p->out_w, mine->sums);
+		add_planes(planes + top * pitch, list, (rows - 1) * pitch + p->out_w, mine->sums);
 		for (int64_t r = 0; r < rows; r++)
 			scale_row(mine->sums + r * pitch, p->out_w, s, b, y + r * p->out_w);
 		activate(y, rows * p->out_w, p->activation);
@@ -244,12 +137,16 @@ static void split_sample(const void *job, int64_t n)
 static void outputs_chunk(const void *job, int64_t chunk)
 {
 	const convolution *p = job;
-	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block;
+	const int64_t begin = chunk * p->block;
 	plane_scratch mine;
+	tap_list list;
 	if (!take_planes(p, 0, &mine))
 		return;
-	for (int64_t o = begin; o < begin + p->block && o < p->c->outputs; o++)
-		one_output(p, n, o, (const int16_t *)p->input + n * p->sample, &mine);
+	for (int64_t o = begin; o < begin + p->block && o < p->c->outputs; o++) {
+		list_taps(p, o, &list);
+		for (int64_t n = 0; n < p->c->batch; n++)
+			one_output(p, n, o, (const int16_t *)p->input + n * p->sample, &list, &mine);
+	}
 }
 
 /* Many groups: each is split when its outputs are due, so that its planes never leave the nearest caches. */
@@ -259,14 +156,17 @@ static void groups_chunk(const void *job, int64_t chunk)
 	const tern_conv_shape *c = p->c;
 	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, channels = c->channels / c->groups;
 	plane_scratch mine;
+	tap_list list;
 	if (!take_planes(p, p->sample, &mine))
 		return;
 	memset(mine.planes, 0, (size_t)p->sample * sizeof *mine.planes); /* each group overwrites all but the padding */
 	for (int64_t g = begin; g < begin + p->block && g < c->groups; g++) {
 		const float *x = p->x + (n * c->channels + g * channels) * c->height * c->width;
 		split_channels(p, x, channels, p->scale[n], mine.flat, mine.planes);
-		for (int64_t o = g * p->w->n; o < (g + 1) * p->w->n; o++)
-			one_output(p, n, o, mine.planes, &mine);
+		for (int64_t o = g * p->w->n; o < (g + 1) * p->w->n; o++) {
+			list_taps(p, o, &list);
+			one_output(p, n, o, mine.planes, &list, &mine);
+		}
 	}
 }
 
@@ -292,6 +192,9 @@ static int run_planes(convolution *p, int threads)
 	run_chunks(find_scale, p, c->batch, threads);
 	if (c->groups == 1)
 		run_chunks(split_sample, p, c->batch, threads);
-	run_chunks(c->groups > 1 ? groups_chunk : outputs_chunk, p, c->batch * p->blocks, threads);
+	if (c->groups > 1)
+		run_chunks(groups_chunk, p, c->batch * p->blocks, threads);
+	else
+		run_chunks(outputs_chunk, p, p->blocks, threads);
 	return TERN_OK;
 }

@@ -30,6 +30,7 @@
 #include "conv_output.h"
 #include "conv_gemm.h"
 #include "conv_depthwise.h"
+#include "conv_phases.h"
 #include "conv_planes.h"
 #include "conv.h"
 
