@@ -107,6 +107,9 @@ def test_it_runs_and_tells_its_story(path: Path, executed: Executed) -> None:
     if path.stem == "04-compile":
         assert re.search(r"^True (eager|onnxruntime|openvino) \S+$", text, re.MULTILINE), text  # found again
         assert "of peak" in text
+        assert re.search(r"^digits:int8/onnxruntime +(head|features|nowhere)", text, re.MULTILINE), (
+            text
+        )  # by layer
     if path.stem == "05-profile":
         assert re.search(r"In\[4\] line \d+ +words = \[word\.strip|words = \[re\.sub", text), text
         if text.count("with tier bpf") == 6:
