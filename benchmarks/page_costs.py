@@ -33,6 +33,13 @@ def tasks_ms(page: Any, act: Callable[[], None]) -> list[float]:
     return sorted(one.get("tdur", 0) / 1e3 for one in tasks)
 
 
+def thread_ms(session: Any) -> float:
+    """Return the processor time that the main thread of a page's session has used, in ms."""
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return next(float(one["value"]) for one in metrics if one["name"] == "ThreadTime") * 1e3
+
+
 def share_of_scripts(page: Any, act: Callable[[], None], address: str) -> float:
     """Return which share of the time in scripts during ``act`` was below a function from an address that holds a text.
 

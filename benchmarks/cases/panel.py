@@ -1,8 +1,7 @@
-"""The JupyterLab panel in a real browser: event to page, 1,000 runs at 100 events a second, what start-up costs.
+"""The JupyterLab panel in a real browser: from an event to the page, and 1,000 runs at 100 events a second.
 
-A JupyterLab of its own loads the prebuilt panel of this checkout. Start-up is compared by blocking the panel's files in
-every other page load; its processor time is that of the page's main thread. The share of the panel's own scripts, and
-of all they call, in the time of scripts is sampled too: that can be told from zero where the pairs cannot.
+A JupyterLab of its own loads the prebuilt panel of this checkout. What the panel costs until JupyterLab stands is in
+``panel_start``.
 """
 
 from __future__ import annotations
@@ -10,19 +9,17 @@ from __future__ import annotations
 import gzip
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from workbench.store import Store
 
 from .. import page_costs, panel_page
-from ..harness import progress, timed_ms
 from ..samples import Samples
 
 
 def run(samples: Samples, *, quick: bool) -> None:
-    """Measure; a few events and page loads when quick, else 200 events, a minute of load and 20 pairs of page loads."""
+    """Measure; a few events when quick, else 200 events and a minute of load."""
     from playwright.sync_api import sync_playwright
 
     scripts = sorted((panel_page.PANEL / "static").glob("*.js"))
@@ -34,7 +31,6 @@ def run(samples: Samples, *, quick: bool) -> None:
     ):
         browser = panel_page.chromium(driver)
         store = Store(Path(name) / "store")
-        _starts(samples, browser, url, 2 if quick else 20)
         page = browser.new_page()
         panel_page.open_panel(page, url)
         _latency(samples, page, store, 20 if quick else 200)
@@ -68,27 +64,6 @@ def _load(samples: Samples, page: Any, store: Store, seconds: int) -> None:
     samples.add("load.longest_frame_ms", frames[-1])
     samples.add("load.longest_task_ms", panel_page.longest_task_ms(page))
     samples.add("load.heap_growth_mb", panel_page.heap_mb(page) - before)
-
-
-def _starts(samples: Samples, browser: Any, url: str, rounds: int) -> None:
-    for number in progress(rounds, "page loads with and without the panel"):
-        for without in (True, False) if number % 2 else (False, True):
-            context = browser.new_context()
-            page = context.new_page()
-            if without:
-                page.route("**/extensions/@mlops/**", lambda route: route.abort())
-            name = "restored_without" if without else "restored"
-            _cpu_s(page)
-            samples.add(f"{name}.ms", timed_ms(partial(panel_page.load_lab, page, url)))
-            samples.add(f"{name}.cpu_s", _cpu_s(page))
-            context.close()
-        context = browser.new_context()
-        page = context.new_page()
-        load = partial(panel_page.load_lab, page, url)
-        samples.add("restored.script_share", page_costs.share_of_scripts(page, load, "/extensions/@mlops/"))
-        context.close()
-    samples.ratio("restored.over_without", "restored.ms", "restored_without.ms")
-    samples.ratio("restored.cpu_over_without", "restored.cpu_s", "restored_without.cpu_s")
 
 
 _SESSIONS: dict[int, Any] = {}

@@ -23,10 +23,44 @@ CATALOGUE = ROOT / "workbench/locale/zh_CN/LC_MESSAGES/mlops_workbench.json"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
     out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = build(ROOT / "mkdocs.yml", out)
     assert done.returncode == 0, done.stderr
     return out
+
+
+def build(config: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Build a site as `make docs` does. With `--quiet` mkdocs would not count warnings."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(config)]
+    return subprocess.run(
+        [*command, "--site-dir", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+
+
+DOCSTRING = '''
+def double(x: int) -> int:
+    """Return it twice.
+
+    Parameters
+    ----------
+    y
+        There is no such parameter.
+    """
+    return 2 * x
+'''
+
+
+def test_a_link_to_nowhere_and_a_docstring_that_is_wrong_fail_the_build(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text("[a](other.md#nowhere)\n\n::: twice\n")
+    (tmp_path / "pages/other.md").write_text("# Other\n")
+    (tmp_path / "twice.py").write_text(DOCSTRING)
+    config = tmp_path / "mkdocs.yml"
+    config.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: pages\nnav: [index.md, other.md]\n")
+    done = build(config, tmp_path / "site")
+    assert done.returncode == 1
+    assert "does not contain an anchor '#nowhere'" in done.stderr
+    assert "Parameter 'y' does not appear in the function signature" in done.stderr
 
 
 def test_it_builds_and_the_reference_comes_from_docstrings(site: Path) -> None:

@@ -691,6 +691,12 @@
   padding: 4px 0;
 }
 
+/* As JupyterLab puts the tables of other outputs; its rule reaches only an output's own node. */
+.mlops-View .jp-RenderedHTMLCommon table {
+  margin-left: 0;
+  margin-right: 0;
+}
+
 .mlops-mod-found {
   outline: 2px solid var(--jp-brand-color1);
 }
