@@ -46,27 +46,35 @@ function Row(props: { node: INode }): React.ReactElement {
   const { bench, trans, actions } = useBench();
   const { artifact, refusals } = props.node;
   const name = nameOf(artifact);
+  const others = artifact.names.filter(one => one !== name && !one.includes('@'));
   const figures = figuresOf(artifact);
   const drag = (event: React.DragEvent): void => event.dataTransfer.setData('text/plain', next(artifact));
   return (
     <div className="mlops-Model" data-kind={artifact.kind} data-name={name}>
-      <input
-        type="checkbox"
-        checked={bench.library.chosen.has(artifact.digest)}
-        onChange={() => bench.library.choose(artifact.digest)}
-        aria-label={trans.__('Compare %1', name)}
-        title={trans.__('Compare %1', name)}
-      />
-      <button
-        type="button"
-        className="mlops-Model-name"
-        draggable
-        onDragStart={drag}
-        onClick={() => actions.insert(next(artifact))}
-        title={`${artifact.kind} ${artifact.digest.slice(0, 19)}\n${trans.__('Click or drag to insert: %1', next(artifact))}`}
-      >
-        {labelOf(artifact)}
-      </button>
+      <span className="mlops-Model-head">
+        <input
+          type="checkbox"
+          checked={bench.library.chosen.has(artifact.digest)}
+          onChange={() => bench.library.choose(artifact.digest)}
+          aria-label={trans.__('Compare %1', name)}
+          title={trans.__('Compare %1', name)}
+        />
+        <button
+          type="button"
+          className="mlops-Model-name"
+          draggable
+          onDragStart={drag}
+          onClick={() => actions.insert(next(artifact))}
+          title={`${artifact.kind} ${[...artifact.names, artifact.digest.slice(0, 19)].join('\n')}\n${trans.__('Click or drag to insert: %1', next(artifact))}`}
+        >
+          {labelOf(artifact)}
+        </button>
+        {others.length > 0 && (
+          <span className="mlops-Dim" title={others.join('\n')}>
+            +{others.length}
+          </span>
+        )}
+      </span>
       <span className="mlops-Model-figures">
         {artifact.gate === 'passed' && (
           <Badge kind="done" title={trans.__('The gate let it pass: the score dropped by no more than allowed.')}>
@@ -84,7 +92,9 @@ function Row(props: { node: INode }): React.ReactElement {
       </span>
       <span className="mlops-Actions">
         <IconButton icon={infoIcon} label={trans.__('Insert: %1', lines.lineage(artifact))} onClick={() => actions.insert(lines.lineage(artifact))} />
-        <IconButton icon={addIcon} label={trans.__('Insert: %1', next(artifact))} onClick={() => actions.insert(next(artifact))} />
+        {next(artifact) !== lines.lineage(artifact) && (
+          <IconButton icon={addIcon} label={trans.__('Insert: %1', next(artifact))} onClick={() => actions.insert(next(artifact))} />
+        )}
       </span>
     </div>
   );

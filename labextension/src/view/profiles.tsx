@@ -70,7 +70,7 @@ export function System(): React.ReactElement {
             </div>
             {hints.length > 0 && (
               <details className="mlops-History">
-                <summary>{trans.__('%1 hints of the doctor', hints.length)}</summary>
+                <summary>{trans.__('Hints of the doctor: %1', hints.length)}</summary>
                 <ul>
                   {hints.map(finding => (
                     <li key={finding.what}>

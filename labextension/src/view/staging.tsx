@@ -42,7 +42,7 @@ function Deployment(props: { deployment: IDeployment }): React.ReactElement {
       </div>
       {deployment.failure && <div className="mlops-Failure">{deployment.failure}</div>}
       {deployment.url && (
-        <div className="mlops-Dim mlops-Clip">
+        <div className="mlops-Dim mlops-Clip" title={`${deployment.url}\n${deployment.route ?? ''}`}>
           <code>{deployment.url}</code> · {deployment.route}
         </div>
       )}

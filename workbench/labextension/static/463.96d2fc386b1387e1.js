@@ -382,6 +382,11 @@
   margin: 2px 0 6px;
 }
 
+.mlops-Empty .mlops-Line code {
+  overflow-wrap: anywhere;
+  white-space: normal;
+}
+
 .mlops-Alert {
   align-items: flex-start;
   border-bottom: 2px solid var(--jp-error-color1);
@@ -421,7 +426,15 @@
   background: var(--jp-layout-color2);
 }
 
+.mlops-Model-head {
+  align-items: center;
+  display: flex;
+  gap: 6px;
+  min-width: 0;
+}
+
 .mlops-Model input {
+  flex: none;
   accent-color: var(--jp-brand-color1);
   margin: 0;
 }
@@ -501,6 +514,13 @@
 .mlops-Comparison th:first-child,
 .mlops-Tracks th:first-child {
   text-align: left;
+}
+
+/* A narrow side bar has no place for all columns; medians and memory are in the readings below the table. */
+@container (max-width: 300px) {
+  .mlops-Tracks :is(th, td):is(:nth-child(4), :nth-child(6)) {
+    display: none;
+  }
 }
 
 .mlops-Pareto {
