@@ -43,7 +43,7 @@ def attach_functions(
     path
         The file.
     pid
-        The only process whose calls run the program.
+        The only process whose calls run the program; 0: every process's.
     offsets
         Where in the file, bytes.
     cookies

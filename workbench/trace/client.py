@@ -16,8 +16,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..bpf.sockets import dial
 from ..errors import NoPrivilege, TraceError, from_json
@@ -34,6 +37,37 @@ _END_SECONDS = 40.0
 _lock = threading.Lock()
 _private: dict[bool, _Private] = {}
 """By whether it may refuse connects: most sessions need no collector with that right."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of functions a client asked to probe.
+
+    Parameters
+    ----------
+    probed
+        Whether they are; else the process has ended or changed.
+    everywhere
+        Indexes of the files that are probed in every process that maps them.
+    time_ns
+        When it was done (CLOCK_MONOTONIC).
+    """
+
+    probed: bool
+    everywhere: frozenset[int]
+    time_ns: int
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> Answer:
+        """Return the answer in a ``started`` or ``joined`` message of the collector.
+
+        Examples
+        --------
+        >>> Answer.parse({"event": "joined", "everywhere": [0], "time_ns": 5})
+        Answer(probed=True, everywhere=frozenset({0}), time_ns=5)
+        """
+        everywhere = body["everywhere"]
+        return cls(everywhere is not None, frozenset(everywhere or ()), body["time_ns"])
 
 
 class _Private:
@@ -114,6 +148,7 @@ class Collector:
     def __init__(self, request: Request, files: Sequence[int] = ()) -> None:
         self._sock, private = _connect(enforce=request.enforce is not None)
         self._speaking, self._stopped = threading.Lock(), False
+        self.answers: deque[Answer] = deque()
         try:
             self._sock.settimeout(_START_SECONDS)
             socket.send_fds(self._sock, [request.to_bytes()], list(files))
@@ -123,6 +158,7 @@ class Collector:
             body = json.loads(started[1:] or b"{}")
             if body.get("event") != "started":
                 raise _failure(body)
+            self.answers.append(Answer.parse(body))
         except OSError as error:
             self._sock.close()
             raise (private.failure() if private else TraceError(f"the collector failed: {error}")) from error
@@ -133,6 +169,9 @@ class Collector:
 
     def messages(self, tick: float | None = None) -> Iterator[bytes]:
         """Yield record and table messages until the end; sets :attr:`lost`.
+
+        What the collector says of functions it was asked to probe, first of those in the request, is in
+        :attr:`answers`, in the order asked.
 
         Parameters
         ----------
@@ -153,6 +192,9 @@ class Collector:
                 yield message
                 continue
             body = json.loads(message[1:])
+            if body.get("event") == "joined":
+                self.answers.append(Answer.parse(body))
+                continue
             if body.get("event") != "end":
                 raise _failure(body)
             self.lost: dict[str, int] = body["lost"]

@@ -147,12 +147,14 @@ class Connection:
                     where="collector",
                     fix="start it with --enforce",
                 )
-            self._session = KernelSession(library, objects, request, pid, self.pid, self._take, files)
+            self._session = KernelSession(
+                library, objects, request, pid, self.pid, self.uid, self._take, files
+            )
         except WorkbenchError as error:
             self._refuse(error)
             return
         self.state = "tracing"
-        self._control(event="started")
+        self._answer("started", self._session.everywhere)
 
     def _target(self, wanted: int, files: list[int]) -> int:
         """Return whom to trace, as this process numbers it: the client (0), or whom its last file is a handle of."""
@@ -191,8 +193,13 @@ class Connection:
         self._joined += 1
         if self._joined > MAX_JOINS or not files:
             raise InputError("unexpected message", where="collector")
+        everywhere = None
         with contextlib.suppress(TraceError):
-            session.attach_sites(joined.sites, self._target(-1, files), files)
+            everywhere = session.attach_sites(joined.sites, self._target(-1, files), files)
+        self._answer("joined", everywhere)
+
+    def _answer(self, event: str, everywhere: list[int] | None) -> None:
+        self._control(event=event, everywhere=everywhere, time_ns=time.monotonic_ns())
 
     def _refuse(self, error: WorkbenchError) -> None:
         self._control(event="error", error=error.to_json())

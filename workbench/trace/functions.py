@@ -60,6 +60,10 @@ class Found:
     slow: list[str] = field(default_factory=list)
     known: set[bytes] = field(default_factory=set)
     """Libraries looked at, by device and inode."""
+    libraries: list[tuple[str, bytes]] = field(default_factory=list)
+    """Name and identity of each file."""
+    mapped: frozenset[bytes] = frozenset()
+    """What the process looked at last executes."""
 
     def number(self, family: str, name: str) -> int:
         """Return a new function's number."""
@@ -108,10 +112,13 @@ def find_functions(probes: Sequence[str], pid: int, found: Found | None = None) 
     }
     found = Found() if found is None else found
     wanted = {name: finder for name, finder in finders.items() if name in probes}
-    for path, identity in _libraries(pid) if wanted else ():
+    libraries = _libraries(pid) if wanted else []
+    found.mapped = frozenset(identity for _, identity in libraries)
+    for path, identity in libraries:
         if identity not in found.known:
             found.known.add(identity)
             _search(found, pid, path, wanted)
+            found.libraries += [(Path(path).name, identity)] * (len(found.files) - len(found.libraries))
     return found
 
 

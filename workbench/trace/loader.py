@@ -18,6 +18,7 @@ from ..errors import InputError, TraceError
 from .cgroups import root
 from .perf_event import online_cpus, open_clock
 from .probes import ENFORCE, FOLLOW, LOST_REASONS, PROBES, SHARED_MAPS, choose
+from .reach import Reach
 from .sites import Site, check_sites
 from .wire import MAX_RULES, MESSAGE_BYTES, PYTHON_BYTES, RULE_BYTES, Request, Rules, pack_table
 
@@ -40,7 +41,7 @@ class KernelSession:
         What to trace.
     pid
         The process to trace, checked by the caller, as the caller sees it.
-    client
+    client, uid
         Who asked: records carry process numbers as it sees them.
     sink
         Takes each raw record; returns False to pause.
@@ -60,12 +61,14 @@ class KernelSession:
         request: Request,
         pid: int,
         client: int,
+        uid: int,
         sink: Callable[[bytes], bool],
         files: Sequence[int] = (),
     ) -> None:
         self._library = library
         self._loaded: dict[str, BpfObject] = {}
         self._pid = pid
+        self._reach = Reach(uid, client, pid)
         self._rules: mmap.mmap | None = None
         self._rules_first = 0
         self._ring: Ring | None = None
@@ -80,7 +83,7 @@ class KernelSession:
             self._load(objects)
             self._ring = Ring(library, self._loaded[FOLLOW.name].map("ring"), sink)
             self._attach(request.hz)
-            self.attach_sites(request.sites, pid, files)
+            self.everywhere = self.attach_sites(request.sites, pid, files)
             self._restrict(request)
             self._adopt(request, pid, client)
         except BaseException:
@@ -112,8 +115,13 @@ class KernelSession:
             if own == pid and not any(runtime):
                 targets.set(key, python + value[PYTHON_BYTES:])
 
-    def attach_sites(self, sites: Sequence[Site], pid: int, files: Sequence[int]) -> None:
+    def attach_sites(self, sites: Sequence[Site], pid: int, files: Sequence[int]) -> list[int]:
         """Probe functions in a process of the traced tree, as the caller sees it.
+
+        Returns
+        -------
+        list of int
+            Indexes of files that are now probed in every process that maps them (:mod:`.reach`).
 
         Raises
         ------
@@ -125,17 +133,21 @@ class KernelSession:
             if site.probe not in self._loaded:
                 raise InputError(f"probe {site.probe!r} was not asked for", where="collector")
         check_sites(sites, (pid, self._pid) if pid != self._pid else (pid,), files)
-        for site in sites:
+        files = files[: 1 + max((site.file for site in sites), default=-1)]
+        settled, everywhere = self._reach.settled(files), self._reach.decide(files)
+        for site in (site for site in sites if site.file not in settled):
             self._loaded[site.probe].attach_functions(
                 site.program,
                 # The kernel follows this link to the file itself, whatever folders and namespaces lie between.
                 f"/proc/self/fd/{files[site.file]}",
-                pid,
+                0 if site.file in everywhere else pid,
                 site.offsets,
                 cookies=site.cookies,
                 counters=site.counters,
                 returns=site.program in PROBES[site.probe].returns,
             )
+        self._reach.keep(files, everywhere)
+        return sorted(everywhere)
 
     def set_rules(self, rules: Rules) -> None:
         """Take a part of the rules native frames are walked by; they apply once the last is there."""

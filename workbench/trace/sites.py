@@ -2,7 +2,8 @@
 
 A client names functions by file offset. The file travels as an open descriptor, so no path is followed with
 the collector's rights; an offset counts only where the traced process itself has mapped that file for
-execution. A client can thereby disturb its own process at worst, as it always could.
+execution. A client can thereby disturb its own process at worst, as it always could, and those that map its own file
+while it traces (:mod:`.reach`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
     client -> collector    JSON text of one Request (with the files of its sites), any number of Learned, Joined and
                            Rules (b"U" + numbers), then b"stop"
-    collector -> client    b"C" + JSON            control: started, error, end
+    collector -> client    b"C" + JSON            control: started, joined, error, end
                            b"R" + records          raw ring buffer records, one after another
                            b"T" + table            raw entries of one BPF map
 
@@ -23,7 +23,7 @@ from .enforcement import Enforcement, parse_enforcement
 from .latency import SLOTS, Latency
 from .sites import Site, parse_sites
 
-VERSION = 4
+VERSION = 5
 MESSAGE_BYTES = 32 * 1024
 REQUEST_BYTES = 128 * 1024
 MAX_HZ = 10_000

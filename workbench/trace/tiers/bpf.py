@@ -103,9 +103,11 @@ class BpfTier:
         self._unwinding = Unwinding(self._wanted.pid, collector.rule)
         try:
             for message in collector.messages(TICK_SECONDS):
+                self._children.hear(collector.answers)
                 self._take(message)
                 self._unwinding.look()
                 self._children.look()
+            self._children.hear(collector.answers)
         finally:
             self._children.close()
             self._unwinding.close()
