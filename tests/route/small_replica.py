@@ -1,9 +1,9 @@
 """A replica in miniature: a real HTTP/1.1 server process that says who it is, for tests of the route.
 
-``python -m tests.route.small_replica READY_FILE VERSION [dual]`` answers every request with its version; a path asks
-for something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (bytes, streamed), ``/chunked``,
-``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503), ``/burn?0.2`` (seconds of CPU),
-``/fork`` (a child does what ``/unshare`` does), ``/fault`` (a segmentation fault).
+``python -m tests.route.small_replica READY_FILE VERSION [dual] [bad]`` answers every request with its version (and 500
+if ``bad``); a path asks for something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (bytes,
+streamed), ``/chunked``, ``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503),
+``/burn?0.2`` (seconds of CPU), ``/fork`` (a child does what ``/unshare`` does), ``/fault`` (a segmentation fault).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ UNSHARE = "import ctypes; ctypes.CDLL(None).unshare(0)"
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     version = "0"
+    bad = False
     kept: ClassVar[list[bytes]] = []
 
     def do_GET(self) -> None:
@@ -52,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/chunked":
             self.chunked(int(argument or 3))
             return
-        status = {"/fail": 500, "/full": 503}.get(path, 200)
+        status = {"/fail": 500, "/full": 503}.get(path, 500 if self.bad else 200)
         if path == "/large":
             body = b"x" * int(argument)
         elif path != "/echo":
@@ -89,6 +90,7 @@ class Server(ThreadingHTTPServer):
 
 def main() -> None:
     ready, Handler.version = Path(sys.argv[1]), sys.argv[2]
+    Handler.bad = "bad" in sys.argv
     # Head and body are two writes; without this the second waits for the first one's acknowledgement.
     Handler.wbufsize = 65536
     if "dual" in sys.argv:  # an IPv6 socket that takes IPv4 too, as replicas behind the kernel's route have

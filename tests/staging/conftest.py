@@ -59,12 +59,14 @@ class Stage:
             record = codec.from_json(row.state)
             processes.stop(record.supervisor, grace_s=0)
             route = self.store.home / "staging" / row.env / row.name / "route"
-            for path in (route / "proxy.json", route / "proxy.owner", route / "router.json"):
+            for path in (
+                route / name for name in ("proxy.json", "proxy.owner", "router.json", "connector.json")
+            ):
                 with contextlib.suppress(OSError):
                     processes.stop(json.loads(path.read_bytes())["owner"], grace_s=0)
             record = codec.from_json(self.store.deployments.get(row.name, row.env).state)
             processes.stop_all([r.owner for v in record.versions for r in v.replicas], grace_s=0)
-            if record.route == "kernel":
+            if record.route != "proxy":
                 remove_pins(route)
 
 

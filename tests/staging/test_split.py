@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import time
 from collections import Counter
 from urllib.parse import urlsplit
 
@@ -11,12 +13,14 @@ import pytest
 from tests.staging.conftest import Stage, in_the_kernel, infer
 from workbench import staging
 from workbench.errors import InputError, StagingError
+from workbench.staging import processes
 from workbench.staging.choice import route_for
 
 
-def test_a_kept_connection_reaches_both_versions(stage: Stage) -> None:
-    url = stage.push(route="auto", split="request").url
-    stage.push(canary=0.5, route="auto", split="request")
+@pytest.mark.parametrize("route", ["proxy", pytest.param("kernel", marks=pytest.mark.bpf)])
+def test_a_kept_connection_reaches_both_versions(stage: Stage, route: str) -> None:
+    url = stage.push(route=route, split="request").url
+    stage.push(canary=0.5, route=route, split="request")
     address, seen = urlsplit(url), Counter[str]()
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     for _ in range(20):
@@ -26,10 +30,15 @@ def test_a_kept_connection_reaches_both_versions(stage: Stage) -> None:
         seen[answer.headers["x-mlops-version"]] += 1
     connection.close()
     assert seen == {"1": 10, "2": 10}
-    assert stage.status().route == "user-space proxy"
+    shown = {"proxy": "user-space proxy", "kernel": "kernel (sk_lookup, requests by sockmap)"}
+    assert stage.status().route == shown[route]
     staging.promote(stage.store, "tiny")
     with pytest.raises(StagingError, match="does not split by connection"):
         stage.push(route="auto", split="connection")
+    staging.unstage(stage.store, "tiny")
+    with pytest.raises(OSError):
+        connection.request("GET", "/v2")
+        connection.getresponse()
 
 
 @in_the_kernel
@@ -39,10 +48,23 @@ def test_the_kernel_gives_out_connections(stage: Stage) -> None:
         stage.push(route="auto", split="request")
 
 
+@in_the_kernel
+def test_the_supervisor_starts_a_dead_connector_again(stage: Stage) -> None:
+    stage.push(split="request")
+    connector = stage.store.home / "staging" / "staging" / "tiny" / "route" / "connector.json"
+    first = json.loads(connector.read_bytes())["owner"]  # a status would start it again itself
+    processes.stop(first, grace_s=0)
+    until = time.monotonic() + 60
+    while not any(event.kind == "route.restarted" for event in stage.record().events):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert json.loads(connector.read_bytes())["owner"] != first
+
+
 def test_what_fits_together() -> None:
-    assert (route_for("request", "auto"), route_for("connection", "auto")) == ("proxy", "kernel")
-    assert route_for("auto", "auto") == "auto"
-    with pytest.raises(InputError, match="--route kernel does not split by request"):
-        route_for("request", "kernel")
+    assert (route_for("request", "auto"), route_for("connection", "auto")) == ("auto", "kernel")
+    assert route_for("request", "kernel") == "kernel"
+    with pytest.raises(InputError, match="--route proxy does not split by connection"):
+        route_for("connection", "proxy")
     with pytest.raises(InputError, match="no split"):
         route_for("byte", "auto")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes as c
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import TraceError
 from .library import POINTER, SAMPLE, Library
+from .maps import BpfMap, open_pinned
 from .uprobes import ATTACH_TYPE, attach_functions
 
 __all__ = ["BpfMap", "BpfObject", "Library", "Ring", "open_pinned"]
@@ -41,56 +42,7 @@ class _TestRun(c.Structure):
     )
 
 
-class BpfMap:
-    """A map by file descriptor; keys and values are raw bytes."""
-
-    def __init__(self, library: Library, handle: int, key_size: int, value_size: int) -> None:
-        self._calls = library.calls
-        self.fd, self.key_size, self.value_size = handle, key_size, value_size
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value at a key."""
-        value = c.create_string_buffer(self.value_size)
-        failed = self._calls.bpf_map_lookup_elem(self.fd, c.create_string_buffer(key, self.key_size), value)
-        return None if failed else value.raw
-
-    def set(self, key: bytes, value: bytes) -> None:
-        """Set the value at a key."""
-        key_buffer, value_buffer = (
-            c.create_string_buffer(key, self.key_size),
-            c.create_string_buffer(value, self.value_size),
-        )
-        if self._calls.bpf_map_update_elem(self.fd, key_buffer, value_buffer, 0):
-            raise TraceError(f"cannot write a BPF map: {os.strerror(c.get_errno())}")
-
-    def remove(self, key: bytes) -> bool:
-        """Remove a key; whether it was there."""
-        code: int = self._calls.bpf_map_delete_elem(self.fd, c.create_string_buffer(key, self.key_size))
-        return code == 0
-
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys and values; entries added meanwhile may be missing."""
-        key = c.create_string_buffer(self.key_size)
-        previous: Any = None
-        while self._calls.bpf_map_get_next_key(self.fd, previous, key) == 0:
-            value = self.get(key.raw)
-            if value is not None:
-                yield key.raw, value
-            previous = c.create_string_buffer(key.raw, self.key_size)
-
-
-def open_pinned(library: Library, path: Path, key_size: int, value_size: int) -> BpfMap:
-    """Return a map by its name in a BPF file system; the caller closes its descriptor.
-
-    Raises
-    ------
-    TraceError
-        If there is none, or we may not use it.
-    """
-    handle = library.calls.bpf_obj_get(bytes(path))
-    if handle < 0:
-        raise library.failure("open a pinned map", str(path), -handle)
-    return BpfMap(library, handle, key_size, value_size)
+_SK_SKB_VERDICT = 38
 
 
 class BpfObject:
@@ -160,6 +112,14 @@ class BpfObject:
             self._keep(self._calls.bpf_program__attach_netns(self._program(program), space), program)
         finally:
             os.close(space)
+
+    def give_to_sockets(self, program: str, sockets: str) -> None:
+        """Attach a verdict program to one of our maps of sockets, for as long as that exists."""
+        code = self._calls.bpf_prog_attach(
+            self._calls.bpf_program__fd(self._program(program)), self.map(sockets).fd, _SK_SKB_VERDICT, 0
+        )
+        if code:
+            raise self._library.failure(f"attach {program}", self.name, -code if code < -1 else 0)
 
     def give_to_cgroup(self, program: str, group: int, hook: int) -> None:
         """Attach a program to a control group for as long as that exists, in place of what is at the hook.

@@ -16,8 +16,12 @@ from .record import RouteKind
 Asked = Literal["auto", "kernel", "proxy"]
 CHOICES: tuple[Asked, ...] = ("auto", "kernel", "proxy")
 
-SPLITS: dict[str, RouteKind | None] = {"auto": None, "connection": "kernel", "request": "proxy"}
-"""Which route splits so. One connection's requests can be told apart only by who reads them."""
+SPLITS: dict[str, tuple[RouteKind, ...]] = {
+    "auto": ("kernel", "sockmap", "proxy"),
+    "connection": ("kernel",),
+    "request": ("sockmap", "proxy"),
+}
+"""Which routes split so, the preferred first; ``auto`` takes what there is."""
 
 
 def route_for(split: str, asked: str) -> str:
@@ -30,12 +34,15 @@ def route_for(split: str, asked: str) -> str:
     """
     if split not in SPLITS:
         raise InputError(f"no split {split!r}", where="split", fix=", ".join(SPLITS))
-    kind = SPLITS[split]
-    if kind is not None and asked not in ("auto", kind):
+    if split != "connection":
+        return asked
+    if asked == "proxy":
         raise InputError(
-            f"--route {asked} does not split by {split}", where="split", fix=f"--split {split} --route {kind}"
+            "--route proxy does not split by connection",
+            where="split",
+            fix="--split connection --route kernel",
         )
-    return kind or asked
+    return "kernel"
 
 
 def check_split(deployment: Deployment, split: str) -> None:
@@ -46,9 +53,7 @@ def check_split(deployment: Deployment, split: str) -> None:
     StagingError
         If it is so.
     """
-    kind = SPLITS[split]
-    has = deployment.records.read().route
-    if kind is not None and has != kind:
+    if deployment.records.read().route not in SPLITS[split]:
         raise StagingError(
             f"the deployment's route ({deployment.route().implementation}) does not split by {split}",
             where=deployment.where,
@@ -56,7 +61,7 @@ def check_split(deployment: Deployment, split: str) -> None:
         )
 
 
-def start_first_route(deployment: Deployment, asked: str) -> None:
+def start_first_route(deployment: Deployment, asked: str, split: str) -> None:
     """Choose and start the route of a deployment that has none yet.
 
     Raises
@@ -75,7 +80,7 @@ def start_first_route(deployment: Deployment, asked: str) -> None:
         raise NoPrivilege(f"the kernel cannot route here: {reason}", where="route", fix="--route proxy")
     if not reason:
         try:
-            _start(deployment, "kernel")
+            _start(deployment, SPLITS[split][0])
         except (TraceError, ServeError) as error:
             _undo(deployment)
             if asked == "kernel" or isinstance(error, ServeError):
@@ -92,7 +97,7 @@ def _start(deployment: Deployment, kind: RouteKind) -> None:
     deployment.records.update(lambda record: replace(record, route=kind))
     route = deployment.route()
     route.start(processes.start_detached)  # the proxy starts while the replicas load
-    if kind == "kernel":  # its replicas inherit something from it
+    if kind != "proxy":  # its replicas inherit something from it
         route.wait_ready(ROUTE_TIMEOUT_S)
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from ..errors import DeploymentBusy, InputError, NoPrivilege, ServeError, UnknownDeployment
 from ..route.base import Route
+from ..route.kernel.request_route import RequestRoute
 from ..route.kernel.route import KernelRoute
 from ..route.state import settle, with_endpoints
 from ..route.statefile import file_lock
@@ -86,6 +87,8 @@ class Deployment:
         port = record.port if port is None else port
         if record.route == "kernel":
             return KernelRoute(folder, processes.start_detached, port=port)
+        if record.route == "sockmap":
+            return RequestRoute(folder, processes.start_detached, port=port)
         return UserSpaceRoute(folder, port=port)
 
     def version_folder(self, version: int) -> Path:

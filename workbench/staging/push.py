@@ -60,14 +60,14 @@ def push(
         Seconds at each share of a rollout.
     shadow
         Share of the requests that the new version gets copies of, answering nobody, instead of a share of the
-        traffic. Needs the user-space proxy: the kernel gives out connections.
+        traffic. Needs the user-space proxy: the kernel copies nothing.
     budget
         What the canary may spend; :func:`workbench.route.slo.parse` reads one from a line.
     route
         ``auto``, ``kernel`` or ``proxy``. Only the first push chooses.
     split
-        ``connection``, ``request``, or ``auto`` for what the route does: the kernel's gives out connections, the
-        proxy requests, also those of one kept-alive connection. It must be what the deployment's route can do.
+        ``connection``, ``request`` (also those of one kept-alive connection), or ``auto``: connections in the
+        kernel, requests in the proxy. It must be what the deployment's route does.
     replicas
         Processes that serve it.
     port
@@ -108,11 +108,11 @@ def push(
     store.artifacts.path(package_digest)
     deployment = Deployment(store, name, env, on_event=on_event)
     with deployment.operation("push"):
-        _prepare(deployment, port or 0, route)
+        _prepare(deployment, port or 0, route, split)
         check_split(deployment, split)
-        if share is not None and deployment.records.read().route == "kernel":
+        if share is not None and deployment.records.read().route != "proxy":
             raise StagingError(
-                "the kernel's route gives out connections and cannot copy requests",
+                "the kernel's route cannot copy requests",
                 where=deployment.where,
                 fix=f"%mlops unstage {name}, then push with --route proxy",
             )
@@ -164,14 +164,14 @@ def _stable(deployment: Deployment) -> int:
     return track.version if track else 0
 
 
-def _prepare(deployment: Deployment, port: int, route: str) -> None:
+def _prepare(deployment: Deployment, port: int, route: str, split: str) -> None:
     """Make the record if this is the first push, and refuse early what would be refused late."""
     try:
         record = deployment.records.read()
     except UnknownDeployment:
         deployment.records.create(Record(deployment.name, deployment.env, port))
         try:
-            start_first_route(deployment, route)
+            start_first_route(deployment, route, split)
         except BaseException:
             deployment.stop_route()
             remove(deployment)

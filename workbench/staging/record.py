@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 KEPT_EVENTS = 20
 
-RouteKind = Literal["kernel", "proxy"]
+RouteKind = Literal["kernel", "sockmap", "proxy"]
 ReplicaState = Literal["new", "ready", "frozen", "restarting", "leaving", "failed"]
 
 
@@ -150,7 +150,7 @@ class Record:
     supervisor
         The supervisor's process, as an owner text.
     route
-        Which route: ``kernel`` or ``proxy``; chosen by the first push.
+        Which route: ``kernel``, ``sockmap`` (the kernel's, split by request) or ``proxy``; chosen by the first push.
     rollout
         What is left of an automatic one.
     """

@@ -42,7 +42,7 @@ def add(parser: Parser) -> None:
         "--split",
         choices=("auto", "connection", "request"),
         default="auto",
-        help="split connections (the kernel's route) or the requests of a connection too (the proxy)",
+        help="split connections, or the requests of a kept connection too",
     )
     parser.argument(
         "--port", metavar="P", type=whole(0, 65535), default=0, help="port of the route (default: a free one)"

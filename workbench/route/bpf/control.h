@@ -57,7 +57,8 @@ struct control {
 	u64 windows[METRICS][2]; /* the last 64 outcomes of the stable and the canary track */
 	u64 late; /* connections given to the canary after the flip */
 	struct audit audit;
-	u32 grpc_port; /* of the service for gRPC, host order; 0: none. Last, so that what is pinned stays readable */
+	u32 grpc_port; /* of the service for gRPC, host order; 0: none. New fields come last: what is pinned stays readable */
+	u32 by_request; /* clients go to the connector, their requests to the tracks; see requests.bpf.c */
 };
 
 struct replica {
@@ -107,6 +108,14 @@ struct {
 	__type(key, u32);
 	__type(value, u64);
 } drains SEC(".maps");
+
+/* Replica index by process: a replica's own, and those it forked. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, u32);
+} processes SEC(".maps");
 
 /* Which replica a client's connection was given to, until its socket exists. */
 struct {

@@ -54,14 +54,6 @@ struct {
 	__type(value, struct exchange);
 } exchanges SEC(".maps");
 
-/* Replica index by process: a replica's own, and those it forked. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, u32);
-	__type(value, u32);
-} processes SEC(".maps");
-
 /* Since when a replica's thread waits for a processor. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -483,8 +475,10 @@ int BPF_PROG(on_kill, int number, void *info, struct task_struct *task, int grou
 		return 0;
 	tgid = task->tgid;
 	index = bpf_map_lookup_elem(&processes, &tgid);
-	if (index)
+	if (index) {
 		dies(tgid, *index, number);
+		bpf_map_delete_elem(&processes, &tgid); /* no connection more goes there */
+	}
 	return 0;
 }
 

@@ -14,13 +14,23 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Each replica's listener for HTTP, then each one's for gRPC. */
+#define CONNECTOR (2 * REPLICAS)
+
+/* Each replica's listener for HTTP, then each one's for gRPC, then the connector's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 2 * REPLICAS);
+	__uint(max_entries, 2 * REPLICAS + 1);
 	__type(key, u32);
 	__type(value, u64);
 } listeners SEC(".maps");
+
+/* Which track slot a connection of the connector is for, by its address and port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u64);
+	__type(value, u32);
+} marks SEC(".maps");
 
 /* The compiler must not join two reads of the context into one at a computed place: the verifier refuses that. */
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
@@ -39,11 +49,33 @@ static __always_inline bool is_ours(struct bpf_sk_lookup *ctx, struct control *c
 	return a == c->address6[0] && b == c->address6[1] && d == c->address6[2] && e == c->address6[3];
 }
 
-/* Give the connection to a replica of a track, the next one in turn; returns its index, or REPLICAS. */
+static __always_inline bool is_dead(u32 index)
+{
+	struct replica *one = replica_at(index);
+	u32 pid = one ? one->pid : 0;
+
+	return pid && !bpf_map_lookup_elem(&processes, &pid);
+}
+
+static __always_inline bool assign(struct bpf_sk_lookup *ctx, u32 place)
+{
+	struct bpf_sock *listener = bpf_map_lookup_elem(&listeners, &place);
+	long failed;
+
+	if (!listener)
+		return 0;
+	failed = bpf_sk_assign(ctx, listener, BPF_SK_LOOKUP_F_REPLACE);
+	bpf_sk_release(listener);
+	return !failed;
+}
+
+/*
+ * Give the connection to a replica of a track, the next living one in turn; returns its index, or REPLICAS. If none
+ * lives, it waits at a dead one's listener for the next process.
+ */
 static __always_inline u32 give(struct bpf_sk_lookup *ctx, struct control *c, u32 slot, bool grpc)
 {
-	u32 count, turn, n, index, place, result = REPLICAS;
-	struct bpf_sock *listener;
+	u32 count, turn, n, index, place, waits = 2 * REPLICAS;
 
 	if (slot >= TRACKS)
 		return REPLICAS;
@@ -54,16 +86,14 @@ static __always_inline u32 give(struct bpf_sk_lookup *ctx, struct control *c, u3
 	for (n = 0; n < TRIES; n++) {
 		index = (slot & (TRACKS - 1)) * PER_TRACK + (turn + n) % count % PER_TRACK;
 		place = grpc ? index + REPLICAS : index;
-		listener = bpf_map_lookup_elem(&listeners, &place);
-		if (!listener)
-			continue;
-		if (!bpf_sk_assign(ctx, listener, BPF_SK_LOOKUP_F_REPLACE))
-			result = index;
-		bpf_sk_release(listener);
-		if (result != REPLICAS)
-			break;
+		if (is_dead(index))
+			waits = place;
+		else if (assign(ctx, place))
+			return index;
 	}
-	return result;
+	if (waits < 2 * REPLICAS && assign(ctx, waits))
+		return waits % REPLICAS;
+	return REPLICAS;
 }
 
 SEC("sk_lookup")
@@ -73,13 +103,26 @@ int split(struct bpf_sk_lookup *ctx)
 	struct replica *one;
 	u32 index = REPLICAS, address4 = READ_ONCE(ctx->remote_ip4), address6 = READ_ONCE(ctx->remote_ip6[3]), ticket;
 	bool canary, grpc;
+	u32 *mark = NULL;
 	u64 key;
 
 	if (!c || !is_ours(ctx, c))
 		return SK_PASS;
 	grpc = READ_ONCE(ctx->local_port) != c->port;
-	ticket = __sync_fetch_and_add(&c->ticket, 1);
-	canary = c->state == ACTIVE && picks_canary(ticket, c->weight);
+	key = client_key(ctx->family == AF_INET ? address4 : address6, ctx->remote_port);
+	if (c->by_request && !grpc) {
+		mark = bpf_map_lookup_elem(&marks, &key);
+		if (!mark && assign(ctx, CONNECTOR)) { /* it is gone when its process is dead */
+			bpf_map_delete_elem(&given, &key); /* of an earlier connection from that port */
+			return SK_PASS;
+		}
+	}
+	if (mark) {
+		canary = c->state == ACTIVE && *mark == c->canary;
+	} else {
+		ticket = __sync_fetch_and_add(&c->ticket, 1);
+		canary = c->state == ACTIVE && picks_canary(ticket, c->weight);
+	}
 	if (canary) {
 		index = give(ctx, c, c->canary, grpc);
 		if (index == REPLICAS && !grpc) /* its process is gone, and the tracepoint of its exit has yet to come */
@@ -98,7 +141,6 @@ int split(struct bpf_sk_lookup *ctx)
 		__sync_fetch_and_add(&one->routed, 1);
 	if (grpc) /* many calls share a connection: what it carries is not judged */
 		return SK_PASS;
-	key = client_key(ctx->family == AF_INET ? address4 : address6, ctx->remote_port);
 	bpf_map_update_elem(&given, &key, &index, BPF_ANY);
 	return SK_PASS;
 }

@@ -15,4 +15,7 @@ Everything is pinned before the first connection, so the split and the roll-back
 * `router`     the small privileged process (``python -m workbench.route.kernel.router``); `client` asks it,
   `clients` hears those who ask, `service` starts one for all users; `machine` says what is possible here
 * `route`      the :class:`~workbench.route.base.Route` made of these
+* `request_route` the same with a split by request: `requests` loads its program, and the `connector` process
+  (``python -m workbench.route.kernel.connector``) connects a client to both tracks (`pairs`), hears who closes
+  (`ending`), and carries what the kernel does not take (`passing`)
 """

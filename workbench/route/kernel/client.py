@@ -14,6 +14,7 @@ from ...errors import NoPrivilege, StagingError, from_json
 from .clients import MESSAGE_BYTES
 
 _ANSWER_S = 30.0
+_MOST_HANDED = 8
 
 
 class RouterAbsent(StagingError):
@@ -37,7 +38,7 @@ def ask(
             line.settimeout(_ANSWER_S)
             _check_peer(line)
             socket.send_fds(line, [json.dumps(message).encode()], descriptors)
-            data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 2)
+            data, handed, _, _ = socket.recv_fds(line, MESSAGE_BYTES, _MOST_HANDED)
     except OSError as error:
         raise RouterAbsent(f"the router does not answer: {error}", where=str(path)) from error
     if not data:

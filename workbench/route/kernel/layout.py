@@ -14,6 +14,12 @@ IDLE, ACTIVE, ROLLED_BACK = 0, 1, 2
 REASONS = ("", "errors", "latency", "jitter", "memory", "syscall", "crash", "hang")
 METRICS = ("errors", "latency", "jitter")
 
+CONNECTOR = 2 * REPLICAS
+"""Place of the connector's listener, after the replicas'."""
+
+PAIRS, ENDS = 8_192, 1 + TRACKS
+QUIET, ASKED, ANSWERED = 0, 1, 2
+
 GRPC = "/grpc"
 """After a replica's id, it names the listener for gRPC."""
 
@@ -64,6 +70,7 @@ class Control(c.Structure):
         ("late", c.c_uint64),
         ("audit", Audit),
         ("grpc_port", c.c_uint32),
+        ("by_request", c.c_uint32),
     )
 
 
@@ -91,6 +98,37 @@ class Replica(c.Structure):
     )
 
 
+class Pair(c.Structure):
+    """A client whose requests are split, and its sockets: ``bpf/requests.bpf.c``."""
+
+    _fields_ = (
+        ("open", c.c_uint32),
+        ("slot", c.c_uint32),
+        ("stable", c.c_uint32),
+        ("phase", c.c_uint32),
+        ("stuck", c.c_uint32),
+        ("no_body", c.c_uint32),
+        ("closes", c.c_uint32),
+        ("unused", c.c_uint32),
+        ("asked_left", c.c_uint64),
+        ("answer_left", c.c_uint64),
+        ("answered", c.c_uint64),
+        ("asked", c.c_uint64 * TRACKS),
+    )
+
+
+class Tally(c.Structure):
+    """What became of the requests that were told apart."""
+
+    _fields_ = (
+        ("requests", c.c_uint64),
+        ("canary", c.c_uint64),
+        ("stuck", c.c_uint64),
+        ("refused", c.c_uint64),
+    )
+
+
+Pairs = Pair * PAIRS
 Replicas = Replica * REPLICAS
 Latencies = c.c_uint64 * BUCKETS * TRACKS
 Drains = c.c_uint64 * DRAIN_WORDS

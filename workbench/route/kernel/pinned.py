@@ -19,15 +19,15 @@ BPFFS = Path("/sys/fs/bpf")
 PINS = BPFFS / "mlops"
 """A folder a user, a folder a deployment in it."""
 OBJECTS = Path(__file__).parents[1] / "bpf" / "build"
-SHARED = ("control", "replicas", "drains", "given")
+SHARED = ("control", "replicas", "drains", "given", "processes")
 SENTINEL = (
     "on_state", "on_ready", "on_read", "on_answer", "on_wakeup", "on_switch", "on_memory", "on_syscall",
     "on_kill", "on_signal", "on_fork", "on_exit",
 )  # fmt: skip
 
 _BPF_FS_MAGIC = 0xCAFE4A11
-_SPLIT_MAPS = (*SHARED, "listeners")
-_SENTINEL_MAPS = ("processes", "latencies", "watchdogs", "exchanges", "waiting", "statuses")
+_SPLIT_MAPS = (*SHARED, "listeners", "marks")
+_SENTINEL_MAPS = ("latencies", "watchdogs", "exchanges", "waiting", "statuses")
 _READY = "ready"
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def read_objects() -> dict[str, bytes]:
     TraceError
         If they were not built.
     """
-    return {name: load_object(name, OBJECTS) for name in ("split", "sentinel")}
+    return {name: load_object(name, OBJECTS) for name in ("split", "sentinel", "requests")}
 
 
 def load(library: Library, folder: Path, programs: dict[str, bytes]) -> None:

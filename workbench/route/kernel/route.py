@@ -48,6 +48,7 @@ class KernelRoute:
     """
 
     implementation = IMPLEMENTATION
+    by_request = False
 
     def __init__(self, folder: Path, launch: Launch, *, port: int = 0) -> None:
         self.folder = folder
@@ -65,7 +66,7 @@ class KernelRoute:
             atomic.write_bytes(self._about, json.dumps({"shared": True, **self._known()}).encode())
             return
         with file_lock(self.folder / "router-start.lock"):
-            if not self.alive():
+            if not self._routes():
                 self._start(launch)
 
     def _start(self, launch: Launch) -> None:
@@ -91,6 +92,9 @@ class KernelRoute:
 
     def alive(self) -> bool:
         """Whether the router process runs; the kernel's split needs it only to change."""
+        return self._routes()
+
+    def _routes(self) -> bool:
         if self._shared():
             return bool(router_pid(socket_path()))
         return owner.alive(self._known().get("owner", ""))
@@ -172,7 +176,7 @@ class KernelRoute:
 
     def stats(self) -> RouteStats | None:
         """Return the kernel's counters; ``None`` while the router does not answer."""
-        if not self.alive() or "port" not in self._known():
+        if not self._routes() or "port" not in self._known():
             return None
         try:
             state = self._file.read()
@@ -181,7 +185,7 @@ class KernelRoute:
             return None
         tracks = {name: codec.from_json(one) for name, one in reading["tracks"].items()}
         return RouteStats(
-            implementation=IMPLEMENTATION,
+            implementation=self.implementation,
             pid=router_pid(self._socket()),
             generation=reading["generation"],
             tracks={"stable": TrackStats(), "canary": TrackStats(), **tracks},
@@ -241,10 +245,11 @@ class KernelRoute:
         until = time.monotonic() + timeout_s
         while True:
             try:
-                return client.ask(self._socket(), {"do": "open", "key": self.key, "port": port})[0]
+                ask = {"do": "open", "key": self.key, "port": port, "by_request": self.by_request}
+                return client.ask(self._socket(), ask)[0]
             except client.RouterAbsent:
                 self._raise_start_error()
-                if not self.alive() or time.monotonic() > until:
+                if not self._routes() or time.monotonic() > until:
                     raise
                 time.sleep(_POLL_S)
 

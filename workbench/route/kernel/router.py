@@ -33,6 +33,7 @@ from . import pinned, reading
 from .clients import serve
 from .layout import GRPC, drain_word
 from .pinned import PINS
+from .requests import connect, load_requests
 from .reserve import Reservation
 from .service import RIGHTS
 from .sweep import GRACE_S, is_dead
@@ -89,13 +90,16 @@ class Router:
             raise BadRequest("no such key", where="router")
         folder = Path(str(uid)) / str(ask["key"])  # from PINS, where we are: only root may walk there
         if ask["do"] == "open":
-            return self._begin(folder, int(ask["port"])), []
+            return self._begin(folder, int(ask["port"]), by_request=bool(ask.get("by_request"))), []
         if ask["do"] == "close":
             self._end(folder)
             return {}, []
         if ask["do"] == "prepare":
             return self._prepare(folder, ask["id"])
         route = self._pinned(folder)
+        if ask["do"] == "connect":
+            tables = connect(self._library, folder, route, handed[0])
+            return {"port": route.control.port}, tables
         if ask["do"] == "quiet":
             return {"quiet": all(reading.is_quiet(route, int(w), _QUIET_S) for w in ask["words"])}, []
         state = codec.from_json(ask["state"])
@@ -125,7 +129,7 @@ class Router:
             "generation": route.control.generation,
         }
 
-    def _begin(self, folder: Path, port: int) -> dict[str, Any]:
+    def _begin(self, folder: Path, port: int, *, by_request: bool = False) -> dict[str, Any]:
         if not (folder / "ready").is_dir():
             self._refuse_too_many(folder)
         if folder not in self._reserved:
@@ -134,6 +138,8 @@ class Router:
                 known or port, again=bool(known), taken=frozenset(self._ports(folder))
             )
         pinned.load(self._library, folder, self._programs)
+        if by_request:
+            load_requests(self._library, folder, self._programs["requests"])
         control = self._pinned(folder).control
         control.address4[:] = socket.inet_pton(socket.AF_INET, "127.0.0.1")
         control.address6[:] = socket.inet_pton(socket.AF_INET6, "::1")
