@@ -18,15 +18,24 @@ pytestmark = [
 _STOREYS = [f"storey_{number}" for number in range(1, 13)]
 
 
-@pytest.fixture(scope="module")
-def tower(tmp_path_factory):
-    out = tmp_path_factory.mktemp("frames") / "libframes.so"
+def _built(folder, name, *more):
     source = Path(__file__).parent / "native" / "frames.c"
-    command = ["cc", "-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-shared", "-fPIC"]
-    subprocess.run([*command, "-o", out, source], check=True)
-    library = ctypes.CDLL(str(out))
+    command = ["cc", "-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-shared", "-fPIC", *more]
+    subprocess.run([*command, "-o", folder / name, source], check=True)
+    library = ctypes.CDLL(str(folder / name))
     library.storey_1.argtypes, library.storey_1.restype = (ctypes.c_long,), ctypes.c_long
     return library
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory):
+    return _built(tmp_path_factory.mktemp("frames"), "libframes.so")
+
+
+@pytest.fixture(scope="module")
+def launches(tmp_path_factory):
+    """The tower's uppermost function is one of CUDA's driver."""
+    return _built(tmp_path_factory.mktemp("cuda"), "libcuda.so.1", "-Dstorey_12=cuLaunchKernel")
 
 
 def _climb(tower, seconds):
@@ -49,3 +58,52 @@ def test_the_callers_of_a_function_without_frame_pointers(tower):
     between = Counter(tuple(names[names.index("_climb") + 1 : -12]) for names in whole)
     assert len(between.most_common(1)[0][0]) >= 3
     assert recorded.meta.lost == {}
+
+
+def _traced(call, seconds, probe, **more):
+    """Trace calls for a while: rules are there a moment after the first."""
+    with trace.session((probe,), tier="bpf", **more) as recorder:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for _ in range(10):
+                call()
+            time.sleep(0.01)
+    return recorder.trace
+
+
+_LONGER = (1, 3, 10, 30)
+"""Seconds, for a machine that is busy with other work."""
+
+
+def test_the_callers_of_a_probed_function(launches):
+    for seconds in _LONGER:
+        recorded = _traced(lambda: launches.storey_1(1), seconds, "cuda")
+        stacks = [[frame.name for frame in recorded.stack(event)] for event in recorded.events]
+        assert {names[-1] for names in stacks} == {"cuLaunchKernel"}
+        if stacks[-1][-12:-1] == _STOREYS[:-1]:
+            break
+    assert stacks[-1][-12:-1] == _STOREYS[:-1]
+    assert "_traced" in stacks[-1]
+
+
+def _deepest(recorded):
+    """Native frames of the deepest stack that torch's allocator was called from."""
+    rows = [row for row in recorded.allocations if row.allocator == "c10"]
+    return max(sum(frame.kind == "native" for frame in recorded.stack(row)) for row in rows)
+
+
+def test_the_callers_of_an_allocation_of_a_sample():
+    torch = pytest.importorskip("torch")
+    kept = []
+
+    def allocate():
+        kept.append(torch.empty(4096, dtype=torch.uint8))
+
+    exact = _traced(allocate, 0.5, "alloc")
+    assert any("frame pointers" in note for note in exact.meta.notes)
+    for seconds in _LONGER:
+        sampled = _traced(allocate, seconds, "alloc", heap_sample=4096)
+        if _deepest(sampled) >= 8:
+            break
+    assert _deepest(sampled) >= 8 > _deepest(exact)
+    assert not any("frame pointers" in note for note in sampled.meta.notes)

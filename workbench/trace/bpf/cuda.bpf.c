@@ -85,7 +85,7 @@ int handle_cuda(struct pt_regs *ctx)
 	begun.bytes = argument(ctx, cookie >> 32 & 15);
 	add_bytes(target->pid, cookie, begun.bytes);
 	if (entry->count < EVENTS)
-		begun.stack = function_stack(ctx, target);
+		begun.stack = function_stack(ctx, target, 1);
 	begun.since = bpf_ktime_get_ns();
 	bpf_map_update_elem(&under_way, &call, &begun, BPF_ANY);
 	return 0;

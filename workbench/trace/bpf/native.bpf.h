@@ -5,7 +5,7 @@
  *
  * bpf_get_stack follows frame pointers for 2 us, whatever the depth; this takes 50 ns and 40 ns a frame, which is what a
  * probe on every allocation can pay. A function without a frame pointer leaves anything in that register: only what points
- * up this thread's stack, and not far, is followed. A rule takes 100 ns to find; probes of functions do without.
+ * up this thread's stack, and not far, is followed. A rule takes 100 ns to find; a probe on every allocation does without.
  */
 #ifndef WORKBENCH_NATIVE_BPF_H
 #define WORKBENCH_NATIVE_BPF_H
@@ -40,13 +40,13 @@ static __always_inline void thread_position(struct position *at, struct target *
 }
 
 /* Where a probe at the first instruction of a function is. */
-static __always_inline void entry_position(struct pt_regs *ctx, struct position *at)
+static __always_inline void entry_position(struct pt_regs *ctx, struct position *at, u32 ruled)
 {
 	at->ip = PT_REGS_IP(ctx);
 	at->sp = PT_REGS_SP(ctx);
 	at->fp = PT_REGS_FP(ctx);
 	at->caller = 0;
-	at->ruled = 0;
+	at->ruled = ruled;
 	at->depth = 0;
 #if defined(__TARGET_ARCH_x86)
 	bpf_probe_read_user(&at->caller, sizeof(at->caller), (void *)at->sp);

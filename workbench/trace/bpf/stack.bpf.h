@@ -131,12 +131,12 @@ static __always_inline u64 current_stack(struct target *target)
 	return stack_from(&at, target);
 }
 
-/* From the first instruction of a function. */
-static __always_inline u64 function_stack(struct pt_regs *ctx, struct target *target)
+/* From the first instruction of a function; by rules where they are had, or by frame pointers alone. */
+static __always_inline u64 function_stack(struct pt_regs *ctx, struct target *target, bool by_rules)
 {
 	struct position at;
 
-	entry_position(ctx, &at);
+	entry_position(ctx, &at, by_rules ? target->ruled : 0);
 	return stack_from(&at, target);
 }
 

@@ -7,8 +7,10 @@ records and names their Python frames at once; the rest is named at the end.
 from __future__ import annotations
 
 import os
+import platform
 import threading
 import time
+from collections.abc import Iterator
 
 from ...errors import TraceError
 from ..builder import TraceBuilder
@@ -161,10 +163,7 @@ class BpfTier:
         builder.notes.extend(self._found.notes)
         builder.notes.extend(self._found.absent(self._wanted.probes))
         builder.notes.extend((*self._children.notes(), *self._unwinding.notes()))
-        if self._wanted.heap_sample:
-            builder.notes.append(
-                f"alloc: torch's blocks below {self._wanted.heap_sample:,} bytes are sampled; sums are estimates"
-            )
+        builder.notes.extend(self._allocation_notes())
         if self._note:
             builder.notes.append(self._note)
         stacks = (*self._records, *self._symbols.stacks.values())
@@ -172,6 +171,17 @@ class BpfTier:
         if cut:
             builder.notes.append(
                 f"{cut} stacks were deeper than 128 Python frames; their outer ends are missing"
+            )
+
+    def _allocation_notes(self) -> Iterator[str]:
+        if not any(site.probe == "alloc" for site in self._found.sites):
+            return
+        if self._wanted.heap_sample:
+            yield f"alloc: torch's blocks below {self._wanted.heap_sample:,} bytes are sampled; sums are estimates"
+        elif platform.machine() == "x86_64":
+            yield (
+                "Memory still held: of native callers, rows of c10 show those that keep frame pointers; "
+                "--heap-sample 524288 shows them all"
             )
 
 
