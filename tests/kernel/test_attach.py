@@ -144,6 +144,43 @@ def test_a_process_in_a_pid_namespace_is_traced_from_outside():
     assert any("planted" in stack for stack in stacks)
 
 
+_BUSY = """
+__attribute__((noinline)) static void before(void) { __asm__ volatile(".fill PADDING, 1, 0x90"); }
+__attribute__((noinline)) void NAME(int n) { volatile long s = 0; for (int i = 0; i < n; i++) s += i; }
+void busy(int n) { before(); NAME(n); }
+"""
+
+
+def test_native_names_are_of_the_files_a_process_sees(tmp_path):
+    """As in a container: its library lies where ours is another, and it has ended when names are looked up."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("mounts cannot be made private here (a chroot): files of a container were NOT tested")
+    ours, theirs = tmp_path / "libbusy.so", tmp_path / "libother.so"
+    for library, name, padding in ((ours, "wrong", 1), (theirs, "right", 500)):
+        source = _BUSY.replace("NAME", name).replace("PADDING", str(padding))
+        command = ["cc", "-O1", "-shared", "-fPIC", "-x", "c", "-", "-o", library]
+        subprocess.run(command, input=source, check=True, text=True)
+    spin = (
+        f"import ctypes\nbusy = ctypes.CDLL({str(ours)!r}).busy\n"
+        "print('ready', flush=True)\nwhile True: busy(100000)"
+    )
+    shell = f'mount --bind {theirs} {ours} && exec {sys.executable} -c "$SPIN"'
+    command = ["unshare", "--mount", "sh", "-c", shell]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "SPIN": spin}
+    ) as other:
+        try:
+            assert other.stdout.readline() == "ready\n"
+            with trace.session(("cpu",), hz=499, tier="bpf", pid=other.pid) as recorder:
+                until_worked(other.pid, 0.3)
+                other.kill()
+                other.wait()
+        finally:
+            other.kill()
+    names = {frame.name for frame in recorder.trace.frames if frame.file == "libbusy.so"}
+    assert "right" in names <= {"right", "busy"}
+
+
 def test_a_process_that_exits_during_the_trace():
     with subprocess.Popen([sys.executable, "-c", _SPIN], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "ready\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 from .sites import MAX_FILES, MAX_SITES, Site
 from .symbols.entry import probe_shift
 from .symbols.exports import Exports
+from .symbols.files import mapped_file
 
 MARKER = 1 << 32
 """Cookie bit of a function that only ends operators."""
@@ -117,7 +118,7 @@ def find_functions(probes: Sequence[str], pid: int, found: Found | None = None) 
     for path, identity in libraries:
         if identity not in found.known:
             found.known.add(identity)
-            _search(found, pid, path, wanted)
+            _search(found, pid, path, identity, wanted)
             found.libraries += [(Path(path).name, identity)] * (len(found.files) - len(found.libraries))
     return found
 
@@ -153,11 +154,15 @@ def _libraries(pid: int) -> list[tuple[str, bytes]]:
 
 
 def _search(
-    found: Found, pid: int, path: str, wanted: dict[str, Callable[[str, Exports], list[_Wanted]]]
+    found: Found,
+    pid: int,
+    path: str,
+    identity: bytes,
+    wanted: dict[str, Callable[[str, Exports], list[_Wanted]]],
 ) -> None:
-    own = pid == os.getpid()
+    place = mapped_file(pid, path, *identity.decode().split())
     try:
-        handle = os.open(path if own else f"/proc/{pid}/root{path}", os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         found.notes.append(f"{path} cannot be probed: {error.strerror}")
         return

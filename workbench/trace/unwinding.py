@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .records import Record
+from .symbols.files import mapped_file
 from .symbols.python import Memory
 from .symbols.unwind import FrameTable, frame_table
 from .wire import MAX_RULES, Rules
@@ -38,8 +39,8 @@ class Unwinding:
 
     def __init__(self, pid: int, send: Callable[[Rules], None]) -> None:
         self._pid, self._send = pid, send
-        self._code: list[tuple[int, int, int, str]] = []
-        self._tables: dict[str, FrameTable | None] = {}
+        self._code: list[tuple[int, int, int, tuple[str, str, str]]] = []
+        self._tables: dict[tuple[str, str, str], FrameTable | None] = {}
         self._starts: list[int] = []
         self._functions: dict[int, tuple[int, list[bytes]]] = {}
         self._missed: set[int] = set()
@@ -108,19 +109,19 @@ class Unwinding:
         if index < 0 or address >= self._code[index][1]:
             self._read_maps()
             return []
-        start, _, shift, path = self._code[index]
-        table = self._table(path)
+        start, _, shift, file = self._code[index]
+        table = self._table(file)
         linked = table.address(address - start + shift) if table else None
         rows = table.function(linked) if table and linked is not None else []
         if not rows or linked is None:
             self._missed.add(address >> 4)
         return [(address - (linked or 0) + row.address, row.offset, row.saved, row.kind) for row in rows]
 
-    def _table(self, path: str) -> FrameTable | None:
-        if path not in self._tables:
+    def _table(self, file: tuple[str, str, str]) -> FrameTable | None:
+        if file not in self._tables:
             # None: deleted, or without rules; frame pointers then.
-            self._tables[path] = frame_table(Path(f"/proc/{self._pid}/root{path}"))
-        return self._tables[path]
+            self._tables[file] = frame_table(mapped_file(self._pid, *file))
+        return self._tables[file]
 
     def _read_maps(self) -> None:
         """Read what the process executes; again, now and then, when an address lies in none of it."""
@@ -132,7 +133,7 @@ class Unwinding:
             lines = Path(f"/proc/{self._pid}/maps").read_text(errors="replace").splitlines()
             fields = [line.split(None, 5) for line in lines]
             self._code = sorted(
-                (*_range(row[0]), int(row[2], 16), row[5])
+                (*_range(row[0]), int(row[2], 16), (row[5], row[3], row[4]))
                 for row in fields
                 if "x" in row[1] and len(row) > 5 and row[5].startswith("/")
             )

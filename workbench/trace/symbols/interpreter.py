@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..layout import LAYOUTS, Layout
 from .exports import Exports
+from .files import mapped_file
 
 _FILE = re.compile(r"(?:libpython|python)3[\d.]*(t?)(?:\.so[\d.]*)?$")
 
@@ -47,19 +48,20 @@ def find_interpreter(pid: int) -> tuple[Interpreter | None, str]:
     except OSError as error:
         return None, f"process {pid} cannot be looked at: {error.strerror}"
     for line in lines:
-        addresses, rights, offset, _, _, *path = line.split(None, 5)
+        addresses, rights, offset, device, inode, *path = line.split(None, 5)
         # Private: a loader's mapping, not that of somebody who reads the file as we do.
         if path and rights.endswith("p") and int(offset, 16) == 0:
             named = _FILE.match(os.path.basename(path[0]))  # noqa: PTH119
-            found = _inspect(pid, path[0], int(addresses.split("-")[0], 16), named[1]) if named else None
+            file = mapped_file(pid, path[0], device, inode)
+            found = _inspect(file, int(addresses.split("-")[0], 16), named[1]) if named else None
             if found is not None:
                 return found
     return None, f"process {pid} runs no Python we know"
 
 
-def _inspect(pid: int, path: str, base: int, free_threaded: str) -> tuple[Interpreter | None, str] | None:
+def _inspect(path: Path, base: int, free_threaded: str) -> tuple[Interpreter | None, str] | None:
     """Return what a file says; None when it is a launcher that holds no interpreter."""
-    with contextlib.suppress(OSError, ValueError), _opened(pid, path) as exports:
+    with contextlib.suppress(OSError, ValueError), _opened(path) as exports:
         runtime = exports.variable("_PyRuntime")
         version = exports.variable("Py_Version")
         if runtime is None:
@@ -74,8 +76,8 @@ def _inspect(pid: int, path: str, base: int, free_threaded: str) -> tuple[Interp
 
 
 @contextlib.contextmanager
-def _opened(pid: int, path: str) -> Iterator[Exports]:
-    handle = os.open(f"/proc/{pid}/root{path}", os.O_RDONLY | os.O_CLOEXEC)
+def _opened(path: Path) -> Iterator[Exports]:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield Exports(handle)
     finally:
