@@ -3,7 +3,8 @@
 ``python -m tests.route.small_replica READY_FILE VERSION [dual] [bad]`` answers every request with its version (and 500
 if ``bad``); a path asks for something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (bytes,
 streamed), ``/chunked``, ``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503),
-``/burn?0.2`` (seconds of CPU), ``/fork`` (a child does what ``/unshare`` does), ``/fault`` (a segmentation fault).
+``/burn?0.2`` (seconds of CPU), ``/fork`` (a child does what ``/unshare`` does), ``/fault`` (a segmentation fault),
+``/launch?N`` (N launches of the CUDA library that ``CUDA_STANDIN`` names), ``/cuda`` (a call of it that fails).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+CUDA = ctypes.CDLL(os.environ.get("CUDA_STANDIN"))  # without one: the process itself
 UNSHARE = "import ctypes; ctypes.CDLL(None).unshare(0)"
 
 
@@ -42,6 +44,11 @@ class Handler(BaseHTTPRequestHandler):
             until = time.thread_time() + float(argument)
             while time.thread_time() < until:
                 pass
+        if path == "/launch":
+            for _ in range(int(argument)):
+                CUDA.cuLaunchKernel(None, 1, 1, 1)
+        if path == "/cuda":
+            CUDA.cuMemcpyDtoH_v2(None, 0, 4)
         if path == "/fork":
             subprocess.run([sys.executable, "-S", "-c", UNSHARE], check=True)
         if path == "/fault":

@@ -148,6 +148,12 @@ class BpfObject:
             if self._calls.bpf_link__pin(link, bytes(folder / f"{self.name}_link_{number}")):
                 raise self._library.failure("pin a link", str(folder))
 
+    def pin_functions(self, names: Iterable[str], folder: Path) -> None:
+        """Give each link made by :meth:`attach_functions`, in their order, a name in a BPF file system."""
+        for handle, name in zip(self._handles, names, strict=True):
+            if self._calls.bpf_obj_pin(handle, bytes(folder / name)):
+                raise self._library.failure("pin a link", str(folder))
+
     def run(self, program: str, context: Any = None) -> int:
         """Run a ``syscall`` program once; return its result. A ctypes structure given is read and written.
 

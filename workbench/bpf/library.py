@@ -34,6 +34,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_prog_attach": (c.c_int, [c.c_int, c.c_int, c.c_int, c.c_uint]),
     "bpf_prog_test_run_opts": (c.c_int, [c.c_int, POINTER]),
     "bpf_map__pin": (c.c_int, [POINTER, c.c_char_p]),
+    "bpf_obj_pin": (c.c_int, [c.c_int, c.c_char_p]),
     "bpf_link__pin": (c.c_int, [POINTER, c.c_char_p]),
     "bpf_obj_get_opts": (c.c_int, [c.c_char_p, POINTER]),
     "bpf_link__fd": (c.c_int, [POINTER]),

@@ -81,6 +81,17 @@ class Route(Protocol):
     def update(self, change: Callable[[RouteState], RouteState]) -> RouteState:
         """Apply a transition of :mod:`workbench.route.state`; in force for every request that comes later."""
 
+    def watch_cuda(self, pid: int, file: int, returns: Sequence[int], launches: Sequence[int]) -> None:
+        """Have a canary judged by the CUDA calls of its process too.
+
+        Parameters
+        ----------
+        file
+            Descriptor of a CUDA library that the process has loaded.
+        returns, launches
+            Where in it the functions are whose results count, and those that launch; bytes.
+        """
+
     def refresh(self) -> None:
         """Do what the state says with what is better known by now, such as budgets learnt from traffic."""
 

@@ -100,6 +100,10 @@ class Budget:
         How long a replica may leave requests unread, or several unanswered.
     syscalls
         System calls the canary may not make; ``None`` is the route's own list.
+    cuda_errors
+        CUDA calls of a replica that may not fail: at this many it goes. Off by default, kernel only.
+    cuda_launches
+        Launches of a replica between two answers; off by default, kernel only.
     """
 
     breaches: int = 8
@@ -108,12 +112,22 @@ class Budget:
     memory_bytes: int | None = None
     hang_ms: float | None = None
     syscalls: tuple[str, ...] | None = None
+    cuda_errors: int | None = None
+    cuda_launches: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.breaches <= WINDOW:
             raise InputError(
                 f"a budget allows 1 to {WINDOW} breaches, not {self.breaches}", where="budget", fix="8"
             )
+        for count in (self.cuda_errors, self.cuda_launches):
+            if count is not None and not 1 <= count < 2**32:
+                raise InputError(f"a budget of {count} CUDA calls", where="budget", fix="cuda_errors<1")
+
+    @property
+    def limits_cuda(self) -> bool:
+        """Whether CUDA calls are limited."""
+        return self.cuda_errors is not None or self.cuda_launches is not None
 
 
 @register("route_verdict")
@@ -122,7 +136,8 @@ class Verdict:
     """Why a canary must go: `observed` bad requests of the last 64 against `stable` + `budget`.
 
     For a trigger that counts no requests, `observed` and `budget` are in its own unit: nanoseconds (hang), pages
-    (memory), the number of the system call (syscall), the exit status (crash).
+    (memory), the number of the system call (syscall), the exit status (crash), calls (cuda_launches, and cuda_errors,
+    where `stable` is the last error's code).
 
     Parameters
     ----------

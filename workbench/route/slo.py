@@ -6,6 +6,8 @@
 ``runq<2ms``            waits for a processor
 ``rss<+64MiB``          growth of a replica's memory since it got traffic
 ``hang<50ms``           requests left unread, or several unanswered
+``cuda_errors<1``       failed CUDA calls of a replica
+``cuda_launches<1000``  its launches between two answers
 ``syscalls=ptrace+bpf`` forbidden system calls; ``none`` forbids nothing
 ======================  ====================================================================
 """
@@ -105,7 +107,7 @@ def _size(value: Any, where: str) -> int:
 def _count(value: Any, where: str) -> int:
     number, unit = _number(value, where)
     if unit or number != int(number):
-        raise InputError(f"{value!r} is no count of requests", where=where, fix="errors<8")
+        raise InputError(f"{value!r} is no count", where=where, fix="errors<8")
     return int(number)
 
 
@@ -132,4 +134,6 @@ _FIELDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "rss": ("memory_bytes", _size),
     "hang": ("hang_ms", _time_ms),
     "syscalls": ("syscalls", _syscalls),
+    "cuda_errors": ("cuda_errors", _count),
+    "cuda_launches": ("cuda_launches", _count),
 }

@@ -99,6 +99,8 @@ class Rollback:
             "memory": f"grew by {self.observed >> 8} MiB, budget {self.budget >> 8} MiB",
             "syscall": f"system call {self.observed}",
             "crash": f"its process {self.pid} died",
+            "cuda_errors": f"{self.observed} failed CUDA call(s), the last with {self.stable}, budget {self.budget}",
+            "cuda_launches": f"{self.observed} CUDA launches without an answer, budget {self.budget}",
         }
         counted = f"{self.observed} of the last {self.window} bad, budget {self.stable} + {self.budget}"
         return f"{self.reason}, {spent.get(self.reason, counted)}"

@@ -101,6 +101,16 @@ class UserSpaceRoute:
         """Apply one transition; in force for every request that comes later."""
         return self._file.update(change)
 
+    def watch_cuda(self, pid: int, file: int, returns: Sequence[int], launches: Sequence[int]) -> None:
+        """Refuse: a proxy sees answers only.
+
+        Raises
+        ------
+        StagingError
+            Always.
+        """
+        raise StagingError("the proxy sees no CUDA calls", where="slo", fix="push with --route kernel")
+
     def refresh(self) -> None:
         """Do nothing: the proxy follows the file, and learns nothing."""
 

@@ -6,6 +6,7 @@ one does not, they are stopped and the deployment is as it was before.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from ..route.state import start_canary, start_shadow, swap
 from ..store import Store
 from . import replica
 from .choice import check_split, route_for, start_first_route
+from .cuda_watch import CudaWatch
 from .deployment import ROUTE_TIMEOUT_S, Deployment, OnEvent, remove
 from .record import Record, ReplicaRecord, VersionRecord
 from .rollout_plan import plan
@@ -110,6 +112,10 @@ def push(
     with deployment.operation("push"):
         _prepare(deployment, port or 0, route, split)
         check_split(deployment, split)
+        if budget.limits_cuda and deployment.records.read().route == "proxy":
+            raise StagingError(
+                "the proxy sees no CUDA calls", where=deployment.where, fix="push with --route kernel"
+            )
         if share is not None and deployment.records.read().route != "proxy":
             raise StagingError(
                 "the kernel's route cannot copy requests",
@@ -246,6 +252,8 @@ def _start_canary(
     """Give the new version its first share, and write down the next ones."""
     rollout = plan(version.version, weights, every_s)
     deployment.records.update(lambda record: replace(record, rollout=rollout))
+    with contextlib.closing(CudaWatch()) as watch:
+        watch.look(deployment.route(), budget, version.track().endpoints)
     deployment.route().update(lambda state: start_canary(state, version.track(), weights[0], budget))
     deployment.note("canary", f"version {version.version} gets {weights[0] / WHOLE:.4g} of the requests")
 

@@ -23,6 +23,7 @@ from ..errors import DeploymentBusy, ReplicaFailed, UnknownDeployment, Workbench
 from ..route.state import RouteState, roll_back
 from ..store import Store, owner
 from . import processes, replica, rollout_plan
+from .cuda_watch import CudaWatch
 from .deployment import DRAIN, Deployment
 from .record import ReplicaRecord, VersionRecord
 
@@ -58,6 +59,7 @@ class Supervisor:
         self._clock = clock
         self._crashes: dict[str, Crashes] = {}
         self._known_dead: dict[str, str] = {}
+        self._cuda = CudaWatch()
 
     def tick(self) -> None:
         """Put right whatever is wrong now.
@@ -80,6 +82,8 @@ class Supervisor:
         self._give_up_canary(self.deployment.route().state())
         if state.canary is not None or (state.stable and any(e.grpc_port for e in state.stable.endpoints)):
             self.deployment.route().refresh()
+        if state.canary is not None:
+            self._cuda.look(self.deployment.route(), state.budget, state.canary.endpoints)
         rollout_plan.advance(self.deployment)
 
     def sleep(self) -> None:

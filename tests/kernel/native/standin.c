@@ -32,6 +32,11 @@ CALL int cuMemcpyHtoD_v2(unsigned long long to, const void *from, size_t bytes)
 	return 0;
 }
 
+CALL int cuMemcpyDtoH_v2(void *to, unsigned long long from, size_t bytes)
+{
+	return to ? 0 : 1; /* CUDA_ERROR_INVALID_VALUE */
+}
+
 CALL int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z)
 {
 	return 0;

@@ -20,7 +20,7 @@
 #define BUCKETS 104 /* as workbench.route.meters.Histogram: four an octave, from a microsecond up */
 
 enum state { IDLE, ACTIVE, ROLLED_BACK };
-enum reason { NONE, ERRORS, LATENCY, JITTER, MEMORY, SYSCALL, CRASH, HANG };
+enum reason { NONE, ERRORS, LATENCY, JITTER, MEMORY, SYSCALL, CRASH, HANG, CUDA_ERRORS, CUDA_LAUNCHES };
 enum metric { BY_ERRORS, BY_LATENCY, BY_JITTER, METRICS };
 
 /* Why the canary lost its traffic; written once, by whoever wins the compare-and-swap. */
@@ -59,6 +59,8 @@ struct control {
 	struct audit audit;
 	u32 grpc_port; /* of the service for gRPC, host order; 0: none. New fields come last: what is pinned stays readable */
 	u32 by_request; /* clients go to the connector, their requests to the tracks; see requests.bpf.c */
+	u32 cuda_errors; /* budgets; 0 is off; see cuda.bpf.c */
+	u32 cuda_launches;
 };
 
 struct replica {

@@ -62,11 +62,12 @@ struct k_sigaction {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long di, si, dx;
+	unsigned long di, si, dx, ax;
 };
 #define ARGUMENT_1(regs) BPF_CORE_READ(regs, di)
 #define ARGUMENT_2(regs) BPF_CORE_READ(regs, si)
 #define ARGUMENT_3(regs) BPF_CORE_READ(regs, dx)
+#define RETURNED(regs) BPF_CORE_READ(regs, ax)
 #elif defined(__TARGET_ARCH_arm64)
 struct user_pt_regs_view {
 	u64 regs[31];
@@ -77,6 +78,7 @@ struct pt_regs {
 #define ARGUMENT_1(regs) BPF_CORE_READ(regs, regs[0])
 #define ARGUMENT_2(regs) BPF_CORE_READ(regs, regs[1])
 #define ARGUMENT_3(regs) BPF_CORE_READ(regs, regs[2])
+#define RETURNED(regs) BPF_CORE_READ(regs, regs[0])
 #endif
 
 #pragma clang attribute pop

@@ -66,6 +66,18 @@ static __always_inline void flip(struct control *c, u32 reason, u64 breach_ns, u
 	bpf_loop(PER_TRACK, send_away_from, &guilty, 0);
 }
 
+static __always_inline bool is_canary(struct control *c, u32 index)
+{
+	return c->state == ACTIVE && index / PER_TRACK == c->canary;
+}
+
+static __always_inline u32 *current_replica(void)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&processes, &tgid);
+}
+
 /* Remember one outcome of a track and judge: a canary with `breaches` more bad ones than stable must go. */
 __noinline int observe(u32 metric, u32 canary, u32 bad, u32 guilty, u64 now)
 {

@@ -90,21 +90,9 @@ struct {
 	__type(value, struct watchdog);
 } watchdogs SEC(".maps");
 
-static __always_inline bool is_canary(struct control *c, u32 index)
-{
-	return c->state == ACTIVE && index / PER_TRACK == c->canary;
-}
-
 static __always_inline bool is_judged(struct control *c, u32 index)
 {
 	return index / PER_TRACK == c->stable || is_canary(c, index);
-}
-
-static __always_inline u32 *current_replica(void)
-{
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	return bpf_map_lookup_elem(&processes, &tgid);
 }
 
 static __always_inline void count_latency(u32 slot, u64 ns)

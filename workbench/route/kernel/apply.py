@@ -203,6 +203,7 @@ def _set_budget(pinned: Pinned, budget: Budget) -> None:
     control.jitter_ns = int((budget.jitter_ms or 0) * 1e6)
     memory = max(_MEMORY_BYTES // _PAGE, 2 * growth_pages(pinned))
     control.memory_pages = memory if budget.memory_bytes is None else budget.memory_bytes // _PAGE
+    control.cuda_errors, control.cuda_launches = budget.cuda_errors or 0, budget.cuda_launches or 0
     for number, word in enumerate(bits_of(budget.syscalls)):
         control.syscalls[number] = word
 

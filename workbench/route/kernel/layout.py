@@ -11,7 +11,18 @@ DRAIN_WORDS = 65_536
 BUCKETS = 104
 
 IDLE, ACTIVE, ROLLED_BACK = 0, 1, 2
-REASONS = ("", "errors", "latency", "jitter", "memory", "syscall", "crash", "hang")
+REASONS = (
+    "",
+    "errors",
+    "latency",
+    "jitter",
+    "memory",
+    "syscall",
+    "crash",
+    "hang",
+    "cuda_errors",
+    "cuda_launches",
+)
 METRICS = ("errors", "latency", "jitter")
 
 CONNECTOR = 2 * REPLICAS
@@ -71,6 +82,8 @@ class Control(c.Structure):
         ("audit", Audit),
         ("grpc_port", c.c_uint32),
         ("by_request", c.c_uint32),
+        ("cuda_errors", c.c_uint32),
+        ("cuda_launches", c.c_uint32),
     )
 
 

@@ -23,7 +23,7 @@ def unavailable() -> str:
         return ""
     if not Path("/sys/kernel/btf/vmlinux").exists():
         return "this kernel carries no type information (BTF)"
-    if not all((OBJECTS / f"{name}.bpf.o").exists() for name in ("split", "sentinel", "requests")):
+    if not all((OBJECTS / f"{name}.bpf.o").exists() for name in ("split", "sentinel", "requests", "cuda")):
         return "its programs are not built: python -m workbench.bpf.build"
     try:
         from ...bpf.libbpf import Library

@@ -97,7 +97,7 @@ def read_objects() -> dict[str, bytes]:
     TraceError
         If they were not built.
     """
-    return {name: load_object(name, OBJECTS) for name in ("split", "sentinel", "requests")}
+    return {name: load_object(name, OBJECTS) for name in ("split", "sentinel", "requests", "cuda")}
 
 
 def load(library: Library, folder: Path, programs: dict[str, bytes]) -> None:

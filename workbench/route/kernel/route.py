@@ -22,7 +22,7 @@ from ..meters import RouteStats, TrackStats
 from ..policy import Verdict
 from ..state import Endpoint, RouteState, roll_back
 from ..statefile import StateFile, file_lock
-from . import client
+from . import client, cuda
 from .layout import GRPC, drain_word
 from .listeners import listener_of
 from .pinned import PINS
@@ -173,6 +173,11 @@ class KernelRoute:
             self.wait_ready(_REVIVE_S)
         answer, handles = self._ask({"do": "prepare", "id": replica_id})
         return Inheritance(tuple(handles), int(answer["word"]))
+
+    def watch_cuda(self, pid: int, file: int, returns: Sequence[int], launches: Sequence[int]) -> None:
+        """Have a canary judged by the CUDA calls of its process too; the budget says what it may do."""
+        offsets = {cuda.RETURN: list(returns), cuda.LAUNCH: list(launches)}
+        self._ask({"do": "cuda", "pid": pid, "offsets": offsets}, [file])
 
     def stats(self) -> RouteStats | None:
         """Return the kernel's counters; ``None`` while the router does not answer."""

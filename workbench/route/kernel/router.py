@@ -29,7 +29,7 @@ from ...bpf.sockets import listen_for_all
 from ...errors import BadRequest, NoPrivilege, ServeError, WorkbenchError
 from ..state import RouteState
 from . import apply as kernel
-from . import pinned, reading
+from . import cuda, pinned, reading
 from .clients import serve
 from .layout import GRPC, drain_word
 from .pinned import PINS
@@ -97,6 +97,12 @@ class Router:
         if ask["do"] == "prepare":
             return self._prepare(folder, ask["id"])
         route = self._pinned(folder)
+        if ask["do"] == "cuda":
+            _check_process(uid, int(ask["pid"]))
+            cuda.watch(
+                self._library, folder, self._programs["cuda"], int(ask["pid"]), handed[0], ask["offsets"]
+            )
+            return {}, []
         if ask["do"] == "connect":
             tables = connect(self._library, folder, route, handed[0])
             return {"port": route.control.port}, tables
@@ -219,9 +225,13 @@ def _check_processes(uid: int, state: RouteState) -> None:
     """
     for track in (state.stable, state.canary):
         for one in track.endpoints if track else ():
-            with contextlib.suppress(OSError):  # it is gone
-                if Path(f"/proc/{one.pid}").stat().st_uid != uid:
-                    raise BadRequest(f"process {one.pid} is not user {uid}'s", where="router")
+            _check_process(uid, one.pid)
+
+
+def _check_process(uid: int, pid: int) -> None:
+    with contextlib.suppress(OSError):  # it is gone
+        if Path(f"/proc/{pid}").stat().st_uid != uid:
+            raise BadRequest(f"process {pid} is not user {uid}'s", where="router")
 
 
 def listen(folder: Path) -> socket.socket:

@@ -1,0 +1,61 @@
+"""The router's part in watching a replica's CUDA calls: attach the programs and pin their links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...bpf.libbpf import BpfObject, Library, open_pinned
+from ...errors import BadRequest
+from .pinned import SHARED
+
+RETURN, LAUNCH = "on_cuda_return", "on_cuda_launch"
+MOST_FUNCTIONS = 1_024
+
+
+def watch(
+    library: Library, folder: Path, program: bytes, pid: int, file: int, offsets: Mapping[str, Sequence[int]]
+) -> None:
+    """Watch the calls that one process makes to one library, until the deployment is unpinned; once only.
+
+    Parameters
+    ----------
+    file
+        Descriptor of the library: no path is followed with our rights.
+    offsets
+        Where its functions are, bytes, by :data:`RETURN` and :data:`LAUNCH`.
+
+    Raises
+    ------
+    BadRequest
+        If there are too many.
+    TraceError, NoPrivilege
+        If the kernel refuses.
+    """
+    found = os.fstat(file)
+    names = [f"cuda_{pid}_{found.st_dev}_{found.st_ino}_{name}" for name in (RETURN, LAUNCH) if offsets[name]]
+    if not names or all((folder / name).exists() for name in names):
+        return
+    if sum(len(offsets[name]) for name in (RETURN, LAUNCH)) > MOST_FUNCTIONS:
+        raise BadRequest("too many functions", where="router")
+    _forget_the_dead(folder)
+    shared = {name: open_pinned(library, folder / name, 4, 8) for name in SHARED}
+    loaded = BpfObject(library, "cuda", program, shared, functions=(RETURN, LAUNCH))
+    try:
+        for name in (RETURN, LAUNCH):
+            if offsets[name]:
+                loaded.attach_functions(
+                    name, f"/proc/self/fd/{file}", pid, offsets[name], returns=name == RETURN
+                )
+        loaded.pin_functions(names, folder)
+    finally:
+        loaded.close()
+        for one in shared.values():
+            os.close(one.fd)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    for link in folder.glob("cuda_*"):
+        if not Path(f"/proc/{link.name.split('_')[1]}").exists():
+            link.unlink(missing_ok=True)
