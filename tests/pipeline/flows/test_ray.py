@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,12 +15,19 @@ import pytest
 
 import workbench as wb
 from workbench.errors import InputError, RunError, WorkbenchError
+from workbench.pipeline import callables
+from workbench.pipeline.executors.executor import Executor
 from workbench.pipeline.executors.ray_node import RayNode, authenticated, free_port
 from workbench.pipeline.executors.room import shared
+from workbench.pipeline.mirror import reflections
+from workbench.pipeline.recipe import Recipe
+from workbench.pipeline.steps.call import CallStep
+from workbench.pipeline.walk.recipe import compiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 60
+MEETING = "MLOPS_TEST_MEETING"
 
 
 @wb.step(cache=False)
@@ -76,6 +84,40 @@ def twice(folder: str) -> int:
     raise ValueError("and then an error of its own")
 
 
+def drawn():
+    import torch
+
+    return {"numpy": np.random.rand(2), "torch": torch.rand(2)}
+
+
+def skewed():
+    """Return a module whose weights three levels cannot hold: float32 [batch, 8] to [batch, 1]."""
+    import torch
+
+    first, middle, last = (torch.nn.Linear(8, width, bias=False) for width in (8, 8, 1))
+    with torch.no_grad():
+        first.weight.copy_(torch.eye(8))
+        middle.weight.zero_()
+        middle.weight[0] = torch.tensor([3, -0.1, 0.5, 0.02, -2, 1, 0.3, 0.7])
+        last.weight.copy_(torch.eye(8)[:1])
+    return torch.nn.Sequential(first, middle, last).eval()
+
+
+def likeness(session, fraction=1.0):
+    """Score by distance to the float module; at the first rung wait until all three trials are there at once."""
+    import ray
+    import torch
+
+    folder = Path(os.environ[MEETING])
+    if fraction < 1:
+        (folder / str(os.getpid())).write_text(ray.util.get_node_ip_address())
+        until = time.monotonic() + 120
+        while len(list(folder.iterdir())) < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+    batch = torch.randn(64, 8, generator=torch.Generator().manual_seed(5))[: int(64 * fraction)]
+    return -float((session(batch) - skewed()(batch)).abs().mean())
+
+
 @pytest.fixture
 def cluster(monkeypatch):
     """A folder for a cluster's token and logs, with everything in it ended afterwards."""
@@ -123,6 +165,8 @@ def _ip(words):
 def test_a_cluster_of_three_nodes_to_its_end(store, tmp_path, cluster, networks, monkeypatch):
     """One cluster for all of it: starting one takes longer than the rest. Each part says what it is about."""
     (folder, nodes), (subnet, names) = cluster, networks
+    (tmp_path / "meeting").mkdir()
+    monkeypatch.setenv(MEETING, str(tmp_path / "meeting"))  # the nodes' processes inherit it
     address = f"{subnet}.1:{free_port()}"
     nodes.append(RayNode(folder, address, 1, head=True))
     for at, name in zip((2, 3), names, strict=True):
@@ -133,6 +177,8 @@ def test_a_cluster_of_three_nodes_to_its_end(store, tmp_path, cluster, networks,
         assert (name, room) == (executor, 3)
     _errors_of_steps_come_back(store, tmp_path, executor)
     _another_environment_is_refused_by_name(store, tmp_path, executor, monkeypatch)
+    _verbs_leave_the_same(store, executor)
+    _a_sweep_uses_every_node(store, executor)
     _a_lost_node_costs_nothing_that_was_finished(store, tmp_path, executor, nodes)
     _a_lost_head_is_an_error_and_no_more(store, executor, nodes)
 
@@ -152,6 +198,47 @@ def _another_environment_is_refused_by_name(store, tmp_path, executor, monkeypat
         changed.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{strange}")
         with pytest.raises(InputError, match=r"another environment: numpyro absent instead of 9\.9"):
             wb.run(endless, store=store, executor=executor)
+
+
+def _verbs_leave_the_same(store, executor):
+    here = Executor(store).submit(Recipe((CallStep(callables.send(store, drawn)),))).row
+    work = compiled(Recipe((CallStep(callables.send(store, drawn)),)), fresh=True)
+    there = Executor(store, executor).submit(work).row
+    assert [one.equal for one in reflections(here.steps, there.steps)] == [True]
+
+
+def _a_sweep_uses_every_node(store, executor):
+    """Out of time halfway, then resumed: the hopeless trial stops early, the table is full, nothing runs twice."""
+    import torch
+
+    wb.capture(f"{__name__}:skewed", torch.ones(2, 8), name="net", store=store)
+    asked = {
+        "schemes": ("int8", "ternary"),
+        "backends": ("onnxruntime",),
+        "rungs": (0.25, 1),
+        "max_drop": 0.2,
+    }
+    first = wb.sweep("net", **asked, evaluate=likeness, budget=0.0, executor=executor, store=store)
+    assert first.state == "stopped"
+    said = []
+    result = wb.sweep(resume=first.id, store=store, say=said.append)
+    assert result.state == "done", said
+    states = {key: one["state"] for key, one in result.trials.items()}
+    assert states == {
+        "fp32 (eager)": "baseline",
+        "int8/onnxruntime": "done",
+        "ternary/onnxruntime": "stopped",
+    }
+    assert result.trials["ternary/onnxruntime"]["rung"] == 0.25
+    assert result.best == ["net:int8/onnxruntime"]
+    assert {one["name"] for one in result.compared} >= {"net:int8/onnxruntime", "fp32 (eager)"}
+    runs = [run for run in store.runs.list() if run.title.startswith(f"sweep {first.id}")]
+    assert {run.executor for run in runs} == {executor}
+    assert len({run.title for run in runs}) == len(runs), "a unit of a trial ran twice"
+    met = [path.read_text() for path in Path(os.environ[MEETING]).iterdir()]
+    assert len(set(met)) == 3, f"three trials at once ran on {met}"
+    (made,) = store.origins.of(result.trials["int8/onnxruntime"]["variant"])
+    assert made.facts["node"] in met
 
 
 def _a_lost_node_costs_nothing_that_was_finished(store, tmp_path, executor, nodes):

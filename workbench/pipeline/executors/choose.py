@@ -54,7 +54,8 @@ def open_host(executor: str, store: Store, graph: Graph) -> Host:
     if kind_of(executor) == RAY:
         from .ray import open_ray
 
-        return open_ray(executor, store, graph, preloads(graph))
+        wide = preloads(graph) if graph.spreads else []  # a chain loads what it needs on the node it comes to
+        return open_ray(executor, store, graph, wide)
     here = (str(store.home), json.dumps(search_path()))
     if kind_of(executor) == KUBEFLOW_HERE:
         from .kubeflow_here import NAME, PROGRAM, ready

@@ -114,6 +114,12 @@ class Graph:
     root: Component
     components: Mapping[str, Component]
 
+    @property
+    def spreads(self) -> bool:
+        """Whether a loop may put steps on many workers at once; a chain needs one at a time."""
+        dags = [one.dag for one in (self.root, *self.components.values()) if one.dag is not None]
+        return any(task.loop is not None for dag in dags for task in dag.tasks.values())
+
     def leaves(self) -> list[Component]:
         """Return the components that run something, sorted by name."""
         return [one for _, one in sorted(self.components.items()) if one.dag is None]
