@@ -39,3 +39,23 @@ def test_a_file_that_notes_something_else_compiles(tmp_path, noted):
     compile_program(program, out, CompileConfig("onnxruntime"))
     x = -numpy.ones((2, 4), "float32")
     assert not load(out).run({"x": x})["y"].any()
+
+
+class Cell(nn.Module):
+    """One step of an LSTM cell on all that a strided convolution leaves of a sound: one column, for some lengths."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.cell = nn.Conv1d(1, 4, 8, stride=8), nn.LSTMCell(4, 3)
+
+    def forward(self, sound, hidden, cell):
+        return self.cell(self.convolution(sound).squeeze(-1), (hidden, cell))
+
+
+def test_an_lstm_cell_after_an_axis_that_is_one_for_every_length(tmp_path):
+    program, out = folders(tmp_path)
+    torch.manual_seed(0)
+    capture_module(Cell().eval(), (torch.randn(2, 1, 10), torch.randn(2, 3), torch.randn(2, 3)), program)
+    report = compile_program(program, out, CompileConfig("onnxruntime"))
+    assert report.max_abs_error < 1e-5
+    assert any(11 in case.values() for case in report.checked)

@@ -7,7 +7,7 @@ knows only in pieces. What is in neither list goes the long way (:mod:`workbench
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -40,10 +40,27 @@ def _batch_norm(
     return op.BatchNormalization(x, weight, bias, mean, var, epsilon=eps)
 
 
+def _lstm_cell(
+    x: Any, state: Sequence[Any], w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
+) -> tuple[Any, Any]:
+    """One step, gates in torch's order: input, forget, cell, output."""
+    hidden, cell = state
+    gates = op.Add(_product(x, w_ih, b_ih), _product(hidden, w_hh, b_hh))
+    entry, forget, candidate, leaving = op.Split(gates, axis=1, num_outputs=4)
+    kept = op.Mul(op.Sigmoid(forget), cell)
+    cell = op.Add(kept, op.Mul(op.Sigmoid(entry), op.Tanh(candidate)))
+    return op.Mul(op.Sigmoid(leaving), op.Tanh(cell)), cell
+
+
+def _product(x: Any, weight: Any, bias: Any) -> Any:
+    return op.Gemm(x, weight, transB=1) if bias is None else op.Gemm(x, weight, bias, transB=1)
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     aten.to.dtype: _to_dtype,
     aten.contiguous.default: _identity,
     aten.dropout.default: _dropout,
     aten.feature_dropout.default: _dropout,
     aten.batch_norm.default: _batch_norm,
+    aten.lstm_cell.default: _lstm_cell,
 }

@@ -71,7 +71,7 @@ class Source:
     @cached_property
     def program(self) -> ExportedProgram:
         """The torch program. Whoever lowers it may change it; :meth:`run` is for before that."""
-        return read_program(self.folder)
+        return _settled(read_program(self.folder))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, np.ndarray[Any, Any]]:
         """Return the reference outputs: torch eager, or for an ONNX file its graph run as written."""
@@ -95,3 +95,19 @@ class Source:
         """Forget the program, so that its weights do not lie in memory twice while the result is checked."""
         for name in ("program", "_eager", "_onnx"):
             self.__dict__.pop(name, None)
+
+
+def _settled(program: ExportedProgram) -> ExportedProgram:
+    """Write `squeeze` of an axis whose size is an expression as what it was when captured: the one slice there is.
+
+    Whoever decomposes the program asks again whether that size is 1, which the expression alone does not tell.
+    """
+    import torch
+
+    for node in program.graph.nodes:
+        if node.target is not torch.ops.aten.squeeze.dim:
+            continue
+        before, axis = node.args[0].meta["val"], node.args[1]
+        if node.meta["val"].dim() < before.dim() and isinstance(before.shape[axis], torch.SymInt):
+            node.target, node.args = torch.ops.aten.select.int, (node.args[0], axis, 0)
+    return program

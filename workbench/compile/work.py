@@ -176,8 +176,8 @@ def _flops(node: Any, values: Mapping[Any, Any]) -> float:
         return out
     first, second = shapes[:2]
     if "attention" in name:
-        return 2.0 * (math.prod(first) + out) * int(second[-2])
+        return 2.0 * (float(math.prod(first)) + out) * float(second[-2])
     if "conv" in name:
         kernel = second[1:] if "ternary" not in name else (first[1] // node.args[-1], *node.args[4])
-        return 2.0 * out * float(math.prod(kernel))
+        return 2.0 * out * float(math.prod(int(size) for size in kernel))
     return 2.0 * out * int(first[-1]) if _PRODUCT.search(name) else out

@@ -129,7 +129,7 @@ def _times(
 
 def _once(runner: RelaxRunner, feeds: Mapping[str, Any]) -> float:
     """Return seconds of a run, the least of some within 2 ms: of all threads, so that others' work does not count."""
-    found, until = [], time.perf_counter() + _TURN_S
+    found, until = list[float](), time.perf_counter() + _TURN_S
     while not found or time.perf_counter() < until:
         begun = time.process_time()
         runner.run(feeds)
