@@ -149,6 +149,8 @@ export interface IDeployment {
   events: { kind: string; text: string; time_ns: number }[];
   rollbacks: IRollback[];
   history?: IReading[];
+  /** Whether there is an earlier stable version to go back to. */
+  previous?: boolean;
   /** A rollout that goes on by itself: the weights to come, in ten-thousandths. */
   rollout?: { weights: number[]; paused: boolean } | null;
 }

@@ -277,7 +277,7 @@ def test_the_panel_speaks_chinese(seat: Any) -> None:
     )
     seat.open(query="")
     seat.page.get_by_role("button", name="运行").first.wait_for()
-    seat.page.get_by_role("button", name="回滚").wait_for()
+    seat.page.get_by_role("button", name="下线").wait_for()
     seat.page.locator(".mlops-Spark").first.wait_for()
     seat.shot("panel-chinese")
     assert serious(seat.page) == []

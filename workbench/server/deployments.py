@@ -72,7 +72,7 @@ class Deployments:
         try:
             deployment = Deployment(store, name, env)
             status = asdict(status_of(deployment))
-            rollout = deployment.records.read().rollout
+            record = deployment.records.read()
         except WorkbenchError as error:  # its first push is under way, or it is being removed
             if isinstance(error, UnknownDeployment):
                 return None
@@ -87,8 +87,10 @@ class Deployments:
         for track in status["tracks"]:
             names = [n for n in store.names.of(track["package"]) if "@" not in n]
             track["label"] = names[0] if names else track["package"][:19]
+        rollout = record.rollout
         going = None if rollout is None else {"weights": list(rollout.weights), "paused": rollout.paused}
-        return {**status, "rollout": going, "history": self._remember(f"{name}@{env}", status)}
+        more = {"rollout": going, "previous": bool(record.previous)}
+        return {**status, **more, "history": self._remember(f"{name}@{env}", status)}
 
     def _remember(self, key: str, status: dict[str, Any]) -> list[dict[str, Any]]:
         reading = {

@@ -65,6 +65,13 @@ describe('offered', () => {
     expect(offered(canary, all)).toEqual(['promote', 'rollback', 'unstage']);
     expect(offered({ ...canary, rollout: { weights: [10_000], paused: false } }, all)).toContain('pause');
     expect(offered({ ...canary, rollout: { weights: [10_000], paused: true } }, all)).toContain('continue');
-    expect(offered(deployment('m'), all)).toEqual(['rollback', 'unstage']);
+  });
+
+  it('offers to roll back only what has something to go back to', () => {
+    const all = ['rollback', 'unstage'];
+    const stable = deployment('m');
+    expect(offered(stable, all)).toEqual(['unstage']);
+    expect(offered({ ...stable, previous: true }, all)).toEqual(['rollback', 'unstage']);
+    expect(offered({ ...stable, previous: true, phase: 'rolled-back' }, all)).toEqual(['unstage']);
   });
 });

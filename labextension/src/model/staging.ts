@@ -92,6 +92,7 @@ export function offered(deployment: IDeployment, operations: readonly string[]):
   const canary = deployment.tracks.some(track => track.track === 'canary');
   const fits: { [operation: string]: boolean } = {
     promote: canary,
+    rollback: canary || (deployment.previous === true && deployment.phase !== 'rolled-back'),
     pause: deployment.rollout?.paused === false,
     continue: deployment.rollout?.paused === true
   };
