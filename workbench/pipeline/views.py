@@ -62,7 +62,7 @@ def lineage_table(store: Store, digest: str, direction: Direction = "upstream") 
     notes = [f"{len(nodes) - len(opened)} more not shown"] if waiting else []
     notes += [
         f"{label(store, child)} is {seconds:.1f} s older than {label(store, parent)} it was made from: "
-        "a clock was wrong"
+        "that was made again since, or a clock was wrong"
         for child, parent, seconds in graph.backwards()[:5]
     ]
     columns = ("artifact", "kind", "made by", "MB", "when", "digest")
