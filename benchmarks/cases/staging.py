@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ from workbench.staging import processes
 from .. import pushes
 from ..harness import progress
 from ..samples import Samples
+
+REPLICA = (sys.executable, "-m", "benchmarks.replica")
+LOAD = (sys.executable, "-m", "benchmarks.load")
 
 POLL_S = 1.0
 HANG_MS = 50.0
@@ -68,7 +72,8 @@ def run(samples: Samples, *, quick: bool) -> None:
 class Rig:
     """A kernel route with replicas, all gone at the end."""
 
-    def __init__(self, kind: str = "kernel") -> None:
+    def __init__(self, kind: str = "kernel", replica: Sequence[str] = REPLICA) -> None:
+        self._replica = replica
         self.folder = tempfile.TemporaryDirectory()
         self._replicas: list[subprocess.Popen[str]] = []
         self._launched: list[str] = []
@@ -95,7 +100,7 @@ class Rig:
     def track(self, version: int) -> Track:
         """Start a replica of a version and return it as a track."""
         given = self.route.prepare(f"{version}-0")
-        command = [sys.executable, "-m", "benchmarks.replica", str(version)]
+        command = [*self._replica, str(version)]
         handles = given.handles if given else ()
         if given is not None:
             command.append(f"{given.handles[0]}:{given.word}")
@@ -120,10 +125,10 @@ def load(port: int, keep: int, close: int, seconds: float) -> dict[str, Any]:
 
 
 def clients(
-    port: int, keep: int, close: int, seconds: float, most: float = math.inf
+    port: int, keep: int, close: int, seconds: float, most: float = math.inf, load: Sequence[str] = LOAD
 ) -> subprocess.Popen[str]:
     """Start clients in a process of their own; they end after so many seconds, or so many requests."""
-    command = [sys.executable, "-m", "benchmarks.load", *map(str, (port, keep, close, seconds, most))]
+    command = [*load, *map(str, (port, keep, close, seconds, most))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -1,22 +1,26 @@
 """Requests lost while versions come and go, over as many requests as there is time for; needs the kernel's route.
 
-``MLOPS_SOAK_REQUESTS`` says how many (default 100,000; the goal is none lost of 10 million). Another file is
-`staging`, whose replicas and clients these are.
+``MLOPS_SOAK_REQUESTS`` says how many (default 10 million, of which none may be lost), ``MLOPS_SOAK_SECONDS`` when it
+ends at the latest. Replicas and clients are in C (`benchmarks/native/`): those of `staging` are Python, and ten million
+would take hours. The router, the programs in the kernel and every change of a version are the real ones.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from workbench.route.kernel.machine import unavailable
 
+from ..compiled import build
 from ..harness import progress
 from ..samples import Samples
 from .staging import Rig, clients, finish, replace_version, serve
 
-REQUESTS = "MLOPS_SOAK_REQUESTS"
+REQUESTS, SECONDS = "MLOPS_SOAK_REQUESTS", "MLOPS_SOAK_SECONDS"
 _A_LONG_TIME_S = 48 * 3600.0
 
 
@@ -24,16 +28,19 @@ def run(samples: Samples, *, quick: bool) -> None:
     """Ask from 32 clients that keep their connections and 32 that close them until all requests are answered."""
     if reason := unavailable():
         raise RuntimeError(f"this benchmark needs the kernel's route: {reason}")
-    wanted = int(os.environ.get(REQUESTS, 5_000 if quick else 100_000))
+    wanted = int(os.environ.get(REQUESTS, 20_000 if quick else 10_000_000))
+    seconds = float(os.environ.get(SECONDS, _A_LONG_TIME_S))
     for _ in progress(1, f"{wanted:,} requests"):
-        with Rig() as rig:
-            _soak(samples, rig, wanted)
+        with tempfile.TemporaryDirectory() as name:
+            replica, load = (str(build(one, Path(name))) for one in ("replica", "load"))
+            with Rig(replica=(replica,)) as rig:
+                _soak(samples, rig, load, wanted, seconds)
 
 
-def _soak(samples: Samples, rig: Rig, wanted: int) -> None:
+def _soak(samples: Samples, rig: Rig, load: str, wanted: int, seconds: float) -> None:
     serve(rig)
     started = time.monotonic()
-    process = clients(rig.port, 32, 32, _A_LONG_TIME_S, wanted)
+    process = clients(rig.port, 32, 32, seconds, wanted, load=(load,))
     version = 1
     try:
         while process.poll() is None:
