@@ -25,6 +25,7 @@ Contract with whoever starts it:
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -113,6 +114,8 @@ def prepare(options: argparse.Namespace, listener: socket.socket, pool: Pool, st
     pool.start(model)
 
     def announce(said: dict[str, Any]) -> None:
+        gc.collect()
+        gc.freeze()  # what it took to start stays; a collection between requests need not look at it
         host, port = listener.getsockname()[:2]
         ready = {"pid": os.getpid(), "host": host, "port": port, **said, **facts}
         ready |= {"started_ns": started_ns, "warm_up_ms": round(warm_up_ms, 3)}
