@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..harness import fresh, progress
 from ..samples import Samples
@@ -24,8 +24,11 @@ with torch.inference_mode():
 """
 
 
-def run(samples: Samples, *, quick: bool) -> None:
-    """Measure; one shape and one round when quick, else all shapes and 3 rounds."""
+PARTS = ("products", "threads", "convolutions", "avx2", "models", "body", "oversubscribed", "loading", "healing")
+
+
+def run(samples: Samples, *, quick: bool, only: Sequence[str] = PARTS) -> None:
+    """Measure the parts asked for; one shape and one round when quick, else all shapes and 3 rounds."""
     import torch
 
     from ..ternary.figure import draw
@@ -33,18 +36,22 @@ def run(samples: Samples, *, quick: bool) -> None:
     rounds = 1 if quick else 3
     with torch.inference_mode():
         for k, n, m, cold, threads in _shapes(quick):
-            _products(samples, k, n, m, cold, threads, rounds)
-            gc.collect()
+            if ("products" if threads == 1 else "threads") in only:
+                _products(samples, k, n, m, cold, threads, rounds)
+                gc.collect()
         torch.set_num_threads(1)
-        _convolutions(samples, rounds)
+        if "convolutions" in only:
+            _convolutions(samples, rounds)
     for k, n, m in ((2560, 6912, 1), (2560, 6912, 8), (2560, 2560, 128))[: 1 if quick else 3]:
-        _avx2(samples, k, n, m, rounds)
-    _models(samples, rounds)
-    _body(samples, rounds)
-    _oversubscribed(samples, rounds)
-    _loading(samples, rounds)
-    _healing(samples, quick)
-    if not quick:
+        if "avx2" in only:
+            _avx2(samples, k, n, m, rounds)
+    rest = {"models": _models, "body": _body, "oversubscribed": _oversubscribed, "loading": _loading}
+    for name, measure in rest.items():
+        if name in only:
+            measure(samples, rounds)
+    if "healing" in only:
+        _healing(samples, quick)
+    if "products" in only and not quick:
         draw(samples)
 
 
@@ -108,15 +115,17 @@ def _ratios(samples: Samples, at: str, names: list[str]) -> None:
 
 
 def _convolutions(samples: Samples, rounds: int) -> None:
-    from ..ternary.convolutions import LAYERS, pair
+    from ..ternary.convolutions import BATCHES, LAYERS, pair
 
     for name, layer in LAYERS.items():
-        theirs, ours = pair(layer)
-        theirs(), ours()
-        for _ in progress(rounds, f"convolution {name}"):
-            samples.add(f"conv.{name}.torch_fp32.us", call_us(theirs))
-            samples.add(f"conv.{name}.ours.us", call_us(ours))
-        samples.ratio(f"conv.{name}.times_torch_fp32", f"conv.{name}.torch_fp32.us", f"conv.{name}.ours.us")
+        for batch in BATCHES:
+            at = f"conv.{name}.batch_{batch}"
+            theirs, ours = pair(layer, batch)
+            theirs(), ours()
+            for _ in progress(rounds, at):
+                samples.add(f"{at}.torch_fp32.us", call_us(theirs))
+                samples.add(f"{at}.ours.us", call_us(ours))
+            samples.ratio(f"{at}.times_torch_fp32", f"{at}.torch_fp32.us", f"{at}.ours.us")
 
 
 def _avx2(samples: Samples, k: int, n: int, m: int, rounds: int) -> None:

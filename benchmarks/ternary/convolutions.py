@@ -30,10 +30,15 @@ LAYERS = {
     "pointwise_64_28": (64, 128, 1, 1, 1, 28),
     "pointwise_128_7": (128, 10, 1, 1, 1, 7),
     "grouped_64_28": (64, 64, 4, 3, 1, 28),
+    "pointwise_16_56": (16, 4, 1, 1, 1, 56),
+    "pointwise_64_1": (64, 10, 1, 1, 1, 1),
+    "depthwise_128_56_stride2": (128, 128, 128, 3, 2, 56),
 }
+BATCHES = (1, 8)
+"""Images at once; of one, torch's own way to the kernel is a large part."""
 
 
-def pair(layer: tuple[int, int, int, int, int, int]) -> tuple[Call, Call]:
+def pair(layer: tuple[int, int, int, int, int, int], batch: int = 1) -> tuple[Call, Call]:
     """Return torch's fp32 convolution and ours, as compiled models call it."""
     channels, outputs, groups, kernel, stride, size = layer
     k = channels // groups * kernel * kernel
@@ -42,12 +47,12 @@ def pair(layer: tuple[int, int, int, int, int, int]) -> tuple[Call, Call]:
     codes = raw & ~(raw & (raw >> 1) & 0x55) & 0xFF
     geometry = ConvGeometry((kernel,) * 2, (stride,) * 2, (kernel // 2,) * 2, (1, 1), groups)
     packed = kernels.pack_conv(codes, channels, geometry)
-    x = rng.standard_normal((1, channels, size, size)).astype(np.float32)
+    x = rng.standard_normal((batch, channels, size, size)).astype(np.float32)
     module = torch.nn.Conv2d(channels, outputs, kernel, stride, kernel // 2, groups=groups, bias=False).eval()
     tensor = torch.from_numpy(x)
     y = np.empty(module(tensor).shape, np.float32)
     scales = np.ones(outputs, np.float32)
-    shape = geometry.shape(1, channels, (size, size), outputs)
+    shape = geometry.shape(batch, channels, (size, size), outputs)
     call = kernels.library().calls.tern_conv
 
     def ours() -> object:
