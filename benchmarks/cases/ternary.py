@@ -24,7 +24,17 @@ with torch.inference_mode():
 """
 
 
-PARTS = ("products", "threads", "convolutions", "avx2", "models", "body", "oversubscribed", "loading", "healing")
+PARTS = (
+    "products",
+    "threads",
+    "convolutions",
+    "avx2",
+    "models",
+    "body",
+    "oversubscribed",
+    "loading",
+    "healing",
+)
 
 
 def run(samples: Samples, *, quick: bool, only: Sequence[str] = PARTS) -> None:

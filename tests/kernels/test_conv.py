@@ -65,6 +65,21 @@ def test_kinds_of_layers(target, channels, outputs, groups, kernel, stride, layo
     assert check(t, x, geometry, target, 2, np.ones(outputs, np.float32)).layout == layout
 
 
+@pytest.mark.parametrize(
+    ("outputs", "groups", "kernel", "stride"),
+    [(40, 40, 3, 1), (40, 40, 5, 2), (3, 1, 1, 1), (48, 1, 3, 2), (20, 10, 3, 1)],
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_samples_that_are_too_large_to_stay_near(outputs, groups, kernel, stride, threads):
+    """A few are computed at a time: the last time, fewer."""
+    rng = np.random.default_rng(9)
+    t = rng.integers(-1, 2, (outputs, 40 // groups, kernel, kernel), dtype=np.int8)
+    x = rng.standard_normal((3, 40, 41, 43)).astype(np.float32)
+    x[1] *= 7
+    geometry = ConvGeometry((kernel,) * 2, (stride,) * 2, (kernel // 2,) * 2, (1, 1), groups)
+    check(t, x, geometry, "host", threads, np.ones(outputs, np.float32))
+
+
 @pytest.mark.parametrize("target", HERE)
 def test_one_dimension(target):
     rng = np.random.default_rng(5)

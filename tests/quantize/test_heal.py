@@ -134,6 +134,22 @@ def test_healing_wins_back_what_rounding_lost(net: Any, tmp_path: Path) -> None:
     assert found.control_curve[-1].loss < found.float_loss
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_trains_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
+    """In halves the squares of small gradients are zero, and the first step of training made everything NaN."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 2)).to(dtype)
+    items = [(x.to(dtype), (x.sum(-1) > 0).long()) for x in torch.randn(6, 32, 8)]
+    program = captured(tmp_path / "program", module, items[0][0], dynamic="auto")
+    twin = Twin(read_program(program), None, POOR)
+    assert {w.dtype for w in twin.weights.values()} == {torch.float32}
+    found = heal(program, task(items, HealConfig(0.1, 5e-3)), tmp_path)
+    assert found.curve[-1].loss < 10  # and no NaN
+    for weights in found.program.state_dict.values():
+        assert weights.dtype == dtype
+        assert torch.isfinite(weights).all()
+
+
 def test_an_interrupted_training_goes_on_where_it_stood(net: Any, tmp_path: Path) -> None:
     folder, items = net
     long = HealConfig(1.0, 5e-3)

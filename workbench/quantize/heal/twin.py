@@ -67,7 +67,7 @@ class Twin:
         """Return the outputs, in the signature's order."""
         weights = self.values()
         values = [
-            weights.get(self._target(node), value)
+            weights.get(self._target(node), value).to(value.dtype)
             for node, value in zip(self._places, self._editor.feeds(inputs), strict=True)
         ]
         results = torch.fx.Interpreter(self._editor.module).run(*values, enable_io_processing=False)
@@ -86,12 +86,16 @@ def trained(program: ExportedProgram, weights: Mapping[str, Tensor]) -> Exported
     editor = prepared(program)
     for node in editor.graph.nodes:
         if editor.tensor(node) is not None and editor.target(node) in weights:
-            editor.set_tensor(node, weights[editor.target(node)].detach().clone())
+            found = weights[editor.target(node)].detach()
+            editor.set_tensor(node, found.to(node.meta["val"].dtype).clone())
     return editor.finish()
 
 
 def _trainable(editor: Editor) -> dict[str, Tensor]:
-    """Return fresh leaves for the parameters by name; tied ones share a leaf."""
+    """Return fresh leaves for the parameters by name, those of half precision as float32; tied ones share a leaf.
+
+    Steps of training are too small for halves to add up, and the squares of their gradients vanish.
+    """
     leaves: dict[int, Tensor] = {}
     found: dict[str, Tensor] = {}
     for node in editor.graph.nodes:
@@ -100,9 +104,15 @@ def _trainable(editor: Editor) -> dict[str, Tensor]:
             continue
         target = editor.target(node)
         if isinstance(value, torch.nn.Parameter) or target.endswith(_FOLDED):
-            fresh = value.detach().clone().requires_grad_(True)
+            fresh = (
+                torch.empty_like(value, dtype=_wide(value.dtype)).copy_(value.detach()).requires_grad_(True)
+            )
             found[target] = leaves.setdefault(value.data_ptr(), fresh)
     return found
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def _round(layer: Layer, form: str, config: TernaryConfig, group: int) -> None:
