@@ -11,7 +11,6 @@ equal digests.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import types
@@ -23,6 +22,7 @@ from .errors import InputError
 
 T = TypeVar("T")
 _REGISTRY: dict[str, tuple[type[Any], int]] = {}
+_HINTS: dict[type[Any], dict[str, Any]] = {}
 
 
 def register(name: str, version: int = 1) -> Callable[[type[T]], type[T]]:
@@ -94,14 +94,10 @@ def _build(cls: type[Any], name: str, body: dict[str, Any]) -> Any:
     ]
     if absent:
         raise InputError(f"{name} needs {', '.join(absent)}", where=name)
-    hints = _hints(cls)
+    if cls not in _HINTS:  # working them out takes most of the time of reading a record
+        _HINTS[cls] = typing.get_type_hints(cls)
+    hints = _HINTS[cls]
     return cls(**{k: _fit(from_json(v), hints[k]) for k, v in body.items()})
-
-
-@functools.cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    """Return a class's field types; working them out takes most of the time of reading a record."""
-    return typing.get_type_hints(cls)
 
 
 def _fit(value: Any, hint: Any) -> Any:

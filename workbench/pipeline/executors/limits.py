@@ -60,7 +60,7 @@ def refuse_bound(graph: Graph, who: str) -> None:
     """
     from ..recipe import functions_of, loads
 
-    carrying = {}
+    carrying, fixes = {}, ["leave --executor out"]
     for component in graph.leaves():
         body = body_of(component)
         if STEP not in body:
@@ -69,13 +69,14 @@ def refuse_bound(graph: Graph, who: str) -> None:
         for one in functions_of(step).values():
             if one.blob and not one.text:
                 carrying[name] = f"{one.target} cannot travel: {one.stays}"
+                fixes = ["let the function make or load what it uses", fixes[-1]]
         if stays := getattr(step, "stays", ""):
             carrying[name] = stays
     if carrying:
         raise InputError(
             f"{who} cannot run {'; '.join(f'{name}: {why}' for name, why in carrying.items())}",
             where=", ".join(carrying),
-            fix="leave --executor out; a function may make or load what it uses instead of taking it along",
+            fix=", or ".join(fixes),
         )
 
 
