@@ -2,18 +2,16 @@
 
 Sampling one's own threads with perf_event_open (user mode only) is open to everybody at the usual paranoia
 level: true on-CPU samples with the native function, threads and children included. The Python frames come
-from our own look at the threads, joined by time: each clock sample takes the nearest look at its thread.
+from our own looks at the threads, joined by time (``looks.py``).
 The process's own accounting adds page faults.
 """
 
 from __future__ import annotations
 
-import bisect
 import os
 import platform
 import threading
 import time
-from collections import defaultdict
 from pathlib import Path
 
 from ...errors import NoPrivilege, TraceError
@@ -22,7 +20,8 @@ from ..perf_event import ClockSample, SampleRing, online_cpus, open_clock
 from ..rows import FaultCount, Frame
 from ..symbols.native import NativeMap
 from .base import Wanted
-from .sampler import Stack, page_faults, snapshot
+from .looks import Looks
+from .sampler import page_faults, snapshot
 
 _EVAL_LOOP = "_PyEval_EvalFrameDefault"
 _MAX_THREADS = 256
@@ -43,7 +42,7 @@ class PerfTier:
         self._thread = threading.Thread(target=self._run, name="workbench-sampler", daemon=True)
         self._rings: list[SampleRing] = []
         self._ticks: list[ClockSample] = []
-        self._looks: dict[int, list[tuple[int, Stack]]] = defaultdict(list)
+        self._looks = Looks(limit_ns=3 * 10**9 // wanted.hz)
 
     def start(self) -> None:
         """Begin.
@@ -117,8 +116,7 @@ class PerfTier:
         own = threading.get_native_id()
         while not self._stop.wait(1 / self._wanted.hz):
             now = time.monotonic_ns()
-            for tid, stack in snapshot().items():
-                self._looks[tid].append((now, stack))
+            self._looks.add(now, snapshot())
             self._drain(skip=own)
 
     def _drain(self, skip: int = 0) -> None:
@@ -137,16 +135,8 @@ class PerfTier:
         for tick in self._ticks:
             if tick.address not in natives:
                 natives[tick.address] = mapped.frame(tick.address)
-            frames = [builder.python_frame(*entry) for entry in self._nearest(tick)]
+            frames = [builder.python_frame(*entry) for entry in self._looks.at(tick.tid, tick.time_ns)]
             if not frames or natives[tick.address].name != _EVAL_LOOP:
                 frames.append(natives[tick.address])
             time_ns = max(tick.time_ns - self._began, 0)
             builder.sample("cpu", time_ns, tick.pid, tick.tid, 1 / self._wanted.hz, builder.stack(frames))
-
-    def _nearest(self, tick: ClockSample) -> Stack:
-        """Return the look at the sample's thread closest in time, if one is close enough to speak for it."""
-        looks = self._looks.get(tick.tid, [])
-        at = bisect.bisect_left(looks, (tick.time_ns, ()))
-        near = min(looks[max(at - 1, 0) : at + 1], key=lambda look: abs(look[0] - tick.time_ns), default=None)
-        limit = 3 * 10**9 // self._wanted.hz
-        return near[1] if near and abs(near[0] - tick.time_ns) <= limit else ()
