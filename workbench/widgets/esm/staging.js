@@ -41,7 +41,7 @@ function tracks(data) {
   const heads = ["track", ...data.columns.map(([, title]) => title)].map(name => html("th", { scope: "col" }, name));
   const table = html("table", {}, html("thead", {}, html("tr", {}, ...heads)), html("tbody", {}, ...body));
   table.style.cssText = "font-size:12px;margin:4px 0";
-  for (const cell of table.querySelectorAll("td, th")) cell.style.padding = "1px 6px";
+  for (const cell of table.querySelectorAll("td, th")) cell.style.cssText = "padding:1px 6px;white-space:nowrap";
   for (const cell of table.querySelectorAll("td, thead th + th")) cell.style.textAlign = "right";
   return table;
 }
