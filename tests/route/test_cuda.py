@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.route.behind_kernel import begin, endpoint, eventually
 from tests.route.conftest import ROOT, Rig
-from tests.route.test_kernel import begin, endpoint, eventually
 from workbench.errors import InputError, StagingError
 from workbench.route.kernel.route import KernelRoute
 from workbench.route.slo import parse

@@ -15,8 +15,8 @@ from functools import partial
 
 import pytest
 
+from tests.route.behind_kernel import begin, endpoint, eventually, track
 from tests.route.conftest import Rig
-from tests.route.test_kernel import begin, endpoint, eventually, track
 from tests.route.traffic import ask_get, traffic
 from workbench.bpf.libbpf import Library
 from workbench.route.kernel import layout

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.route.behind_kernel import begin, eventually, misbehave, track, versions
 from tests.route.conftest import Rig
-from tests.route.test_kernel import begin, eventually, misbehave, track, versions
 from workbench.bpf.libbpf import Library
 from workbench.route.kernel.pinned import PINS, Pinned
 from workbench.route.kernel.places import descendants

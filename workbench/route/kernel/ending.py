@@ -58,7 +58,7 @@ class Ending:
             return False  # its replica closes when it has answered
         if pair.phase == layout.QUIET:
             return one.is_answered(pair)
-        return pair.asked_left > 0  # the rest of the request will not come
+        return bool(pair.asked_left)  # the rest of the request will not come
 
     def _half_close(self, one: Client, pair: layout.Pair) -> None:
         """Tell the replica that the client sends no more, once it has all that was sent."""

@@ -109,7 +109,7 @@ class Client:
 
     def is_answered(self, pair: layout.Pair) -> bool:
         """Whether the client has acknowledged every byte of its answers."""
-        return acknowledged(self.sock) - self.acked >= pair.answered
+        return acknowledged(self.sock) - self.acked >= int(pair.answered)
 
 
 def connect_track(tables: Tables, port: int, slot: int) -> socket.socket:
