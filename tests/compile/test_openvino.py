@@ -62,6 +62,22 @@ def test_linear_layers_multiply_integers(tmp_path, mode):
     assert not {"f32", "bf16"} & set(products)
 
 
+class Last(torch.nn.Module):
+    """A linear layer on every step, of which one is given back."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(16, 16), torch.nn.ReLU(), torch.nn.Linear(16, 8))
+
+    def forward(self, x):
+        return self.layers(x)[:, -1]
+
+
+def test_one_step_of_integers_keeps_its_shape(tmp_path):
+    torch.manual_seed(0)
+    compiled(tmp_path, Last(), torch.randn(4, 3, 16), QuantizeConfig(mode="static"))
+
+
 def test_convolutions_on_grids(tmp_path):
     module, inputs = build("convolutional")
     compiled(tmp_path, module, inputs, QuantizeConfig(mode="static"))

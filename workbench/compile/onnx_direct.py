@@ -56,6 +56,14 @@ def _product(x: Any, weight: Any, bias: Any) -> Any:
     return op.Gemm(x, weight, transB=1) if bias is None else op.Gemm(x, weight, bias, transB=1)
 
 
+def _select(x: Any, axis: int, index: Any) -> Any:
+    """Two steps: OpenVINO, which moves scales of integers past a Gather, forgets that a scalar index drops an axis."""
+    if not isinstance(index, int):
+        return op.Gather(x, index, axis=axis)
+    one = op.Gather(x, op.Constant(value_ints=[index]), axis=axis)
+    return op.Squeeze(one, op.Constant(value_ints=[axis]))
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     aten.to.dtype: _to_dtype,
     aten.contiguous.default: _identity,
@@ -63,4 +71,5 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     aten.feature_dropout.default: _dropout,
     aten.batch_norm.default: _batch_norm,
     aten.lstm_cell.default: _lstm_cell,
+    aten.select.int: _select,
 }
