@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from workbench.trace import wire
+
 NEW_PIDS = ["unshare", "--pid", "--fork", "--propagation", "unchanged", "--mount-proc"]
 """A PID namespace with its own /proc; inside a chroot too, where / is no mount whose sharing can be changed."""
 
@@ -71,7 +73,8 @@ def dial(path):
 
 
 def request(**changes):
-    body = {"version": 4, "probes": ["cpu"], "hz": 99, "pid": 0, "skip_tid": 0, "python": [], "sites": []}
+    body = {"version": wire.VERSION, "probes": ["cpu"], "hz": 99}
+    body |= {"pid": 0, "skip_tid": 0, "python": [], "sites": []}
     body.update({"watch": [], "enforce": None, "heap_sample": 0})
     body.update(changes)
     return json.dumps(body).encode()

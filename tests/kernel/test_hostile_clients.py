@@ -16,6 +16,13 @@ from workbench.trace.identity import is_descendant
 pytestmark = pytest.mark.bpf
 
 
+def _said(sock):
+    """Return what the collector says next, records aside."""
+    while (said := sock.recv(100_000))[:1] != wire.CONTROL:
+        pass
+    return json.loads(said[1:])
+
+
 def test_a_slow_client_loses_records_not_the_collector(service):
     path, collector = service
     slow = dial(path)
@@ -210,9 +217,7 @@ def test_a_bad_message_during_a_trace_ends_it(service, message):
         sock.send(request())
         assert answer_of(sock)["event"] == "started"
         sock.send(message)
-        while (said := sock.recv(100_000))[:1] != wire.CONTROL:
-            pass
-        assert json.loads(said[1:])["event"] == "error"
+        assert _said(sock)["event"] == "error"
     assert until(lambda: program_count(collector.pid) == 0)
 
 
@@ -241,11 +246,11 @@ def test_functions_that_may_not_join_are_not_probed(service, site, mine):
         os.close(process)
         refused = site[0] == "alloc"
         if not refused:
+            assert _said(sock)["everywhere"] is None
             sock.send(wire.STOP)
-        while (said := sock.recv(100_000))[:1] != wire.CONTROL:
-            pass
+        said = _said(sock)
         # Root may trace process 1, which maps another libc or none: refused for its code then.
-        assert json.loads(said[1:])["event"] == ("error" if refused else "end")
+        assert said["event"] == ("error" if refused else "end")
         assert program_count(collector.pid) <= before
     assert until(lambda: not holds(collector.pid, libc))
 
