@@ -36,7 +36,7 @@ def _in_float32(layer: Callable[..., Any]) -> Callable[..., Any]:
         if x.dtype not in _HALVES:
             return layer(x, *rest)
         wide = [op.Cast(one, to=_FLOAT) if getattr(one, "dtype", None) in _HALVES else one for one in rest]
-        given = op.Cast(x, to=_FLOAT)
+        given: Any = op.Cast(x, to=_FLOAT)
         given.shape = x.shape
         return op.CastLike(layer(given, *wide), x)
 
