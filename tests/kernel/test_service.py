@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import workbench
 from tests.kernel.asking import as_nobody
 from workbench.bpf import service as services
 from workbench.errors import InputError, NoPrivilege, ServeError, TraceError
+from workbench.route.kernel.service import ROUTER
 from workbench.trace import client, service
 
 pytestmark = pytest.mark.bpf
@@ -103,6 +105,19 @@ def test_the_unit_gives_no_more_than_it_needs(path):
     assert "CapabilityBoundingSet=CAP_BPF CAP_PERFMON CAP_SETUID CAP_SETGID CAP_SETPCAP\n" in text
     assert "NoNewPrivileges=yes" in text
     assert "CAP_NET_ADMIN" in service.collector(enforce=True).unit_text(path)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+@pytest.mark.parametrize(
+    "one", [ROUTER, service.collector(), service.collector(enforce=True)], ids=lambda one: one.name
+)
+def test_systemd_understands_the_unit(one, tmp_path):
+    unit = tmp_path / f"workbench-{one.name}.service"
+    unit.write_text(one.unit_text(Path("/run/workbench") / f"{one.name}.sock"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_files_of_others_are_not_made_a_boot_service(monkeypatch, tmp_path):
