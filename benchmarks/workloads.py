@@ -22,6 +22,21 @@ def mlp() -> Step:
     return step
 
 
+def small_mlp() -> Step:
+    """Return a torch MLP of sixteen 32 by 32 layers on one row: time is in dispatch and allocation."""
+    import torch
+
+    torch.set_num_threads(1)
+    layers = [part for _ in range(16) for part in (torch.nn.Linear(32, 32), torch.nn.ReLU())]
+    model, batch = torch.nn.Sequential(*layers).eval(), torch.randn(1, 32)
+
+    def step() -> object:
+        with torch.no_grad():
+            return model(batch)
+
+    return step
+
+
 def tiny() -> Step:
     """Return 24 operators on 8 numbers: time is in dispatch, so a probe on each operator costs most here."""
     import torch

@@ -75,14 +75,14 @@ def _steps(step: Step, contenders: dict[str, Profiler], seconds: float) -> dict[
     def contender(profiler: Profiler) -> Contender:
         def measure() -> float:
             with profiler():
-                return _cpu_us(step, seconds)
+                return cpu_us(step, seconds)
 
         return measure
 
     return {f"{workload}.{name}.us": contender(profiler) for name, profiler in contenders.items()}
 
 
-def _cpu_us(step: Callable[[], object], seconds: float) -> float:
+def cpu_us(step: Callable[[], object], seconds: float) -> float:
     """Return the thread's CPU time a step, in microseconds, after a few steps to warm up."""
     for _ in range(50):
         step()
