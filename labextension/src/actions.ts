@@ -60,7 +60,10 @@ export function actionsOf(
       await bench.attempt(() => notebooks.again(run, line));
     },
     reveal: run => void bench.attempt(() => notebooks.reveal(run)),
-    profile: artifact => void bench.attempt(() => openProfile(app, bench, artifact))
+    profile: artifact => {
+      bench.ui.set({ line: lines.show(artifact) });
+      void bench.attempt(() => openProfile(app, bench, artifact));
+    }
   };
 }
 

@@ -10,7 +10,6 @@ export const lines = {
   show: (artifact: IArtifact): string => `%mlops show ${nameOf(artifact)}`,
   lineage: (artifact: IArtifact): string => `%mlops lineage ${nameOf(artifact)}`,
   compare: (artifacts: readonly IArtifact[]): string => `%mlops compare ${artifacts.map(nameOf).join(' ')}`,
-  status: (name: string): string => `%mlops status ${name}`,
   operate: (name: string, operation: string): string =>
     operation === 'continue' ? `%mlops pause ${name} --off` : `%mlops ${operation} ${name}`,
   doctor: (): string => '%mlops doctor'

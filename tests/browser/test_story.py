@@ -51,6 +51,7 @@ def test_a_run_of_the_shell_shows_with_no_kernel_and_can_be_cancelled(seat: Any)
     seat.widen()
     card.get_by_role("button", name="capture slow").click()
     seat.page.locator(".mlops-Log", has_text="the factory began").wait_for()
+    seat.page.locator(".mlops-Footer code", has_text="%mlops logs r").wait_for()
     assert card.locator("code", has_text=f"%mlops {line}").count() == 1
     card.get_by_role("button", name="Cancel").click()
     seat.page.locator(".mlops-Card[data-state=cancelled]").wait_for()
@@ -138,6 +139,7 @@ def test_a_profile_opens_in_a_tab(seat: Any) -> None:
     frame = seat.page.frame_locator(".jp-IFrame iframe")
     frame.locator("svg").first.wait_for()
     assert "traced" in frame.locator("body").inner_text()
+    seat.page.locator(".mlops-Footer code", has_text="%mlops show digits:int8@profile").wait_for()
     seat.command("application:close")
     seat.page.locator(".jp-IFrame").wait_for(state="detached")
 

@@ -18,7 +18,15 @@ export function Runs(): React.ReactElement {
   const { bench, trans } = useBench();
   const [shown, setShown] = React.useState(FIRST);
   const [open, setOpen] = React.useState('');
-  const toggle = React.useCallback((id: string) => setOpen(now => (now === id ? '' : id)), []);
+  const toggle = React.useCallback(
+    (run: IRun) => {
+      setOpen(open === run.id ? '' : run.id);
+      if (open !== run.id) {
+        bench.ui.set({ line: lines.logs(run) });
+      }
+    },
+    [bench, open]
+  );
   return (
     <UseSignal signal={bench.ui.changed}>
       {() => (
@@ -56,7 +64,7 @@ export function Runs(): React.ReactElement {
 const Card = React.memo(function Card(props: {
   run: IRun;
   open: boolean;
-  toggle: (id: string) => void;
+  toggle: (run: IRun) => void;
 }): React.ReactElement {
   const { bench, trans, actions } = useBench();
   const { run, open, toggle } = props;
@@ -70,7 +78,7 @@ const Card = React.memo(function Card(props: {
           className="mlops-Card-title"
           aria-expanded={open}
           title={run.line || run.title}
-          onClick={() => toggle(run.id)}
+          onClick={() => toggle(run)}
         >
           {run.title || run.id}
         </button>
