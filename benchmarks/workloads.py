@@ -9,26 +9,20 @@ Step = Callable[[], object]
 
 def mlp() -> Step:
     """Return a torch MLP: four 512 by 512 layers on 64 rows, so time is in a few large operators."""
-    import torch
-
-    torch.set_num_threads(1)
-    layers = [part for _ in range(4) for part in (torch.nn.Linear(512, 512), torch.nn.ReLU())]
-    model, batch = torch.nn.Sequential(*layers).eval(), torch.randn(64, 512)
-
-    def step() -> object:
-        with torch.no_grad():
-            return model(batch)
-
-    return step
+    return _layers(4, 512, rows=64)
 
 
 def small_mlp() -> Step:
     """Return a torch MLP of sixteen 32 by 32 layers on one row: time is in dispatch and allocation."""
+    return _layers(16, 32, rows=1)
+
+
+def _layers(count: int, width: int, *, rows: int) -> Step:
     import torch
 
     torch.set_num_threads(1)
-    layers = [part for _ in range(16) for part in (torch.nn.Linear(32, 32), torch.nn.ReLU())]
-    model, batch = torch.nn.Sequential(*layers).eval(), torch.randn(1, 32)
+    layers = [part for _ in range(count) for part in (torch.nn.Linear(width, width), torch.nn.ReLU())]
+    model, batch = torch.nn.Sequential(*layers).eval(), torch.randn(rows, width)
 
     def step() -> object:
         with torch.no_grad():
