@@ -197,3 +197,15 @@ def test_it_starts_with_the_rights_its_unit_leaves_root(tmp_path: Path, before: 
             assert now.pid == process.pid
         finally:
             process.kill()
+
+
+def test_a_users_connector_gets_the_maps_of_his_deployment(users: tuple[User, User]) -> None:
+    me, _ = users
+    url, route, *_ = me.run("show(push(split='request'))")
+    assert route == "kernel (sk_lookup, requests by sockmap)"
+    me.run("push(canary=0.5, split='request')")
+    with traffic(url, infer(), clients=2) as load:
+        load.wait_for(40)
+    assert load.failures == []
+    assert set(load.by_version()) == {"1", "2"}
+    me.run("staging.unstage(store, 'tiny')")
