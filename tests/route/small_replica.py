@@ -3,7 +3,8 @@
 ``python -m tests.route.small_replica READY_FILE VERSION [dual] [bad]`` answers every request with its version (and 500
 if ``bad``); a path asks for something special: ``/fail`` (500), ``/slow?0.2`` (seconds), ``/large?N`` (bytes,
 streamed), ``/chunked``, ``/early`` (dies within the answer's head), ``/echo`` (the body), ``/full`` (503),
-``/burn?0.2`` (seconds of CPU), ``/fork`` (a child does what ``/unshare`` does), ``/fault`` (a segmentation fault),
+``/burn?0.2`` (seconds of CPU), ``/unwanted`` (417 to who announces a body),
+``/fork`` (a child does what ``/unshare`` does), ``/fault`` (a segmentation fault),
 ``/launch?N`` (N launches of the CUDA library that ``CUDA_STANDIN`` names), ``/cuda`` (a call of it that fails).
 """
 
@@ -85,6 +86,15 @@ class Handler(BaseHTTPRequestHandler):
             data = f"piece {number};".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.write(b"0\r\n\r\n")
+
+    def handle_expect_100(self) -> bool:
+        if self.path == "/unwanted":  # answered before its body comes, which then never does
+            self.head(417, ("content-length", "0"))
+            self.wfile.flush()
+            return False
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
 
     def log_message(self, *arguments: object) -> None:
         pass

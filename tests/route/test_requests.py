@@ -190,10 +190,9 @@ def test_answers_without_a_body(rig: Rig, route: RequestRoute, lines: Lines) -> 
     "first",
     [
         b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 3,
-        b"POST /echo HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\nabc",
         b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 9_000 + b"\r\n\r\n",
     ],
-    ids=["pipelined", "100-continue", "long head"],
+    ids=["pipelined", "long head"],
 )
 def test_what_cannot_be_told_apart_stays_with_its_track(
     rig: Rig, route: RequestRoute, lines: Lines, first: bytes
@@ -205,6 +204,34 @@ def test_what_cannot_be_told_apart_stays_with_its_track(
         line.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         seen += answers(line, 1)
     assert len(set(seen)) == 1
+
+
+def test_an_announced_body_is_split_as_any(rig: Rig, route: RequestRoute, lines: Lines) -> None:
+    line, seen = lines.raw(half(rig, route)), []
+    for _ in range(16):
+        line.sendall(b"POST /echo HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        told = b""
+        while not told.endswith(b"\r\n\r\n"):
+            told += line.recv(1 << 16)
+        assert told.startswith(b"HTTP/1.1 100 ")
+        line.sendall(b"abc")
+        seen += answers(line, 1)
+    assert set(seen) == {"1", "2"}
+
+
+def test_a_body_that_never_comes_takes_nobody_elses_place(
+    rig: Rig, route: RequestRoute, lines: Lines
+) -> None:
+    line, seen = lines.raw(half(rig, route)), []
+    line.sendall(
+        b"POST /unwanted HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3000\r\n\r\n"
+    )
+    seen += answers(line, 1)
+    for _ in range(8):
+        line.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        seen += answers(line, 1)
+    assert len(seen) == 9
+    assert len(set(seen)) == 1  # it stays where it was
 
 
 def test_a_head_in_pieces_and_a_chunked_answer(rig: Rig, route: RequestRoute, lines: Lines) -> None:

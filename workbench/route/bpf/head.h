@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
  * The head of an HTTP/1.1 message at the start of a buffer: where it ends and how long the body is. Whatever is not
- * that simple (chunks, 100-continue, upgrades, two lengths, a head in pieces) is odd, and left to who reads it.
+ * that simple (chunks, upgrades, two lengths, a head in pieces) is odd, and left to who reads it.
  */
 #ifndef WORKBENCH_ROUTE_HEAD_H
 #define WORKBENCH_ROUTE_HEAD_H
@@ -67,8 +67,7 @@ __noinline int take(struct head *h, u8 byte)
 		} else if (h->last == TEXT('n', 'c', 'o', 'd', 'i', 'n', 'g', ':') &&
 			   h->before == TEXT('a', 'n', 's', 'f', 'e', 'r', '-', 'e')) {
 			h->odd = 1;
-		} else if (h->last == TEXT('\n', 'e', 'x', 'p', 'e', 'c', 't', ':') ||
-			   h->last == TEXT('u', 'p', 'g', 'r', 'a', 'd', 'e', ':')) {
+		} else if (h->last == TEXT('u', 'p', 'g', 'r', 'a', 'd', 'e', ':')) {
 			h->odd = 1;
 		}
 	} else if ((u32)h->last == 0x0d0a0d0a) {

@@ -157,7 +157,8 @@ static __always_inline bool ask(struct __sk_buff *skb, struct control *c, struct
 	return 1;
 }
 
-static __always_inline void read_answer(struct __sk_buff *skb, struct pair *p)
+/* The answer begins; whether it does: 100 (Continue) by itself only announces it. */
+static __always_inline bool read_answer(struct __sk_buff *skb, struct pair *p)
 {
 	u32 status = 0, body;
 	struct head h = {};
@@ -166,6 +167,8 @@ static __always_inline void read_answer(struct __sk_buff *skb, struct pair *p)
 	read_head(skb, &h);
 	if (!bpf_skb_load_bytes(skb, 0, line, sizeof(line)))
 		status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+	if (status == 100 && !h.odd && h.bytes == skb->len)
+		return 0;
 	if (p->no_body || status == 204 || status == 304) {
 		h.length = 0;
 		h.has_length = 1;
@@ -176,6 +179,9 @@ static __always_inline void read_answer(struct __sk_buff *skb, struct pair *p)
 		stick(p);
 	else
 		p->answer_left = h.length - body;
+	if (p->asked_left) /* answered early: whether the rest of the request comes still, only its replica knows */
+		stick(p);
+	return 1;
 }
 
 /* Bytes of a track: 0 when nobody asked for them, such as a farewell to a client that was idle. */
@@ -184,9 +190,12 @@ static __always_inline bool answer(struct __sk_buff *skb, struct pair *p, u32 sl
 	if (p->slot != slot || (p->phase == QUIET && !p->stuck))
 		return 0;
 	if (!p->stuck) {
-		if (p->phase == ASKED)
-			read_answer(skb, p);
-		else if (skb->len > p->answer_left)
+		if (p->phase == ASKED) {
+			if (!read_answer(skb, p)) {
+				__sync_fetch_and_add(&p->answered, skb->len);
+				return 1;
+			}
+		} else if (skb->len > p->answer_left)
 			stick(p);
 		else
 			p->answer_left -= skb->len;
