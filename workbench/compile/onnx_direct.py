@@ -60,8 +60,9 @@ def _select(x: Any, axis: int, index: Any) -> Any:
     """Two steps: OpenVINO, which moves scales of integers past a Gather, forgets that a scalar index drops an axis."""
     if not isinstance(index, int):
         return op.Gather(x, index, axis=axis)
-    one = op.Gather(x, op.Constant(value_ints=[index]), axis=axis)
-    return op.Squeeze(one, op.Constant(value_ints=[axis]))
+    number: Any = op.Constant(value_ints=[index])
+    dropped: Any = op.Constant(value_ints=[axis])
+    return op.Squeeze(op.Gather(x, number, axis=axis), dropped)
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
