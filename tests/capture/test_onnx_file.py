@@ -159,3 +159,18 @@ def test_unnamed_sizes_get_names_and_a_size_the_model_takes(tmp_path, out):
     assert report.signature.outputs[0].shape[1] == 1
     assert len(report.signature.outputs[0].shape) == 4
     assert read_examples(out).inputs["image"].shape == (2, 1, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("sets", "node", "said"),
+    [
+        ('"" : 99', "Relu(x)", r"\(ai\.onnx 99\): Current official support .* till opset"),
+        ('"" : 20, "nobody" : 1', "nobody.Foo(x)", r"\(ai\.onnx 20, nobody 1\).*Foo.* is not a registered"),
+        ('"" : 11', "Gelu(x)", "Gelu with domain_version of 11"),
+    ],
+)
+def test_operators_of_another_version_are_named(tmp_path, out, sets, node, said):
+    text = f"<ir_version: 10, opset_import: [{sets}]> g (float[n, 4] x) => (float[n, 4] y) {{ y = {node} }}"
+    with pytest.raises(CaptureError, match=said) as caught:
+        capture_onnx(write(tmp_path, onnx.parser.parse_model(text)), out)
+    assert "export" in caught.value.fix

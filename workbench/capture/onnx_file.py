@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..atomic import disk_guard, inside, write_bytes
-from ..errors import CaptureError, MissingInput, NonFinite, UnsafePath
+from ..errors import CaptureError, CorruptArtifact, MissingInput, NonFinite, UnsafePath
 from ..program import ONNX_FILE, Examples, write_examples, write_signature
 from ..types import Signature
 from .onnx_examples import make_examples
@@ -41,7 +41,8 @@ def capture_onnx(path: Path, out: Path) -> CaptureReport:
     MissingInput
         If the file, or external data it refers to, is not there.
     CaptureError
-        If it is damaged, no valid ONNX model, too large, or takes or gives something that is no tensor.
+        If it is damaged, no valid ONNX model, too large, of operators onnxruntime does not know, or takes or gives
+        something that is no tensor.
     UnsafePath
         If external data lies outside the file's folder.
     NonFinite
@@ -65,8 +66,12 @@ def capture_onnx(path: Path, out: Path) -> CaptureReport:
     with disk_guard(out):
         write_bytes(out / ONNX_FILE, model.SerializeToString(deterministic=True))
     producer = f"onnx {model.producer_name} {model.producer_version}".strip()
+    sets = ", ".join(f"{one.domain or 'ai.onnx'} {one.version}" for one in model.opset_import)
     del model
-    runner = OnnxRunner(out / ONNX_FILE, optimize=False)
+    try:
+        runner = OnnxRunner(out / ONNX_FILE, optimize=False)
+    except CorruptArtifact as error:  # the checker took it, so it is whole
+        raise _other_operators(path, sets, error) from error
     takes = input_specs(runner.session, str(path))
     feeds, results = make_examples(runner, takes, str(path))
     gives = output_specs(runner.session, takes, results, str(path))
@@ -105,6 +110,16 @@ def _damaged(path: Path, error: Exception) -> CaptureError:
         f"the file is not a valid ONNX model: {text}",
         where=str(path),
         fix="export or download it again; onnx.checker.check_model(path) tells more",
+    )
+
+
+def _other_operators(path: Path, sets: str, error: CorruptArtifact) -> CaptureError:
+    """Say which operators are asked for, and the last sentence of what onnxruntime says to that."""
+    text = error.what.rpartition("failed:")[2].rpartition(" : ")[2]
+    return CaptureError(
+        f"onnxruntime does not run its operators ({sets}): {text.rstrip('.').rpartition('. ')[2]}",
+        where=str(path),
+        fix="export it with opset_version=20 and standard operators; onnx.version_converter changes the version",
     )
 
 
