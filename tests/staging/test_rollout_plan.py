@@ -30,7 +30,7 @@ def test_a_good_canary_is_promoted_by_itself(stage: Stage) -> None:
         load.wait_for(50)
     assert load.failures == []
     texts = [event.text for event in stage.record().events]
-    assert "version 2 gets 0.5 of the requests" in texts
+    assert "version 2 gets 50 % of the requests" in texts
     assert "version 2 gets all requests" in texts
     assert eventually(lambda: stage.record().rollout is None)
 

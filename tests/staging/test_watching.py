@@ -27,7 +27,7 @@ def test_rates_weights_and_events_are_shown(stage: Stage) -> None:
         assert (waits is None) == (stage.route == "proxy")
     text = str(seen[-1])
     assert ("kernel (sk_lookup)" if stage.route == "kernel" else "user-space proxy") in text
-    assert "version 2 gets 0.5 of the requests" in text
+    assert "version 2 gets 50 % of the requests" in text
     assert "<table>" in seen[-1]._repr_mimebundle_()["text/html"]
 
 

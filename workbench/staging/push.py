@@ -255,13 +255,17 @@ def _start_canary(
     with contextlib.closing(CudaWatch()) as watch:
         watch.look(deployment.route(), budget, version.track().endpoints)
     deployment.route().update(lambda state: start_canary(state, version.track(), weights[0], budget))
-    deployment.note("canary", f"version {version.version} gets {weights[0] / WHOLE:.4g} of the requests")
+    deployment.note(
+        "canary", f"version {version.version} gets {100 * weights[0] / WHOLE:.4g} % of the requests"
+    )
 
 
 def _start_shadow(deployment: Deployment, version: VersionRecord, share: int, budget: Budget) -> None:
     """Give the new version copies of requests."""
     deployment.route().update(lambda now: start_shadow(now, version.track(), share, budget))
-    deployment.note("shadow", f"version {version.version} gets copies of {share / WHOLE:.4g} of the requests")
+    deployment.note(
+        "shadow", f"version {version.version} gets copies of {100 * share / WHOLE:.4g} % of the requests"
+    )
 
 
 def _take_over(deployment: Deployment, version: VersionRecord) -> None:

@@ -65,7 +65,7 @@ def advance(deployment: Deployment) -> None:
         answered=answered,
     )
     deployment.records.update(lambda record: _exchange(record, rollout, rest))
-    deployment.note("rollout", f"version {rollout.version} gets {weight / WHOLE:.4g} of the requests")
+    deployment.note("rollout", f"version {rollout.version} gets {100 * weight / WHOLE:.4g} % of the requests")
 
 
 def pause(store: Store, name: str, *, paused: bool = True, on_event: OnEvent | None = None) -> Rollout:
