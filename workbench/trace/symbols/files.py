@@ -24,7 +24,8 @@ def mapped_file(pid: int, path: str, device: str, inode: str) -> Path:
 
     Examples
     --------
-    >>> *_, device, inode, path = Path("/proc/self/maps").read_text().splitlines()[0].split()
+    >>> maps = Path("/proc/self/maps").read_text().splitlines()
+    >>> device, inode, path = next(line.split()[3:] for line in maps if line.endswith(".so"))
     >>> mapped_file(os.getpid(), path, device, inode).samefile(path)
     True
     """
