@@ -100,6 +100,14 @@ def test_a_dry_run_is_pure_json_and_runs_nothing(shell, shop: str) -> None:
     assert shell("runs").stdout.startswith("0 runs")
 
 
+def test_contenders_are_named_with_spaces_or_commas(shell, shop: str) -> None:
+    assert shell("capture", f"{shop}:encoder", "--inputs", f"{shop}:batch", "--name", "small").returncode == 0
+    auto = ("compile", "small", "--backend", "auto", "--dry-run", "--among")
+    spaces, commas = shell(*auto, "eager", "onnxruntime"), shell(*auto, "eager,onnxruntime")
+    assert spaces.stdout == commas.stdout
+    assert '"eager"' in commas.stdout, commas.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "lines"),
     [

@@ -63,7 +63,7 @@ def add(parser: Parser) -> None:
         metavar="BACKEND",
         nargs="+",
         default=[],
-        help="auto: only these backends, or formats of one such as int8-static/openvino",
+        help="auto: only these backends, or formats of one (int8-static/openvino); spaces or commas between",
     )
     parser.argument("--calibrate", metavar="DATA", takes=("variable",), help="auto: calibration data")
     parser.argument(
@@ -111,7 +111,7 @@ def _choose(args: argparse.Namespace, context: Context) -> Any:
         )
     return api.choose(
         args.artifact,
-        backends=args.among,
+        backends=[one for word in args.among for one in word.split(",") if one],
         budget=args.budget,
         calibrate=context.optional(args.calibrate, "the calibration data"),
         preprocess=context.optional(args.preprocess, "the preprocessing"),
