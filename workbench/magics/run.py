@@ -80,9 +80,12 @@ def run(shell: InteractiveShell, line: str, cell: str | None) -> Any:
         error.__traceback__ = cells.users_part(error.__traceback__) or error.__traceback__
         raise
     except KeyboardInterrupt as stop:
-        stop.__traceback__ = cells.users_part(
-            stop.__traceback__
-        )  # none of ours: the user knows why it stopped
+        stop.__traceback__ = cells.users_part(stop.__traceback__)
+        if (
+            stop.__traceback__ is None
+        ):  # none of ours either, and IPython would show the last: the user knows why
+            lines = ["KeyboardInterrupt", *getattr(stop, "__notes__", ())]
+            vars(stop)["_render_traceback_"] = lambda: lines
         raise
     finally:
         progress.close()
