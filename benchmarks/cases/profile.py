@@ -53,7 +53,7 @@ def run(samples: Samples, *, quick: bool) -> None:
     contenders |= {name: chosen[name] for name in ("cpu_99hz", "cprofile")} if quick else chosen
     rounds, seconds = (1, 0.05) if quick else (5, 0.25)
     for workload, make in WORKLOADS.items():
-        _measure(samples, _steps(workload, make(), contenders, seconds), rounds)
+        _measure(samples, steps(workload, make(), contenders, seconds), rounds)
     _measure(samples, _idle(contenders, 0.3 if not quick else 0.05), rounds)
     if not quick and importlib.util.find_spec("scalene"):
         for workload in WORKLOADS:
@@ -69,9 +69,9 @@ def _measure(samples: Samples, contenders: dict[str, Contender], rounds: int) ->
         samples.ratio(f"{key.rpartition('.')[0]}.over_plain", key, plain)
 
 
-def _steps(
-    workload: str, step: Step, contenders: dict[str, Profiler], seconds: float
-) -> dict[str, Contender]:
+def steps(workload: str, step: Step, contenders: dict[str, Profiler], seconds: float) -> dict[str, Contender]:
+    """Return what measures a step under each profiler, by its key."""
+
     def contender(profiler: Profiler) -> Contender:
         def measure() -> float:
             with profiler():

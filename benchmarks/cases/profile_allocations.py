@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from ..harness import interleave
 from ..profilers import OTHERS, Profiler, memray
 from ..samples import Samples
 from ..workloads import Step, mlp, small_mlp
-from .profile import PLAIN, cpu_us
+from .profile import PLAIN, cpu_us, steps
 
 SAMPLED = 524_288
 
@@ -38,11 +37,7 @@ def run(samples: Samples, *, quick: bool) -> None:
     small, large = small_mlp(), mlp()
     per_step, per_large = _allocations(small), _allocations(large)
     samples.add("small.allocations", per_step)
-    interleave(
-        samples,
-        {f"small.{name}.us": _contender(small, on, seconds) for name, on in profilers.items()},
-        rounds,
-    )
+    interleave(samples, steps("small", small, profilers, seconds), rounds)
     interleave(samples, {"large.plain.us": lambda: cpu_us(large, seconds)}, rounds)
     _summarise(samples, [name for name in profilers if name != PLAIN], per_step, per_large)
 
@@ -67,22 +62,14 @@ def _ours(every: int) -> AbstractContextManager[object]:
     return trace.session(("alloc",), tier="bpf", heap_sample=every)
 
 
-def _contender(step: Step, profiler: Profiler, seconds: float) -> Callable[[], float]:
-    def measure() -> float:
-        with profiler():
-            return cpu_us(step, seconds)
-
-    return measure
-
-
 def _allocations(step: Step) -> float:
     """Return how many blocks of torch's allocator a step takes, by our own exact count."""
     from workbench import trace
 
     step()
-    steps = 100
+    times = 100
     with trace.session(("alloc",), tier="bpf") as recorder:
-        for _ in range(steps):
+        for _ in range(times):
             step()
     rows = recorder.trace.allocations or ()
-    return sum(row.total_blocks for row in rows if row.allocator == "c10") / steps
+    return sum(row.total_blocks for row in rows if row.allocator == "c10") / times
