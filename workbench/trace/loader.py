@@ -135,19 +135,26 @@ class KernelSession:
         check_sites(sites, (pid, self._pid) if pid != self._pid else (pid,), files)
         files = files[: 1 + max((site.file for site in sites), default=-1)]
         settled, everywhere = self._reach.settled(files), self._reach.decide(files)
-        for site in (site for site in sites if site.file not in settled):
+        fresh = [site for site in sites if site.file not in settled]
+        # First what outlives the process: remembered before a probe fails because that has ended meanwhile.
+        self._attach_to([site for site in fresh if site.file in everywhere], 0, files)
+        self._reach.keep(files, everywhere)
+        self._attach_to([site for site in fresh if site.file not in everywhere], pid, files)
+        return sorted(everywhere)
+
+    def _attach_to(self, sites: Sequence[Site], pid: int, files: Sequence[int]) -> None:
+        """Probe functions in a process, or in all (0)."""
+        for site in sites:
             self._loaded[site.probe].attach_functions(
                 site.program,
                 # The kernel follows this link to the file itself, whatever folders and namespaces lie between.
                 f"/proc/self/fd/{files[site.file]}",
-                0 if site.file in everywhere else pid,
+                pid,
                 site.offsets,
                 cookies=site.cookies,
                 counters=site.counters,
                 returns=site.program in PROBES[site.probe].returns,
             )
-        self._reach.keep(files, everywhere)
-        return sorted(everywhere)
 
     def set_rules(self, rules: Rules) -> None:
         """Take a part of the rules native frames are walked by; they apply once the last is there."""
