@@ -37,21 +37,10 @@ static void place_words(const tern_conv_shape *c, const int8_t *planes, int64_t 
 static void words_chunk(const void *job, int64_t n)
 {
 	const convolution *p = job;
-	const tern_conv_shape *c = p->c;
-	const int64_t area = c->height * c->width;
-	const float *x = p->x + n * c->channels * area;
 	int16_t *out = (int16_t *)p->input + n * p->sample;
-	int8_t *planes = scratch_take(SCRATCH_CHUNK, (size_t)(c->channels * area + SQUARE));
-	const float s = p->scale[n] = scale_of(x, c->channels * area);
-	if (!planes)
-		atomic_store(p->failed, 1);
-	if (!planes || !(s > 0) || c->padding[0] || c->padding[1])
-		memset(out, 0, (size_t)p->sample * sizeof *out);
-	if (!planes || !(s > 0))
-		return;
-	quantize_run8(x, c->channels * area, s, planes);
-	for (int64_t first = 0; first < area; first += SQUARE)
-		place_words(c, planes, first, out);
+	const int8_t *planes = quantized_planes(p, n, out, (size_t)p->sample * sizeof *out);
+	for (int64_t first = 0; planes && first < p->c->height * p->c->width; first += SQUARE)
+		place_words(p->c, planes, first, out);
 }
 
 /* Sums of ABREAST pixels, wherever they lie, VECTOR channels each. */

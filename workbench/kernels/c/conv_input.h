@@ -52,24 +52,32 @@ static void place_pixels(const tern_conv_shape *c, const int8_t *planes, int64_t
 	}
 }
 
-static void channels_last(const void *job, int64_t n)
+/* The channels of a sample as integers [channel][pixel]; NULL: it is zero, or failed. What goes to `out` is cleared where
+ * it is not all written then. */
+static int8_t *quantized_planes(const convolution *p, int64_t n, void *out, size_t bytes)
 {
-	const convolution *p = job;
 	const tern_conv_shape *c = p->c;
-	const int64_t area = c->height * c->width;
-	const float *x = p->x + n * c->channels * area;
-	int8_t *out = (int8_t *)p->input + n * p->sample;
-	int8_t *planes = scratch_take(SCRATCH_CHUNK, (size_t)(c->channels * area + SQUARE));
-	const float s = p->scale[n] = scale_of(x, c->channels * area);
+	const int64_t each = c->channels * c->height * c->width;
+	const float *x = p->x + n * each;
+	int8_t *planes = scratch_take(SCRATCH_CHUNK, (size_t)(each + SQUARE));
+	const float s = p->scale[n] = scale_of(x, each);
 	if (!planes)
 		atomic_store(p->failed, 1);
 	if (!planes || !(s > 0) || c->padding[0] || c->padding[1])
-		memset(out, 0, (size_t)p->sample);
+		memset(out, 0, bytes);
 	if (!planes || !(s > 0))
-		return;
-	quantize_run8(x, c->channels * area, s, planes);
-	for (int64_t first = 0; first < area; first += SQUARE)
-		place_pixels(c, planes, first, out);
+		return NULL;
+	quantize_run8(x, each, s, planes);
+	return planes;
+}
+
+static void channels_last(const void *job, int64_t n)
+{
+	const convolution *p = job;
+	int8_t *out = (int8_t *)p->input + n * p->sample;
+	const int8_t *planes = quantized_planes(p, n, out, (size_t)p->sample * sizeof *out);
+	for (int64_t first = 0; planes && first < p->c->height * p->c->width; first += SQUARE)
+		place_pixels(p->c, planes, first, out);
 }
 
 /* Take memory for the input and fill it. Kernels read up to 64 bytes beyond a sample. */
