@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from .identity import is_descendant
+from .symbols.files import device_and_inode
 
 _Key = tuple[int, int]
 
@@ -75,8 +76,7 @@ def _key(status: os.stat_result) -> _Key:
 
 def _mark(status: os.stat_result) -> bytes:
     """Return how a process's map names the file."""
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-    return f" {device} {status.st_ino} ".encode()
+    return " {} {} ".format(*device_and_inode(status)).encode()
 
 
 def _everybody() -> Iterator[tuple[int, bytes]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import InputError, NoPrivilege
 from .probes import PROBES
+from .symbols.files import device_and_inode
 
 MAX_FILES = 32
 MAX_SITES = 8192
@@ -123,12 +124,12 @@ def _numbers(value: Any) -> tuple[int, ...]:
 
 def _mapped(pids: Sequence[int], status: os.stat_result) -> tuple[list[range], list[range]]:
     """Return which parts of a file processes have mapped: as code, and at all."""
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    file = device_and_inode(status)
     code: list[range] = []
     data: list[range] = []
     for line in _maps(pids):
         addresses, rights, offset, where, inode = line.split(None, 5)[:5]
-        if where == device and int(inode) == status.st_ino:
+        if (where, inode) == file:
             start, end = (int(part, 16) for part in addresses.split("-"))
             part = range(int(offset, 16), int(offset, 16) + end - start)
             data.append(part)

@@ -8,6 +8,17 @@ import weakref
 from pathlib import Path
 
 
+def device_and_inode(status: os.stat_result) -> tuple[str, str]:
+    """Return a file's device and inode as ``/proc/PID/maps`` writes them.
+
+    Examples
+    --------
+    >>> device_and_inode(os.stat_result((0o100644, 260386, 64768, 1, 0, 0, 0, 0, 0, 0)))
+    ('fd:00', '260386')
+    """
+    return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", str(status.st_ino)
+
+
 def mapped_file(pid: int, path: str, device: str, inode: str) -> Path:
     """Return where to open a file that a living process has mapped.
 
@@ -42,8 +53,7 @@ def _is(place: Path, device: str, inode: str) -> bool:
         status = place.stat()
     except OSError:
         return False
-    numbers = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-    return (numbers, str(status.st_ino)) == (device, inode)
+    return device_and_inode(status) == (device, inode)
 
 
 def elsewhere(pid: int) -> bool:
