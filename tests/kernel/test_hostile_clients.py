@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from tests.kernel.asking import answer_of, as_nobody, dial, holds, program_count, request, status_of, until
 from workbench.trace import client, wire
-from workbench.trace.identity import is_descendant
 
 pytestmark = pytest.mark.bpf
 
@@ -253,14 +251,3 @@ def test_functions_that_may_not_join_are_not_probed(service, site, mine):
         assert said["event"] == ("error" if refused else "end")
         assert program_count(collector.pid) <= before
     assert until(lambda: not holds(collector.pid, libc))
-
-
-def test_descendants():
-    child = subprocess.Popen(["sleep", "20"])
-    try:
-        assert is_descendant(child.pid, os.getpid())
-        assert not is_descendant(os.getpid(), child.pid)
-        assert not is_descendant(os.getppid(), os.getpid())
-    finally:
-        child.kill()
-        child.wait()
