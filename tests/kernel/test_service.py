@@ -151,6 +151,13 @@ def test_a_refusal_of_another_family_is_told_as_it_is(monkeypatch, tmp_path):
         service.collector().start(tmp_path / "collector.sock")
 
 
+def test_last_words_that_are_no_error_of_ours_are_shown(monkeypatch, tmp_path):
+    command = [sys.executable, "-c", "import sys; print('null', file=sys.stderr)"]
+    monkeypatch.setattr(services.Service, "command", lambda self, path: command)
+    with pytest.raises(TraceError, match="the collector ended: null"):
+        service.collector().start(tmp_path / "collector.sock")
+
+
 def test_an_unknown_action():
     with pytest.raises(InputError, match="cannot 'restart'"):
         workbench.collector("restart")

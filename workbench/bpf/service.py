@@ -257,7 +257,7 @@ class Service:
         said = process.communicate()[1].decode(errors="replace").strip()
         try:
             return from_json(json.loads(said.splitlines()[-1]))
-        except (ValueError, LookupError):
+        except (ValueError, LookupError, AttributeError):  # not JSON, or not an error's
             return TraceError(f"the {self.name} ended: {said[-500:]}", where=self.name)
 
     def _stop(self, pid: int) -> None:
