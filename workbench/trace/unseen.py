@@ -20,7 +20,7 @@ class Unseen:
             self._gaps.setdefault(library, {})[pid] = duration_ns
 
     def add_ended(self) -> None:
-        """Note that a process ended before it was probed."""
+        """Note that a process ended, or ran another program, before it was probed."""
         self._ended += 1
 
     def notes(self) -> Iterator[str]:
@@ -41,4 +41,4 @@ class Unseen:
             yield f"calls of {library} are missing: the first {', '.join(shown + more)}, before it was probed"
         if self._ended:
             count = "1 process" if self._ended == 1 else f"{self._ended:,} processes"
-            yield f"{count} ended before functions in it could be probed: calls there are missing"
+            yield f"{count} ended or changed before functions in it could be probed: calls there are missing"
