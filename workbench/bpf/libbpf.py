@@ -115,19 +115,18 @@ class BpfObject:
 
     def give_to_sockets(self, program: str, sockets: str) -> None:
         """Attach a verdict program to one of our maps of sockets, for as long as that exists."""
-        code = self._calls.bpf_prog_attach(
-            self._calls.bpf_program__fd(self._program(program)), self.map(sockets).fd, _SK_SKB_VERDICT, 0
-        )
-        if code:
-            raise self._library.failure(f"attach {program}", self.name, -code if code < -1 else 0)
+        self._give(program, self.map(sockets).fd, _SK_SKB_VERDICT)
 
     def give_to_cgroup(self, program: str, group: int, hook: int) -> None:
         """Attach a program to a control group for as long as that exists, in place of what is at the hook.
 
         No link holds it, so that it survives this process.
         """
+        self._give(program, group, hook)
+
+    def _give(self, program: str, target: int, hook: int) -> None:
         code = self._calls.bpf_prog_attach(
-            self._calls.bpf_program__fd(self._program(program)), group, hook, 0
+            self._calls.bpf_program__fd(self._program(program)), target, hook, 0
         )
         if code:
             raise self._library.failure(f"attach {program}", self.name, -code if code < -1 else 0)
