@@ -24,17 +24,19 @@ from pathlib import Path
 
 from ... import atomic
 from ...bpf.libbpf import Library
-from ...errors import WorkbenchError
+from ...errors import TraceError, WorkbenchError
 from ...store import owner
 from . import client as router
 from . import layout
 from .ending import Ending, refuse
-from .pairs import Client, Tables, acknowledged, connect_track, unmark
+from .pairs import Client, Tables, acknowledged, connect_track, hang_up, unmark
 from .passing import pass_on
 
 _BACKLOG = 1024
 _HANDLES = 32
-"""Descriptors kept for ourselves; a client more than the rest is refused."""
+"""Descriptors kept for ourselves; the rest are for clients, each with its tracks, and one more is refused."""
+_MOST_PASSED = 256
+"""Clients with a thread of their own."""
 
 _SOON_S, _FOLLOW_S, _REST_S = 0.001, 0.02, 1.0
 _IDLE_S = 75.0
@@ -54,14 +56,14 @@ class Connector:
         self._ending: set[Client] = set()
         self._wanted: tuple[int, ...] = ()
         self._refused = tables.tally.refused
-        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _HANDLES
+        self._most = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _HANDLES) // layout.ENDS
         self._ends = Ending(tables)
         self.stopping = False
 
     def run(self) -> None:
         """Serve; once :attr:`stopping`, accept nobody more and return when the last request is answered."""
         followed = swept = 0.0
-        while not self.stopping or any(self._is_busy(one) for one in self._clients):
+        while not self.stopping or self._passed() or any(self._is_busy(one) for one in self._clients):
             wait = _SOON_S if self._ending else _FOLLOW_S if self._clients else _REST_S
             for handle, events in self._poll.poll(wait):
                 self._hear(handle, events)
@@ -104,12 +106,12 @@ class Connector:
             self._close(one)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # nobody waits, or one has gone: the poll tells again
             for _ in range(_BACKLOG):
                 sock, _ = self._listener.accept()
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if len(self._by_handle) >= self._most:
+                if len(self._clients) + self._passed() >= self._most:
                     refuse(sock)
                     sock.close()
                     continue
@@ -144,7 +146,7 @@ class Connector:
         one.acked = acknowledged(one.sock)
         try:
             self._tables.enter(one.sock, one.place())
-        except OSError:  # it will send no more: the kernel takes only connections that are open both ways
+        except TraceError:  # it will send no more: the kernel takes only connections that are open both ways
             self._pass_on(one, control.stable)
             return
         self._poll.modify(one.sock, select.EPOLLRDHUP)
@@ -153,22 +155,26 @@ class Connector:
 
     def _pass_on(self, one: Client, slot: int) -> None:
         """Have a client that has half-closed already answered by a thread of its own."""
-        sock = one.sock.dup()
-        self._close(one)
-        with contextlib.suppress(OSError):
-            replica = connect_track(self._tables, self._port, slot)
-            threading.Thread(target=pass_on, args=(sock, replica), daemon=True).start()
+        if self._passed() >= _MOST_PASSED:
+            refuse(one.sock)
+            self._close(one)
             return
-        refuse(sock)
-        sock.close()
+        self._poll.unregister(one.sock)  # else its copy is heard under a number that is free
+        client = one.sock.dup()
+        self._close(one)
+        threading.Thread(target=pass_on, args=(client, self._tables, self._port, slot), daemon=True).start()
+
+    @staticmethod
+    def _passed() -> int:
+        return threading.active_count() - 1
 
     def _connect(self, one: Client, slot: int) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TraceError):
             sock = connect_track(self._tables, self._port, slot)
             try:
                 self._tables.enter(sock, one.place(slot))
-            except OSError:
-                sock.close()
+            except TraceError:
+                hang_up(self._tables, sock)
                 return
             pair = self._tables.pairs[one.index]
             pair.asked[slot] = 0

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...bpf.libbpf import BpfMap, Library
+from ...errors import TraceError
 from . import layout
-from .pinned import key_bytes
+from .pinned import key_bytes, set_number
 
 CONNECT_S = 0.5
 
@@ -46,15 +47,15 @@ class Tables:
 
         Raises
         ------
-        OSError
+        TraceError
             If its peer has closed.
         """
-        self.members.set(_cookie(sock), place.to_bytes(4, "little"))
+        self.members.set(_cookie(sock), key_bytes(place))
         try:
-            self.sockets.set(key_bytes(place), sock.fileno().to_bytes(8, "little"))
-        except Exception as error:
+            set_number(self.sockets, place, sock.fileno())
+        except TraceError:
             self.members.remove(_cookie(sock))
-            raise OSError("the socket cannot be entered") from error
+            raise
 
     def leave(self, sock: socket.socket, place: int) -> None:
         """Forget a socket, and close it."""
@@ -119,6 +120,8 @@ def connect_track(tables: Tables, port: int, slot: int) -> socket.socket:
     ------
     OSError
         If no replica of it lives.
+    TraceError
+        If the kernel takes no mark.
     """
     sock = socket.socket()
     try:
@@ -129,9 +132,15 @@ def connect_track(tables: Tables, port: int, slot: int) -> socket.socket:
         sock.connect(("127.0.0.1", port))
         sock.setblocking(False)
     except BaseException:
-        sock.close()
+        hang_up(tables, sock)
         raise
     return sock
+
+
+def hang_up(tables: Tables, sock: socket.socket) -> None:
+    """Close a connection to a track that has not entered."""
+    unmark(tables, sock)
+    sock.close()
 
 
 def unmark(tables: Tables, sock: socket.socket) -> None:
