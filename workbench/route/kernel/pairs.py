@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes as c
 import fcntl
-import mmap
-import os
 import socket
 import struct
 import termios
@@ -17,7 +15,7 @@ from dataclasses import dataclass, field
 from ...bpf.libbpf import BpfMap, Library
 from ...errors import TraceError
 from . import layout
-from .pinned import key_bytes, set_number
+from .pinned import key_bytes, mapped, set_number
 
 CONNECT_S = 0.5
 
@@ -33,8 +31,8 @@ class Tables:
         self.sockets = BpfMap(library, sockets, 4, 8)
         self.members = BpfMap(library, members, 8, 4)
         self.marks = BpfMap(library, marks, 8, 4)
-        self.pairs = layout.Pairs.from_buffer(_mapped(pairs, c.sizeof(layout.Pairs)))
-        self.tally = layout.Tally.from_buffer(_mapped(tallies, c.sizeof(layout.Tally)))
+        self.pairs = mapped(pairs, layout.Pairs)
+        self.tally = mapped(tallies, layout.Tally)
         # A map that is open for reading only cannot be mapped.
         self._control = BpfMap(library, control, 4, c.sizeof(layout.Control))
 
@@ -169,10 +167,3 @@ def _mark(sock: socket.socket) -> bytes:
 
 def _cookie(sock: socket.socket) -> bytes:
     return sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8)
-
-
-def _mapped(handle: int, size: int) -> mmap.mmap:
-    pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-    memory = mmap.mmap(handle, pages, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-    os.close(handle)
-    return memory

@@ -60,13 +60,19 @@ class Pinned:
         self.drains = self._map(library, "drains", Drains)
 
     def _map(self, library: Library, name: str, shape: type[T]) -> T:
-        handle = open_pinned(library, self.folder / name, 4, 8)
-        kind: Any = shape
-        pages = -(-c.sizeof(kind) // mmap.PAGESIZE) * mmap.PAGESIZE
-        memory = mmap.mmap(handle.fd, pages, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        os.close(handle.fd)
-        mapped: T = kind.from_buffer(memory)
-        return mapped
+        return mapped(open_pinned(library, self.folder / name, 4, 8).fd, shape)
+
+
+def mapped(handle: int, shape: type[T]) -> T:
+    """Return a map as a structure that is the kernel's own memory; its descriptor is closed."""
+    kind: Any = shape
+    pages = -(-c.sizeof(kind) // mmap.PAGESIZE) * mmap.PAGESIZE
+    try:
+        memory = mmap.mmap(handle, pages, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+    finally:
+        os.close(handle)
+    result: T = kind.from_buffer(memory)
+    return result
 
 
 def ports_of(library: Library, folder: Path) -> tuple[int, int]:
