@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...bpf.libbpf import BpfObject, Library, open_pinned
+from ...bpf.libbpf import BpfObject, Library
 from ...errors import BadRequest
-from .pinned import SHARED
+from .pinned import SHARED, opened
 
 RETURN, LAUNCH = "on_cuda_return", "on_cuda_launch"
 MOST_FUNCTIONS = 1_024
@@ -40,8 +40,8 @@ def watch(
     if sum(len(offsets[name]) for name in (RETURN, LAUNCH)) > MOST_FUNCTIONS:
         raise BadRequest("too many functions", where="router")
     _forget_the_dead(folder)
-    shared = {name: open_pinned(library, folder / name, 4, 8) for name in SHARED}
-    loaded = BpfObject(library, "cuda", program, shared, functions=(RETURN, LAUNCH))
+    with opened(library, folder, SHARED) as shared:
+        loaded = BpfObject(library, "cuda", program, shared, functions=(RETURN, LAUNCH))
     try:
         for name in (RETURN, LAUNCH):
             if offsets[name]:
@@ -49,10 +49,12 @@ def watch(
                     name, f"/proc/self/fd/{file}", pid, offsets[name], returns=name == RETURN
                 )
         loaded.pin_functions(names, folder)
+    except BaseException:
+        for name in names:  # half of them would be in the way of the next try
+            (folder / name).unlink(missing_ok=True)
+        raise
     finally:
         loaded.close()
-        for one in shared.values():
-            os.close(one.fd)
 
 
 def _forget_the_dead(folder: Path) -> None:

@@ -7,6 +7,7 @@ import ctypes as c
 import mmap
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +74,23 @@ def mapped(handle: int, shape: type[T]) -> T:
         os.close(handle)
     result: T = kind.from_buffer(memory)
     return result
+
+
+@contextlib.contextmanager
+def opened(library: Library, folder: Path, names: Iterable[str]) -> Iterator[dict[str, BpfMap]]:
+    """Yield pinned maps by name, for a program to share; their descriptors are closed afterwards.
+
+    Raises
+    ------
+    TraceError, NoPrivilege
+        If one is not there, or we may not use it.
+    """
+    with contextlib.ExitStack() as stack:
+        maps = {}
+        for name in names:
+            maps[name] = open_pinned(library, folder / name, 4, 8)
+            stack.callback(os.close, maps[name].fd)
+        yield maps
 
 
 def ports_of(library: Library, folder: Path) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ...bpf.libbpf import BpfObject, Library, open_pinned
 from .layout import CONNECTOR
-from .pinned import Pinned, set_number
+from .pinned import Pinned, opened, set_number
 
 TABLES = ("sockets", "members", "pairs", "tallies", "marks", "control")
 """What the connector gets, in this order; the last for reading only: it says whose ports are steered."""
@@ -20,15 +21,19 @@ def load_requests(library: Library, folder: Path, program: bytes) -> None:
     Raises
     ------
     TraceError, NoPrivilege
-        If the kernel refuses.
+        If the kernel refuses; nothing stays behind.
     """
     if (folder / _MAPS[-1]).exists():
         return
-    shared = {"control": open_pinned(library, folder / "control", 4, 8)}
-    loaded = BpfObject(library, "requests", program, shared)
+    with opened(library, folder, ["control"]) as shared:
+        loaded = BpfObject(library, "requests", program, shared)
     try:
         loaded.give_to_sockets("carry", "sockets")
         loaded.pin(_MAPS, folder)
+    except BaseException:
+        for name in _MAPS:
+            (folder / name).unlink(missing_ok=True)
+        raise
     finally:
         loaded.close()
 
@@ -38,7 +43,14 @@ def connect(library: Library, folder: Path, pinned: Pinned, listener: int) -> li
 
     The kernel forgets the listener when its process ends, and splits by connection then.
     """
-    handles = [open_pinned(library, folder / name, 4, 8, read_only=name == "control").fd for name in TABLES]
-    set_number(pinned.listeners, CONNECTOR, listener)
+    handles: list[int] = []
+    try:
+        for name in TABLES:
+            handles.append(open_pinned(library, folder / name, 4, 8, read_only=name == "control").fd)
+        set_number(pinned.listeners, CONNECTOR, listener)
+    except BaseException:  # one that does not listen, say: this process outlives many such
+        for handle in handles:
+            os.close(handle)
+        raise
     pinned.control.by_request = 1
     return handles
