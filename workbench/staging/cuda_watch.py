@@ -34,14 +34,22 @@ class CudaWatch:
             self._found.pop(pid).close()
         for pid in pids - self._found.keys():
             self._found[pid] = Found()
-        for pid, found in self._found.items():
-            known = len(found.sites)
-            find_functions(("cuda",), pid, found)
-            for number, file in enumerate(found.files):
-                sites = [site for site in found.sites[known:] if site.file == number]
-                returns, launches = _offsets(sites, found)
-                if returns:
-                    route.watch_cuda(pid, file, returns, launches)
+        for pid, found in list(self._found.items()):
+            try:
+                self._look_at(route, pid, found)
+            except BaseException:
+                self._found.pop(pid).close()  # so that the next look tells the route again
+                raise
+
+    @staticmethod
+    def _look_at(route: Route, pid: int, found: Found) -> None:
+        known = len(found.sites)
+        find_functions(("cuda",), pid, found)
+        for number, file in enumerate(found.files):
+            sites = [site for site in found.sites[known:] if site.file == number]
+            returns, launches = _offsets(sites, found)
+            if returns:
+                route.watch_cuda(pid, file, returns, launches)
 
     def close(self) -> None:
         """Close what it keeps open: the libraries it has found."""
