@@ -8,10 +8,13 @@ from pathlib import Path
 
 from ...bpf.libbpf import BpfObject, Library
 from ...errors import BadRequest
+from .layout import PER_TRACK
 from .pinned import SHARED, opened
 
 RETURN, LAUNCH = "on_cuda_return", "on_cuda_launch"
 MOST_FUNCTIONS = 1_024
+MOST_LINKS = 8 * PER_TRACK
+"""Of a deployment: each is a program in the kernel's memory, for whoever asks."""
 
 
 def watch(
@@ -40,6 +43,8 @@ def watch(
     if sum(len(offsets[name]) for name in (RETURN, LAUNCH)) > MOST_FUNCTIONS:
         raise BadRequest("too many functions", where="router")
     _forget_the_dead(folder)
+    if len(list(folder.glob("cuda_*"))) + len(names) > MOST_LINKS:
+        raise BadRequest("too many libraries", where="router")
     with opened(library, folder, SHARED) as shared:
         loaded = BpfObject(library, "cuda", program, shared, functions=(RETURN, LAUNCH))
     try:
