@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.client
+import os
 import subprocess
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from tests.route.conftest import ROOT, Rig
 from workbench.errors import InputError, StagingError
 from workbench.route.kernel.route import KernelRoute
 from workbench.route.slo import parse
-from workbench.route.state import Rollback, Track, start_canary
+from workbench.route.state import Endpoint, Rollback, Track, start_canary
 from workbench.route.user_space import UserSpaceRoute
 from workbench.staging.cuda_watch import CudaWatch
 
@@ -38,7 +40,7 @@ def canary(rig: Rig, kernel: KernelRoute, driver: Path, monkeypatch: pytest.Monk
 
 def ask_canary(url: str, path: str) -> None:
     """Ask until the canary has answered once; stable does the same on the way."""
-    while True:
+    for _ in range(200):
         line = http.client.HTTPConnection("127.0.0.1", int(url.rpartition(":")[2]), timeout=30)
         with contextlib.closing(line):
             line.request("GET", path)
@@ -46,6 +48,7 @@ def ask_canary(url: str, path: str) -> None:
             answer.read()
             if answer.headers["x-mlops-version"] == "2":
                 return
+    raise AssertionError("the canary was never asked")
 
 
 def start(kernel: KernelRoute, track: Track, slo: str) -> None:
@@ -93,3 +96,23 @@ def test_what_cannot_be_watched(tmp_path: Path) -> None:
         parse("cuda_errors<0")
     with pytest.raises(StagingError, match="sees no CUDA calls"):
         UserSpaceRoute(tmp_path).watch_cuda(1, 0, [1], [])
+
+
+def test_a_route_that_failed_is_told_again(tmp_path: Path, driver: Path) -> None:
+    class Absent(UserSpaceRoute):
+        told = 0
+
+        def watch_cuda(self, pid: int, file: int, returns: object, launches: object) -> None:
+            self.told += 1
+            if self.told == 1:
+                raise StagingError("the router does not answer")
+
+    ctypes.CDLL(str(driver))
+    route, budget = Absent(tmp_path), parse("cuda_errors<1")
+    ends = (Endpoint("2-0", "127.0.0.1", 1, os.getpid()),)
+    with contextlib.closing(CudaWatch()) as watch:
+        with pytest.raises(StagingError, match="does not answer"):
+            watch.look(route, budget, ends)
+        for _ in range(2):
+            watch.look(route, budget, ends)
+    assert route.told == 2
