@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from workbench.route.kernel.pinned import PINS
+from workbench.route.kernel.request_route import RequestRoute
 from workbench.route.kernel.route import KernelRoute, remove_pins
 from workbench.route.state import Endpoint, RouteState, Track, swap
 from workbench.route.user_space import UserSpaceRoute
@@ -81,3 +85,32 @@ def kernel(rig: Rig) -> Iterator[KernelRoute]:
     yield route
     remove_pins(route.folder)
     assert not (PINS / str(os.geteuid()) / route.key).exists()
+
+
+@pytest.fixture
+def route(rig: Rig) -> Iterator[RequestRoute]:
+    route = RequestRoute(rig.folder / "deployment" / "route", rig.launch)
+    yield route
+    remove_pins(route.folder)
+
+
+@dataclass
+class Lines:
+    """Connections that are closed after the test."""
+
+    open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def http(self, url: str, host: str = "127.0.0.1") -> http.client.HTTPConnection:
+        line = http.client.HTTPConnection(host, int(url.rpartition(":")[2]), timeout=30)
+        return self.open.enter_context(contextlib.closing(line))
+
+    def raw(self, url: str) -> socket.socket:
+        line = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30)
+        return self.open.enter_context(line)
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    lines = Lines()
+    with lines.open:
+        yield lines
