@@ -99,17 +99,15 @@ static __always_inline bool has(struct pair *p, u32 slot)
 static __always_inline u32 choose(struct control *c, struct pair *p)
 {
 	u32 ticket = __sync_fetch_and_add(&c->ticket, 1), slot = c->stable;
+	bool picked = has(p, c->canary) && (picks_canary(ticket, c->weight) || !has(p, slot));
 	struct tally *t = the_tally();
 
 	if (t)
 		__sync_fetch_and_add(&t->requests, 1);
-	if (c->state == ACTIVE && has(p, c->canary) && (picks_canary(ticket, c->weight) || !has(p, slot))) {
+	if (picked && c->state == ACTIVE) { /* looked at last: whoever was picked in the instant of the flip stays away */
 		if (t)
 			__sync_fetch_and_add(&t->canary, 1);
-		slot = c->canary;
-		if (c->state != ACTIVE)
-			__sync_fetch_and_add(&c->late, 1);
-		return slot;
+		return c->canary;
 	}
 	if (!has(p, slot)) /* a swap a moment ago: who was stable answers, and sends the client away */
 		slot = p->stable;
@@ -141,10 +139,10 @@ static __always_inline bool ask(struct __sk_buff *skb, struct control *c, struct
 		stick(p);
 		return 1;
 	}
-	slot = choose(c, p);
+	read_head(skb, &h);
+	slot = choose(c, p); /* just before the bytes go there, so that a flip meanwhile counts */
 	if (slot >= TRACKS)
 		return 0;
-	read_head(skb, &h);
 	p->slot = slot;
 	bpf_skb_load_bytes(skb, 0, &first, sizeof(first));
 	p->no_body = first == 0x44414548; /* HEAD */
