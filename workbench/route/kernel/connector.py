@@ -29,7 +29,7 @@ from ...store import owner
 from . import client as router
 from . import layout
 from .ending import Ending, refuse
-from .pairs import Client, Tables, acknowledged, connect_track, hang_up, unmark
+from .pairs import Client, Tables, acknowledged, connect_track, hang_up, unmark, wanted
 from .passing import pass_on
 
 _BACKLOG = 1024
@@ -137,7 +137,7 @@ class Connector:
         c.memset(c.addressof(pair), 0, c.sizeof(pair))
         control = self._tables.control()
         pair.stable = control.stable
-        for slot in _wanted(control):
+        for slot in wanted(control):
             self._connect(one, slot)
         if not one.tracks:
             refuse(one.sock)
@@ -186,9 +186,9 @@ class Connector:
 
     def _follow(self) -> None:
         """Connect every client to tracks that are new, and take it from those that have no traffic any more."""
-        wanted = _wanted(self._tables.control())
-        if wanted != self._wanted:
-            self._wanted = wanted
+        now = wanted(self._tables.control())
+        if now != self._wanted:
+            self._wanted = now
             self._ending |= {one for one in self._clients if one.index >= 0}
         if self._tables.tally.refused != self._refused:
             self._refused = self._tables.tally.refused
@@ -201,7 +201,9 @@ class Connector:
         pair = self._tables.pairs[one.index]
         for slot in [slot for slot in one.tracks if self._ends.is_free(one, slot)]:
             self._drop(one, slot)
-        if pair.stuck:
+        if pair.stuck:  # it stays where it is until a side closes, which is heard
+            if not one.lost and not one.left and one.spare.keys() <= {pair.slot}:
+                self._ending.discard(one)
             return
         for slot in self._wanted if not one.left else ():
             if slot not in one.tracks:
@@ -248,13 +250,6 @@ class Connector:
                 one.seen, one.since_s = answered, now
             elif now - one.since_s > _IDLE_S:
                 self._close(one)
-
-
-def _wanted(control: layout.Control) -> tuple[int, ...]:
-    """Return the track slots that have traffic, stable first."""
-    tracks = (control.stable,) if control.stable < layout.TRACKS else ()
-    canary = control.canary if control.state == layout.ACTIVE else layout.NO_TRACK
-    return (*tracks, canary) if canary < layout.TRACKS else tracks
 
 
 def listen() -> socket.socket:

@@ -111,6 +111,13 @@ class Client:
         return acknowledged(self.sock) - self.acked >= int(pair.answered)
 
 
+def wanted(control: layout.Control) -> tuple[int, ...]:
+    """Return the track slots that have traffic, stable first."""
+    tracks = (control.stable,) if control.stable < layout.TRACKS else ()
+    canary = control.canary if control.state == layout.ACTIVE else layout.NO_TRACK
+    return (*tracks, canary) if canary < layout.TRACKS else tracks
+
+
 def connect_track(tables: Tables, port: int, slot: int) -> socket.socket:
     """Return a connection to a replica of one track, through the service's own address, and so judged there.
 
