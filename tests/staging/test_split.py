@@ -13,6 +13,7 @@ import pytest
 from tests.staging.conftest import Stage, in_the_kernel, infer
 from workbench import staging
 from workbench.errors import InputError, StagingError
+from workbench.route.slo import parse
 from workbench.staging import processes
 from workbench.staging.choice import route_for
 
@@ -48,6 +49,17 @@ def test_the_kernel_gives_out_connections(stage: Stage) -> None:
         stage.push(route="auto", split="request")
 
 
+def test_a_limit_of_cuda_calls_needs_the_kernel(stage: Stage) -> None:
+    limit = parse("cuda_errors<1")
+    with pytest.raises(InputError, match="sees no CUDA calls"):
+        stage.push(budget=limit)
+    assert staging.status(stage.store) == []  # nothing was made for it
+    stage.push()
+    with pytest.raises(StagingError, match="sees no CUDA calls") as caught:
+        stage.push(route="auto", canary=0.5, budget=limit)
+    assert caught.value.fix == "%mlops unstage tiny, then push with --route kernel"
+
+
 @in_the_kernel
 def test_the_supervisor_starts_a_dead_connector_again(stage: Stage) -> None:
     stage.push(split="request")
@@ -66,5 +78,8 @@ def test_what_fits_together() -> None:
     assert route_for("request", "kernel") == "kernel"
     with pytest.raises(InputError, match="--route proxy does not split by connection"):
         route_for("connection", "proxy")
+    assert route_for("request", "auto", cuda=True) == "kernel"
+    with pytest.raises(InputError, match="sees no CUDA calls"):
+        route_for("auto", "proxy", cuda=True)
     with pytest.raises(InputError, match="no split"):
         route_for("byte", "auto")

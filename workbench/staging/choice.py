@@ -24,25 +24,27 @@ SPLITS: dict[str, tuple[RouteKind, ...]] = {
 """Which routes split so, the preferred first; ``auto`` takes what there is."""
 
 
-def route_for(split: str, asked: str) -> str:
-    """Return which route to ask for, so that it splits as it should.
+def route_for(split: str, asked: str, *, cuda: bool = False) -> str:
+    """Return which route to ask for, so that it splits as it should, and sees CUDA calls if these are limited.
 
     Raises
     ------
     InputError
-        If there is no such way to split, or the route that was asked for splits otherwise.
+        If there is no such way to split, or the route that was asked for splits otherwise or sees no such calls.
     """
     if split not in SPLITS:
         raise InputError(f"no split {split!r}", where="split", fix=", ".join(SPLITS))
-    if split != "connection":
-        return asked
-    if asked == "proxy":
+    if split == "connection" and asked == "proxy":
         raise InputError(
             "--route proxy does not split by connection",
             where="split",
             fix="--split connection --route kernel",
         )
-    return "kernel"
+    if cuda and asked == "proxy":
+        raise InputError(
+            "the proxy sees no CUDA calls", where="slo", fix="--route kernel, or no limit of CUDA calls"
+        )
+    return "kernel" if cuda or split == "connection" else asked
 
 
 def check_split(deployment: Deployment, split: str) -> None:

@@ -104,7 +104,8 @@ def push(
         raise InputError(
             "a shadow answers nobody and needs the proxy", where="shadow", fix="--shadow 10% --route proxy"
         )
-    route = route_for(split, "proxy" if share is not None and route == "auto" else route)
+    route = "proxy" if share is not None and route == "auto" else route
+    route = route_for(split, route, cuda=budget.limits_cuda)
     if not 1 <= replicas <= MAX_REPLICAS:
         raise InputError(f"{replicas} replicas asked for", where="replicas", fix=f"1 to {MAX_REPLICAS}")
     store.artifacts.path(package_digest)
@@ -114,7 +115,9 @@ def push(
         check_split(deployment, split)
         if budget.limits_cuda and deployment.records.read().route == "proxy":
             raise StagingError(
-                "the proxy sees no CUDA calls", where=deployment.where, fix="push with --route kernel"
+                "the proxy sees no CUDA calls",
+                where=deployment.where,
+                fix=f"%mlops unstage {name}, then push with --route kernel",
             )
         if share is not None and deployment.records.read().route != "proxy":
             raise StagingError(
@@ -127,6 +130,9 @@ def push(
         try:
             version = _bring_up(deployment, version)
             deployment.route().wait_ready(ROUTE_TIMEOUT_S)
+            if weights and not first:
+                with contextlib.closing(CudaWatch()) as watch:
+                    watch.look(deployment.route(), budget, version.track().endpoints)
         except BaseException:
             _take_back(deployment, version.version, first=first)
             raise
@@ -252,8 +258,6 @@ def _start_canary(
     """Give the new version its first share, and write down the next ones."""
     rollout = plan(version.version, weights, every_s)
     deployment.records.update(lambda record: replace(record, rollout=rollout))
-    with contextlib.closing(CudaWatch()) as watch:
-        watch.look(deployment.route(), budget, version.track().endpoints)
     deployment.route().update(lambda state: start_canary(state, version.track(), weights[0], budget))
     deployment.note(
         "canary", f"version {version.version} gets {100 * weights[0] / WHOLE:.4g} % of the requests"
