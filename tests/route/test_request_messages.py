@@ -13,6 +13,7 @@ from tests.route.behind_kernel import begin, track
 from tests.route.conftest import Lines, Rig
 from tests.route.kept_connections import all_of, answers, ask, half
 from workbench.route.kernel.request_route import RequestRoute
+from workbench.route.state import swap
 
 pytestmark = pytest.mark.bpf
 
@@ -122,3 +123,16 @@ def test_a_connection_that_ends_with_its_answer(
         line = lines.raw(url)
         line.sendall(b"GET / HTTP/%s\r\nhost: a\r\nconnection: close\r\n\r\n" % version.encode())
         assert b'"method": "GET"' in all_of(line)
+
+
+def test_a_body_ends_at_the_track_it_began_at(rig: Rig, route: RequestRoute, lines: Lines) -> None:
+    line = lines.raw(begin(route, rig, track(rig, 1)))
+    line.sendall(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc")
+    time.sleep(0.1)
+    fresh = track(rig, 2)
+    route.update(lambda now: swap(now, fresh))
+    time.sleep(0.2)  # the connector has taken the first one's place away
+    line.sendall(b"def")
+    assert answers(line, 1) == ["1"]
+    line.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    assert answers(line, 1) == ["2"]

@@ -17,16 +17,16 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum phase { QUIET, ASKED, ANSWERED }; /* ASKED: no byte of the answer has come; ANSWERED: not all of it */
 
-/* One client and its sockets. The connector writes `open` and clears the rest before the client enters. */
+/* One client and its sockets. The connector writes `open` and `lost`, and clears the rest before the client enters. */
 struct pair {
-	u32 open; /* track slots with a socket, a bit each */
+	u32 open; /* track slots that may be asked, a bit each */
 	u32 slot; /* that was asked last */
 	u32 stable; /* the stable slot then */
 	u32 phase;
 	u32 stuck;
 	u32 no_body; /* the answer to HEAD has none */
 	u32 closes; /* request or answer said that the connection ends with it */
-	u32 unused;
+	u32 lost; /* track slots whose replica has closed: what is left of a request to them goes nowhere */
 	u64 asked_left; /* bytes of the request that have yet to come */
 	u64 answer_left;
 	u64 answered; /* bytes sent to the client */
@@ -229,7 +229,7 @@ int carry(struct __sk_buff *skb)
 	if (!ask(skb, c, p))
 		return SK_PASS;
 	slot = p->slot & (TRACKS - 1);
-	if (!has(p, slot))
+	if (p->lost >> slot & 1)
 		return SK_DROP;
 	__sync_fetch_and_add(&p->asked[slot], skb->len);
 	return bpf_sk_redirect_map(skb, &sockets, index * ENDS + 1 + slot, 0);

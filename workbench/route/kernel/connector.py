@@ -90,7 +90,9 @@ class Connector:
         if one is None:
             return
         if slot is not None:
-            self._tables.pairs[one.index].open &= ~(1 << slot)  # first: nothing more goes there
+            pair = self._tables.pairs[one.index]
+            pair.open &= ~(1 << slot)  # first: nothing more goes there
+            pair.lost |= 1 << slot
             one.lost.setdefault(slot, time.monotonic())
             self._poll.unregister(handle)
             self._ending.add(one)
@@ -177,7 +179,7 @@ class Connector:
                 hang_up(self._tables, sock)
                 return
             pair = self._tables.pairs[one.index]
-            pair.asked[slot] = 0
+            pair.asked[slot], pair.lost = 0, pair.lost & ~(1 << slot)
             one.tracks[slot] = sock
             one.asked_acked[slot] = acknowledged(sock)
             self._by_handle[sock.fileno()] = one, slot

@@ -122,7 +122,7 @@ class Pair(c.Structure):
         ("stuck", c.c_uint32),
         ("no_body", c.c_uint32),
         ("closes", c.c_uint32),
-        ("unused", c.c_uint32),
+        ("lost", c.c_uint32),
         ("asked_left", c.c_uint64),
         ("answer_left", c.c_uint64),
         ("answered", c.c_uint64),
