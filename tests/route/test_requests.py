@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -105,20 +107,26 @@ def test_a_replica_that_dies_in_a_request_is_a_502(rig: Rig, route: RequestRoute
     assert line.getresponse().status == 502
 
 
+def connectors(rig: Rig) -> list[subprocess.Popen[bytes]]:
+    return [p for p in rig.processes if "workbench.route.kernel.connector" in p.args]  # type: ignore[operator]
+
+
 def test_without_its_connector_the_kernel_splits_connections(
     rig: Rig, route: RequestRoute, lines: Lines
 ) -> None:
     url = half(rig, route)
     assert len({ask(lines.http(url)) for _ in range(10)}) == 2
-    connector = next(p for p in rig.processes if "workbench.route.kernel.connector" in p.args)  # type: ignore[operator]
+    (connector,) = connectors(rig)
     connector.kill()
     connector.wait(10)
     assert not route.alive()
     kept = [lines.http(url) for _ in range(8)]
     assert len({ask(line) for line in kept}) == 2
     assert all(len({ask(line) for _ in range(3)}) == 1 for line in kept)
-    route.wait_ready(30)
+    with ThreadPoolExecutor() as pool:  # as a supervisor and a push may at once
+        list(pool.map(route.wait_ready, [30, 30]))
     assert route.alive()
+    assert len(connectors(rig)) == 2  # the dead one, and one in its place
     line = lines.http(url)
     assert len({ask(line) for _ in range(10)}) == 2
 

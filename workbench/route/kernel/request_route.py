@@ -41,8 +41,7 @@ class RequestRoute(KernelRoute):
             If it did not start.
         """
         url = super().wait_ready(timeout_s)
-        if not self._connects():
-            self._start_connector()
+        self._start_connector()
         until = time.monotonic() + timeout_s
         while not self._connects():
             if not owner.alive(self._started()) or time.monotonic() > until:
@@ -73,7 +72,7 @@ class RequestRoute(KernelRoute):
 
     def _start_connector(self) -> None:
         with file_lock(self.folder / "connector-start.lock"):
-            if self._connects():
+            if self._connects() or owner.alive(self._started()):  # another's start: two would be one too many
                 return
             ready = self._connector("json")
             ready.unlink(missing_ok=True)
