@@ -42,7 +42,7 @@ def test_a_file_says_the_same(tmp_path: Path) -> None:
         ("service_p<5MiB", "is no time"),
         ("service_p<soon", "no number with a unit"),
         ("rss<5ms", "is no size"),
-        ("errors<1.5", "no count"),
+        ("errors<1.5", "is no count"),
         ("errors<0", "1 to 64 breaches"),
         ("syscalls=fly", "no system call a policy can forbid"),
     ],

@@ -107,7 +107,7 @@ def _size(value: Any, where: str) -> int:
 def _count(value: Any, where: str) -> int:
     number, unit = _number(value, where)
     if unit or number != int(number):
-        raise InputError(f"{value!r} is no count", where=where, fix="errors<8")
+        raise InputError(f"{value!r} is no count", where=where, fix="a whole number, such as 8")
     return int(number)
 
 
