@@ -84,6 +84,8 @@ class Supervisor:
             self.deployment.route().refresh()
         if state.canary is not None:
             self._cuda.look(self.deployment.route(), state.budget, state.canary.endpoints)
+        else:
+            self._cuda.close()
         rollout_plan.advance(self.deployment)
 
     def sleep(self) -> None:
