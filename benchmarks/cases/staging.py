@@ -136,7 +136,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     """Wait for clients and return what they saw."""
     text, _ = process.communicate(timeout=120)
     if process.returncode:
-        raise RuntimeError(f"the clients ended with {process.returncode}: {process.args}")
+        raise RuntimeError(f"the clients ended with {process.returncode}: {process.args!r}")
     seen: dict[str, Any] = json.loads(text)
     return seen
 
