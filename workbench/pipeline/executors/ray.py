@@ -8,7 +8,6 @@ A worker keeps a store of its own for as long as it lives, and runs the very cod
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import logging
@@ -23,7 +22,6 @@ from typing import Any
 
 from ...errors import InputError, RunError, StepFailed, WorkbenchError, missing_dependency
 from ...store import Store, owner
-from ...store.blobs import remove_tree
 from ..ir import Graph
 from ..machine import machine
 from ..workers import body, environment, ledger, parcel
@@ -31,6 +29,7 @@ from ..workers.answers import Answers
 from ..workers.host import Host
 from ..workers.order import Order, Outcome, search_path
 from .limits import Room, check, refuse_bound
+from .ray_home import open_home
 from .ray_node import RayNode, authenticated, free_port
 
 _AHEAD = 2.0
@@ -113,9 +112,7 @@ def _cpus() -> float:
 def _node_store() -> Store:
     global _store
     if _store is None:
-        home = Path(tempfile.mkdtemp(prefix="mlops-ray-"))
-        atexit.register(remove_tree, home)
-        _store = Store(home)
+        _store = Store(open_home())
     return _store
 
 
