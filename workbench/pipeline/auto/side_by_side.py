@@ -34,12 +34,16 @@ def side_by_side(field: Sequence[Contender], work: Callable[[Contender], None], 
                 change.wait()
         return None
 
+    def give_up() -> None:
+        with change:  # not between another hand's choice and its taking
+            waiting.clear()
+
     def hand() -> None:
         while (one := take()) is not None:
             try:
                 work(one)
             except BaseException:
-                waiting.clear()
+                give_up()
                 raise
             finally:
                 with change:
@@ -52,5 +56,5 @@ def side_by_side(field: Sequence[Contender], work: Callable[[Contender], None], 
             for each in done:
                 each.result()
         except BaseException:
-            waiting.clear()
+            give_up()
             raise
