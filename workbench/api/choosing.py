@@ -76,7 +76,6 @@ def choose(
     EvaluationFailed
         If `evaluate` raises or returns no number.
     """
-    from ..compile.base import backend
     from ..pipeline import callables, data
     from ..pipeline.auto.contenders import contenders
     from ..pipeline.auto.processor import processor
@@ -84,8 +83,6 @@ def choose(
     from ..pipeline.steps.auto import AutoStep
 
     store = store or Store()
-    for one in backends:
-        backend(one.rpartition("/")[2])
     contenders(quantized=False, onnx=False, only=tuple(backends))
     if budget < _LEAST_BUDGET_S:
         raise InputError(

@@ -161,6 +161,9 @@ def test_single_formats_may_be_asked_for():
     assert [one.label for one in found] == ["eager", "onnxruntime", "int8-auto/onnxruntime"]
     with pytest.raises(InputError, match="not measured in int9"):
         contenders(quantized=False, onnx=False, only=("int9/onnxruntime",))
+    with pytest.raises(InputError, match="not measured in int8-auto") as caught:
+        contenders(quantized=True, onnx=False, only=asked)
+    assert caught.value.fix == "its formats: none"
 
 
 def test_a_spent_budget_tries_nothing_more():

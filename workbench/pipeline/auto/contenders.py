@@ -76,7 +76,7 @@ def contenders(
     Raises
     ------
     InputError
-        If a backend is not worth measuring in a format that was asked for.
+        If a backend is not worth measuring in a format that was asked for, or such a program does not take it.
     """
     from ...compile.base import backend, backend_names
     from ...quantize.named import FOR_ONNX_FILES, NAMED
@@ -90,12 +90,13 @@ def contenders(
         if missing := one.available():
             absent.append(Contender(name, "none", verdict=f"{missing.what}; {missing.fix}"))
             continue
-        wanted = _formats(only, name, one.schemes)
-        found += [Contender(name, scheme) for scheme in one.schemes if scheme in takes and scheme in wanted]
+        known = [scheme for scheme in one.schemes if scheme in takes]
+        wanted = _formats(only, name, known)
+        found += [Contender(name, scheme) for scheme in known if scheme in wanted]
     return sorted(found, key=_turn), absent
 
 
-def _formats(only: tuple[str, ...], name: str, known: tuple[str, ...]) -> set[str]:
+def _formats(only: tuple[str, ...], name: str, known: list[str]) -> set[str]:
     """Return the formats of a backend that were asked for: all, if it was named alone or nothing was."""
     if not only or name in only:
         return set(known)
