@@ -8,9 +8,9 @@ too late. The same is therefore written for it as soon as the node has a name.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -81,8 +81,7 @@ class RayNode:
         prefix: Sequence[str] = (),
         timeout_s: float = 120.0,
     ) -> None:
-        program = shutil.which("ray", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        if program is None:
+        if importlib.util.find_spec("ray") is None:
             raise missing_dependency("ray", "ray")
         host, _, port = address.rpartition(":")
         place = (
@@ -91,7 +90,8 @@ class RayNode:
         self.ip, self.address = ip or host, address
         self._log = folder / f"{self.ip}.log"
         command = [
-            *prefix, program, "start", "--block", *place, f"--node-ip-address={self.ip}", f"--num-cpus={cpus}",
+            *prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place,
+            f"--node-ip-address={self.ip}", f"--num-cpus={cpus}",
             "--object-store-memory=100000000", f"--temp-dir={folder / self.ip}", "--disable-usage-stats",
             f"--runtime-env-agent-port={free_port()}",  # a node waits for no port that it is told
         ]  # fmt: skip
