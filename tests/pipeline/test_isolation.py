@@ -14,6 +14,7 @@ from workbench import api
 from workbench.errors import InputError, MissingDependency, StepFailed
 from workbench.package.environments.sandbox import chrooted
 from workbench.package.isolation import Isolation
+from workbench.pipeline.child import STEADY
 from workbench.pipeline.reproduce import reproduce
 from workbench.store import ArtifactDraft
 
@@ -41,8 +42,12 @@ def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, exe
     from workbench.pipeline import data
 
     assert data.read(store.artifacts.path(isolated(source))) == ["lo"]
-    plain = "def f():\n    return [1, 2]"
+    plain = (
+        "def f():\n    import os\n    from workbench.pipeline.child import STEADY\n"
+        "    return [os.environ.get(name) for name in STEADY]"
+    )
     inside = isolated(plain)
+    assert data.read(store.artifacts.path(inside)) == list(STEADY.values())
     ((run, _),) = store.runs.made(inside)
     with store.database.transaction() as connection:
         connection.execute("DELETE FROM cache")

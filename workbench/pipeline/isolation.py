@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..package.isolation import Isolation
     from ..store import Store
 
-_PASSED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "LANG", "TZ")
+_PASSED = (*child.STEADY, "PYTHONPATH", "LANG", "TZ")
 """What a sandbox sees of the environment's variables: the others may hold secrets."""
 
 
