@@ -1,9 +1,11 @@
 """bfloat16 modules are captured with float32 at their edges; the module stays what it was."""
 
+import pytest
 import torch
 from torch import nn
 
 from workbench.capture import capture_module
+from workbench.errors import CaptureError
 from workbench.program import read_examples, read_program, read_signature, runner
 
 
@@ -78,3 +80,24 @@ def test_attention_in_half_precision_may_round_elsewhere(tmp_path):
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True).half().eval()
     capture_module(layer, torch.randn(3, 7, 64).half(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda y: torch.cat([torch.full_like(y[:, :1], -torch.inf), torch.rand_like(y)], 1),
+        lambda y: torch.randint(50_000, 50_400, (64,)) + y.argmax(),
+    ],
+    ids=["beside infinity", "whole numbers"],
+)
+def test_what_differs_in_half_precision_is_still_found(tmp_path, drawn):
+    class Drawing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return drawn(self.layer(x))
+
+    with pytest.raises(CaptureError, match="differs from the module's"):
+        capture_module(Drawing().bfloat16().eval(), torch.randn(2, 4).bfloat16(), tmp_path)
