@@ -1,10 +1,13 @@
 """The local executor: steps in processes of their own, cached, logged, retried, failing as themselves."""
 
+from pathlib import Path
+
 import pytest
 
 from workbench.errors import CorruptArtifact, GateRefused, StepFailed, UnknownArtifact
 from workbench.pipeline import callables, data
 from workbench.pipeline.launch import launch, outcome
+from workbench.pipeline.process import StepProcess
 from workbench.pipeline.recipe import Recipe
 from workbench.pipeline.steps.call import CallStep
 
@@ -52,6 +55,31 @@ def test_a_step_that_ran_before_starts_no_process(executor, calls, cell, tmp_pat
     assert run.row.steps_cached == 1
     assert outcome(run).cached
     assert run.results()[0].output == run.store.names.resolve("value-0")
+
+
+def test_a_listener_that_raises_leaves_no_descriptor(store, executor, calls, cell, monkeypatch):
+    started = []
+
+    class Noted(StepProcess):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            started.append(self)
+
+    def refuse(event):
+        if event.kind == "step.started":
+            raise ZeroDivisionError
+
+    monkeypatch.setattr("workbench.pipeline.executors.verbs_here.StepProcess", Noted)
+    work = calls(cell("def f():\n    import time\n    time.sleep(120)\n    return 1")["f"])
+    with pytest.raises(ZeroDivisionError):
+        executor.submit(work, on_event=refuse)
+    (process,) = started
+    try:
+        held = Path(f"/proc/self/fdinfo/{process.fileno()}")  # its number may be another's by now
+        assert not held.exists() or f"Pid:\t{process._process.pid}\n" not in held.read_text()
+    finally:
+        process.end()
+        process._process.wait(60)
 
 
 def test_another_parameter_or_a_lost_artifact_misses_the_cache(store, executor, calls, cell, tmp_path):

@@ -73,9 +73,13 @@ class StepProcess:
         """End it and what it started."""
         end_group(self._process.pid)
 
+    def let_go(self) -> None:
+        """Watch it no more."""
+        os.close(self._handle)
+
     def outcome(self) -> Outcome:
         """Return how it ended, once it has: what it recorded, or that it died and what its log says last."""
-        os.close(self._handle)
+        self.let_go()
         if self._sandbox is not None:
             self._sandbox.remove()
         self._process.wait()

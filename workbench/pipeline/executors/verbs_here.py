@@ -81,7 +81,9 @@ class VerbsHere:
         ]
 
     def close(self) -> None:
-        """Do nothing: a process that still runs belongs to whoever resumes."""
+        """Let go of what still runs: it belongs to whoever resumes."""
+        for process in self._running.values():
+            process.let_go()
 
     def _here(self, ticket: int, order: Order) -> None:
         spare.prepare()
