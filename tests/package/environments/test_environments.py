@@ -153,11 +153,19 @@ def test_a_changed_layer_is_not_unpacked(image, tmp_path):
         unpack_image(broken, tmp_path / "root")
 
 
-def test_a_layer_cannot_write_outside(tmp_path):
+@pytest.mark.parametrize(
+    "evil",
+    [
+        lambda outside: [Member(Path("out"), link=str(outside)), Member(Path("out/escaped"), b"x")],
+        lambda _: [Member(Path("a/b"), b"x"), Member(Path("a"), b"x")],
+        lambda _: [Member(Path("a"), b"x"), Member(Path("a/b"), b"x")],
+    ],
+    ids=["through a link", "a file over a folder", "a folder over a file"],
+)
+def test_a_layer_that_does_not_unpack_safely_is_refused(tmp_path, evil):
     layout = tmp_path / "layout"
     (layout / "blobs/sha256").mkdir(parents=True)
-    evil = [Member(Path("out"), link=str(tmp_path)), Member(Path("out/escaped"), b"x")]
-    layer = write_layer(tmp_path / "layer", evil)
+    layer = write_layer(tmp_path / "layer", evil(tmp_path))
 
     def blob(data, media_type):
         import hashlib
@@ -172,8 +180,9 @@ def test_a_layer_cannot_write_outside(tmp_path):
     manifest = {"config": config, "layers": [layer.to_json()]}
     top = blob(json.dumps(manifest).encode(), f"{stem}.manifest.v1+json")
     (layout / "index.json").write_text(json.dumps({"manifests": [top]}))
-    with pytest.raises(UnsafePath):
+    with pytest.raises(UnsafePath, match="does not unpack safely") as caught:
         unpack_image(layout, tmp_path / "root")
+    assert caught.value.where == layer.digest
     assert not (tmp_path / "escaped").exists()
 
 

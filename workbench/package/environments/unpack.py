@@ -16,6 +16,9 @@ from ..layout import Descriptor
 from ..model_image import IMAGE_CONFIG
 from ..tar_layer import LAYER, digest_of
 
+_IN_THE_WAY = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+"""What a member meets whose place, or whose link's end, is something else or not there."""
+
 
 def unpack_image(layout: Path, out: Path, limits: Limits | None = None) -> dict[str, object]:
     """Write the files of an image into a folder and return its process configuration.
@@ -60,7 +63,7 @@ def _unpack(layout: Path, layer: Descriptor, out: Path) -> None:
         try:
             for member in tar:
                 _place(tar, member, out.resolve())
-        except (ValueError, tarfile.ReadError) as error:
+        except (ValueError, tarfile.ReadError, *_IN_THE_WAY) as error:
             raise UnsafePath(f"a layer does not unpack safely: {error}", where=layer.digest) from error
 
 
