@@ -1,9 +1,7 @@
-"""Pipelines of users' steps on the local executor: values, fan-out, conditions, exit handlers, needs, failures."""
+"""Pipelines of users' steps on the local executor: fan-out, what is known, conditions, exit handlers, inputs."""
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 
 import workbench as wb
 from workbench import api
-from workbench.errors import BadTensor, InputError, StepFailed
+from workbench.errors import InputError, StepFailed
 
 FACTOR = 3
 
@@ -76,29 +74,6 @@ def test_an_artifact_is_the_value_and_a_plain_output_is_plain(store):
         result.value()
 
 
-def test_files_travel_as_paths(store):
-    @wb.step
-    def write(text: str) -> Path:
-        out = Path("note.txt").absolute()
-        out.write_text(text)
-        return out
-
-    @wb.step
-    def read(note: Path) -> str:
-        return note.name + ":" + note.read_text()
-
-    @wb.pipeline
-    def files():
-        return read(write("hello"))
-
-    before = Path.cwd()
-    os.chdir(store.home)
-    try:
-        assert wb.run(files, store=store).value() == "note.txt:hello"
-    finally:
-        os.chdir(before)
-
-
 def test_conditions_choose_and_exit_handlers_run(store, tmp_path):
     @wb.step
     def fail(x: int) -> int:
@@ -117,143 +92,6 @@ def test_conditions_choose_and_exit_handlers_run(store, tmp_path):
     assert "x" in (tmp_path / "left").read_text()
     assert (tmp_path / "large").read_text() == "x"
     assert "raise ValueError" in caught.value.fields["traceback"]
-
-
-def test_a_failed_step_is_tried_again_and_then_not(store, tmp_path):
-    @wb.step(retries=2, cache=False)
-    def third(folder: str) -> int:
-        count = len(list(Path(folder).iterdir())) + 1
-        (Path(folder) / str(count)).touch()
-        if count < 3:
-            raise RuntimeError("not yet")
-        return count
-
-    @wb.pipeline
-    def stubborn(folder: str):
-        return third(folder)
-
-    (tmp_path / "tries").mkdir()
-    result = wb.run(stubborn, {"folder": str(tmp_path / "tries")}, store=store)
-    assert result.value() == 3
-    assert store.runs.get(result.run).steps[0].attempt == 3
-
-
-def test_a_step_that_takes_too_long_is_ended(store):
-    @wb.step(timeout_s=1)
-    def sleep() -> int:
-        import time
-
-        time.sleep(60)
-        return 1
-
-    @wb.pipeline
-    def slow():
-        return sleep()
-
-    with pytest.raises(StepFailed, match="longer than 1 s"):
-        wb.run(slow, store=store)
-
-
-def test_a_step_killed_takes_nobody_along(store, tmp_path):
-    @wb.step(retries=1, cache=False)
-    def die(folder: str, i: int) -> int:
-        flag = Path(folder) / f"died{i}"
-        if i == 1 and not flag.exists():
-            flag.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return i
-
-    @wb.pipeline
-    def some(folder: str):
-        with wb.each([0, 1, 2]) as i:
-            died = die(folder, i)
-        return {"Output": died}
-
-    assert wb.run(some, {"folder": str(tmp_path)}, store=store).value() == [0, 1, 2]
-
-
-def test_more_memory_than_asked_for_is_an_error(store):
-    @wb.step(memory="100M")
-    def eat() -> int:
-        return len(bytearray(400_000_000))
-
-    @wb.pipeline
-    def hungry():
-        return eat()
-
-    with pytest.raises(StepFailed, match="MemoryError"):
-        wb.run(hungry, store=store)
-
-
-def test_what_cannot_be_honoured_is_refused_before_anything_starts(store, tmp_path):
-    @wb.step(accelerators=2, cpus=4096)
-    def fast(x: str) -> int:
-        return 1
-
-    @wb.pipeline
-    def big(folder: str):
-        fast(mark(folder, "ran"))
-
-    with pytest.raises(InputError, match=r"fast asks for 4096 processors.*2 nvidia.com/gpu"):
-        wb.run(big, {"folder": str(tmp_path)}, store=store)
-    assert not list(tmp_path.glob("ran"))
-
-
-def test_a_step_that_returns_nothing_is_an_error(store):
-    @wb.step
-    def nothing(): ...
-
-    @wb.step
-    def no_number() -> int: ...
-
-    def flow_of(step):
-        def empty():
-            return step()
-
-        return wb.pipeline(empty)
-
-    for step in (nothing, no_number):
-        with pytest.raises(StepFailed, match="returned nothing"):
-            wb.run(flow_of(step), store=store)
-
-
-def test_a_huge_plain_value_is_refused_and_as_an_artifact_taken(store):
-    @wb.step
-    def text() -> str:
-        return "x" * 3_000_000
-
-    @wb.step
-    def array():
-        return np.zeros(3_000_000, dtype=np.uint8)
-
-    @wb.step
-    def size(value) -> int:
-        return value.nbytes
-
-    @wb.pipeline
-    def plain():
-        return text()
-
-    @wb.pipeline
-    def stored():
-        return size(array())
-
-    with pytest.raises(StepFailed, match="1048576 are the most"):
-        wb.run(plain, store=store)
-    assert wb.run(stored, store=store).value() == 3_000_000
-
-
-def test_what_is_no_data_names_itself(store):
-    @wb.step
-    def odd():
-        return {1, 2}
-
-    @wb.pipeline
-    def flow():
-        return odd()
-
-    with pytest.raises(BadTensor, match="set"):
-        wb.run(flow, store=store)
 
 
 def test_random_numbers_are_the_same_in_every_run(store, tmp_path):
