@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import CorruptArtifact, GateRefused, StepFailed, UnknownArtifact
-from workbench.pipeline import callables, data
+from workbench.pipeline import callables, child, data
 from workbench.pipeline.launch import launch, outcome
 from workbench.pipeline.process import StepProcess
 from workbench.pipeline.recipe import Recipe
@@ -55,6 +55,23 @@ def test_a_step_that_ran_before_starts_no_process(executor, calls, cell, tmp_pat
     assert run.row.steps_cached == 1
     assert outcome(run).cached
     assert run.results()[0].output == run.store.names.resolve("value-0")
+
+
+def test_a_process_that_dies_before_it_begins_is_not_told_as_the_error_before(
+    store, executor, calls, cell, monkeypatch
+):
+    with pytest.raises(StepFailed, match="the first reason"):
+        executor.submit(calls(cell("def f():\n    raise RuntimeError('the first reason')")["f"]))
+    monkeypatch.setattr("workbench.pipeline.process.spare.take", lambda told, log: None)
+
+    def start(told, log):
+        with log.open("ab") as out:
+            return child.start("workbench.pipeline.absent", out=out)
+
+    monkeypatch.setattr("workbench.pipeline.process._start", start)
+    with pytest.raises(StepFailed, match="process died") as caught:
+        executor.resume(store.runs.list(1)[0].id)
+    assert "No module named workbench.pipeline.absent" in caught.value.fields["log"]
 
 
 def test_a_listener_that_raises_leaves_no_descriptor(store, executor, calls, cell, monkeypatch):

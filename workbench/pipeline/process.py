@@ -55,6 +55,7 @@ class StepProcess:
         environment: EnvironmentLock | None = None,
     ) -> None:
         self._store, self.order = store, order
+        self._attempts = store.runs.step(order.run_id, order.position).attempt
         told = store.home / "logs" / f"{order.run_id}.{order.position}.json"
         write(told, store.home, order)
         log = log_path(store, order.run_id, order.position)
@@ -86,7 +87,7 @@ class StepProcess:
         row = self._store.runs.step(self.order.run_id, self.order.position)
         if row.state == "done" and row.result is not None:
             return Outcome.of(row.result)
-        if row.error is not None:
+        if row.error is not None and row.attempt > self._attempts:  # not that of an earlier attempt
             return Outcome(error=row.error)
         run_id, position = self.order.run_id, self.order.position
         error = StepFailed(
