@@ -1,4 +1,4 @@
-"""The compiled C told to note the time after every call: the functions of ``model.c``, one an operator."""
+"""The compiled C told to note the time after every call: the functions of ``mlops_model.c``, one an operator."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _WARM = 3
 _FUNCTION = re.compile(
     r"/\* (?:module '(.*?)'|the module itself): (\S+) -> .*? \[(\w+)\] \*/\nOPERATOR void (\w+)\("
 )
+_CALL = re.compile(r"^    (\w+)\(.*\);\n(?:    if \(failure\).*\n)?    mark\(", re.MULTILINE)
 
 
 def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int) -> list[Operator]:
@@ -53,13 +54,12 @@ def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int
 
 
 def _functions(source: str) -> Iterator[tuple[str, str]]:
-    """Yield ``module/value`` and kind of every function, in the order of the calls."""
+    """Yield ``module/value`` and kind of every function that is marked, in the order of the calls."""
     found = {match[4]: match for match in _FUNCTION.finditer(source)}
     forward = source[source.index("int mlops_forward(") :]
-    for call in re.findall(r"^    (\w+)\(.*\);$", forward, re.MULTILINE):
-        if call in found:
-            module, target, node = found[call].groups()[:3]
-            yield (
-                f"{module or ''}/{node}",
-                target.removeprefix("aten.").removeprefix("workbench.").rpartition(".")[0],
-            )
+    for call in _CALL.findall(forward):
+        module, target, node = found[call].groups()[:3]
+        yield (
+            f"{module or ''}/{node}",
+            target.removeprefix("aten.").removeprefix("workbench.").rpartition(".")[0],
+        )
