@@ -41,6 +41,19 @@ def test_a_file_that_notes_something_else_compiles(tmp_path, noted):
     assert not load(out).run({"x": x})["y"].any()
 
 
+def test_a_weight_that_a_file_reverses_is_turned(tmp_path):
+    program, out = folders(tmp_path)
+    text = """<ir_version: 10, opset_import: ["" : 20]> g (float[n, 2] x) => (float[n, 3] y)
+        <int8[3, 2] w = {1, 2, 3, 4, 5, 6}, float s = {0.5}>
+        { t = Transpose(w)  d = DequantizeLinear(t, s)  y = MatMul(x, d) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    capture_onnx(tmp_path / "model.onnx", program)
+    compile_program(program, out, CompileConfig("onnxruntime", tolerance_rel=1e-2))  # it rounds x to int8 too
+    assert "Transpose" not in [node.op_type for node in onnx.load(out / "model.onnx").graph.node]
+    y = load(out).run({"x": numpy.array([[1, 10]], "float32")})["y"]
+    assert y == pytest.approx(numpy.array([[10.5, 21.5, 32.5]]), rel=1e-2)
+
+
 class Cell(nn.Module):
     """One step of an LSTM cell on all that a strided convolution leaves of a sound: one column, for some lengths."""
 

@@ -140,9 +140,12 @@ def _turn_weights(model: onnx_ir.Model) -> None:
         weight = node.inputs[0] if node.op_type == "Transpose" else None
         if weight is None or weight.const_value is None or weight.dtype not in integer:
             continue
-        if not weight.is_initializer() or len(weight.uses()) > 1 or node.outputs[0].is_graph_output():
+        if not weight.is_initializer() or weight.is_graph_input() or len(weight.uses()) > 1:
             continue
-        turned = weight.const_value.numpy().transpose(node.attributes["perm"].as_ints()).copy()
+        if weight.is_graph_output() or node.outputs[0].is_graph_output():
+            continue
+        perm = node.attributes.get("perm")  # without it the axes are reversed
+        turned = weight.const_value.numpy().transpose(None if perm is None else perm.as_ints()).copy()
         weight.const_value = onnx_ir.tensor(turned, name=weight.name)
         weight.shape = onnx_ir.Shape(turned.shape)
         node.outputs[0].replace_all_uses_with(weight)
