@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ADDED = re.compile(r"(\.|/|_nchwc|_token_\d).*$")
 """What lowering and backends append to the name of a value."""
 _PRODUCT = re.compile("linear|conv|mm|matmul|attention|int4", re.IGNORECASE)
+_RECURRENT = re.compile("lstm|gru|rnn")
 _FAR = 3
 """Steps from an activation back to the product it was fused into."""
 
@@ -99,29 +100,33 @@ def with_work(found: Sequence[Operator], work: Mapping[str, Work]) -> list[Opera
 
     A kernel may name only the activation behind the product it computes: then the product ahead is its own too.
     """
-    taken: set[int] = set()
+    first: dict[int, str] = {}  # an output has a second name
+    for name, one in work.items():
+        first.setdefault(id(one), name)
+    own = {name: work[name] for name in first.values()}
+    taken: set[str] = set()
     filled = []
-    for one in sorted(found, key=lambda one: -one.seconds):
-        names = {_ADDED.sub("", name.rpartition("/")[2]) for name in (one.name, *one.akin)}
-        mine = {name for name in names if name in work and id(work[name]) not in taken}
-        if _PRODUCT.search(one.kind) and not any(work[name].product for name in mine):
-            mine |= _ahead(mine, work, taken)
-        if one.flops is not None or not mine:
-            filled.append(one)
+    for row in sorted(found, key=lambda row: -row.seconds):
+        names = {_ADDED.sub("", name.rpartition("/")[2]) for name in (row.name, *row.akin)}
+        mine = {first[id(work[name])] for name in names if name in work} - taken
+        if _PRODUCT.search(row.kind) and not any(own[name].product for name in mine):
+            mine |= _ahead(mine, own, taken)
+        if row.flops is not None or not mine:
+            filled.append(row)
             continue
-        taken |= {id(work[name]) for name in mine}
-        filled.append(replace(one, flops=sum(work[name].flops for name in mine), bytes=_moved(mine, work)))
+        taken |= mine
+        filled.append(replace(row, flops=sum(own[name].flops for name in mine), bytes=_moved(mine, own)))
     return filled
 
 
-def _ahead(mine: set[str], work: Mapping[str, Work], taken: set[int]) -> set[str]:
+def _ahead(mine: set[str], work: Mapping[str, Work], taken: set[str]) -> set[str]:
     """Return the nearest product that what a kernel names is made from, with what lies between; none if it is taken."""
     between, edge = set[str](), set(mine)
     for _ in range(_FAR):
         edge = {source for name in edge for source in work[name].reads if source in work}
         between |= edge
         if products := {name for name in edge if work[name].product}:
-            return set() if any(id(work[name]) in taken for name in products) else between
+            return set() if products & taken else between
     return set()
 
 
@@ -175,9 +180,26 @@ def _flops(node: Any, values: Mapping[Any, Any]) -> float:
     if len(shapes) < 2 or not out:
         return out
     first, second = shapes[:2]
+    if _RECURRENT.search(name):
+        weights = [values.get(one) for one in _leaves(node.args[2:])]
+        sizes = [part.numel() for weight in weights for part in _tensors(weight) if part.dim() == 2]
+        return 2.0 * float(math.prod(first[:-1])) * float(sum(sizes))
     if "attention" in name:
         return 2.0 * (float(math.prod(first)) + out) * float(second[-2])
+    if "conv" in name and _transposed(node, name):
+        return 2.0 * float(math.prod(first)) * float(math.prod(second[1:]))
     if "conv" in name:
         kernel = second[1:] if "ternary" not in name else (first[1] // node.args[-1], *node.args[4])
         return 2.0 * out * float(math.prod(int(size) for size in kernel))
     return 2.0 * out * int(first[-1]) if _PRODUCT.search(name) else out
+
+
+def _leaves(arguments: Any) -> list[Any]:
+    from torch.fx import Node
+    from torch.utils._pytree import tree_leaves
+
+    return [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Node)]
+
+
+def _transposed(node: Any, name: str) -> bool:
+    return "transpose" in name or ("aten.convolution" in name and bool(node.args[6]))
