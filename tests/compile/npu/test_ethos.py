@@ -80,6 +80,27 @@ def test_an_int8_program_has_a_float_form(tmp_path):
     torch.testing.assert_close(form(inputs)[0], module.eval()(inputs), rtol=0, atol=0.05)
 
 
+class Halves(nn.Module):
+    """A linear layer on one of the two halves of another's result."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.second(self.first(x).chunk(2, 1)[1])
+
+
+def test_the_grid_of_a_part_is_not_the_inputs(tmp_path):
+    program, variant = folders(tmp_path, "program", "variant")
+    inputs = torch.rand(16, 8) * 255 / 8
+    capture_module(Halves().eval(), inputs, program, dynamic="x:0=batch")
+    quantize_program(program, variant, QuantizeConfig(mode="static"), calibration=[inputs])
+    _, grids = floating(read_program(variant))
+    assert set(grids) == {-1}
+    assert grids[-1] == (pytest.approx(float(inputs.max()) / 255, rel=0.05), 0)
+
+
 def test_a_program_that_is_not_int8_is_refused_before_anything_is_installed(tmp_path):
     program, variant, out = folders(tmp_path, "program", "variant", "out")
     module, inputs = network()

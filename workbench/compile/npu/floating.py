@@ -2,7 +2,7 @@
 
 That compiler has a quantizer of its own. It finds our int8 weights again, because each row of them reaches 127 on the
 grid it came from; the activations' grids are handed to it. What our program leaves in float (the result, a grid found
-at each call) gets a grid from the captured inputs.
+at each call) gets a grid from the captured inputs, and so does one of the several results of a call.
 """
 
 from __future__ import annotations
@@ -63,11 +63,12 @@ def floating(program: Any) -> tuple[Any, Grids]:
             )
     graph.eliminate_dead_code()
     module.recompile()
+    given = [node for node in graph.nodes if node.op == "placeholder"]
     calls = [
         node for node in graph.nodes if node.op == "call_function" and node.target is not operator.getitem
     ]
-    place = {node: number for number, node in enumerate(calls)}
-    return module, {place.get(node, -1): grid for node, grid in found.items()}
+    place = {node: number for number, node in enumerate([*given, *calls], -1)}
+    return module, {place[node]: grid for node, grid in found.items() if node in place}
 
 
 def _value(module: Any, argument: Any) -> Any:
