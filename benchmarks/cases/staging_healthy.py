@@ -52,9 +52,11 @@ def _runs(samples: Samples, rig: Rig, load: str, count: int) -> None:
     try:
         for number in progress(count, "healthy canaries"):
             samples.add("healthy.false_rollbacks", _canary(rig, number + 2))
-    finally:
         process.terminate()
         samples.add("healthy.failed", finish(process)["failed"])
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager
