@@ -35,9 +35,18 @@ def tasks_ms(page: Any, act: Callable[[], None]) -> list[float]:
 
 def thread_ms(session: Any) -> float:
     """Return the processor time that the main thread of a page's session has used, in ms."""
+    return _metric_s(session, "ThreadTime") * 1e3
+
+
+def process_s(session: Any) -> float:
+    """Return the processor time that the process of a page's session has used, in seconds."""
+    return _metric_s(session, "ProcessTime")
+
+
+def _metric_s(session: Any, name: str) -> float:
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     metrics = session.send("Performance.getMetrics")["metrics"]
-    return next(float(one["value"]) for one in metrics if one["name"] == "ThreadTime") * 1e3
+    return next(float(one["value"]) for one in metrics if one["name"] == name)
 
 
 def share_of_scripts(page: Any, act: Callable[[], None], address: str) -> float:

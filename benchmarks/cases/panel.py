@@ -55,26 +55,13 @@ def _load(samples: Samples, page: Any, store: Store, seconds: int) -> None:
     ids = panel_page.fill(page, store)
     before = panel_page.heap_mb(page)
     panel_page.forget(page)
-    busy = _cpu_s(page)
+    session = page.context.new_cdp_session(page)
+    busy = page_costs.process_s(session)
     tasks = page_costs.tasks_ms(page, lambda: panel_page.feed(page, store, ids, seconds))
-    samples.add("load.cpu_share", (_cpu_s(page) - busy) / seconds)
+    samples.add("load.cpu_share", (page_costs.process_s(session) - busy) / seconds)
     samples.add("load.longest_task_cpu_ms", tasks[-1])
     frames = panel_page.frames_ms(page)
     samples.add("load.p99_frame_ms", frames[int(0.99 * len(frames)) - 1])
     samples.add("load.longest_frame_ms", frames[-1])
     samples.add("load.longest_task_ms", panel_page.longest_task_ms(page))
     samples.add("load.heap_growth_mb", panel_page.heap_mb(page) - before)
-
-
-_SESSIONS: dict[int, Any] = {}
-
-
-def _cpu_s(page: Any) -> float:
-    """Return the processor time that the page's process has used, in seconds."""
-    if id(page) not in _SESSIONS:
-        _SESSIONS[id(page)] = page.context.new_cdp_session(page)
-        _SESSIONS[id(page)].send("Performance.enable", {"timeDomain": "threadTicks"})
-    found = {
-        one["name"]: one["value"] for one in _SESSIONS[id(page)].send("Performance.getMetrics")["metrics"]
-    }
-    return float(found["ProcessTime"])
