@@ -54,7 +54,7 @@ def others() -> dict[str, Profiler]:
     if shutil.which("py-spy"):
         found |= {"py_spy": lambda: py_spy(), "py_spy_nonblocking": lambda: py_spy("--nonblocking")}
     if importlib.util.find_spec("memray"):
-        found |= {"memray": lambda: memray(native=False), "memray_native": lambda: memray(native=True)}
+        found |= {"memray": lambda: _memray(native=False), "memray_native": lambda: _memray(native=True)}
     return found
 
 
@@ -87,11 +87,10 @@ def _torch(*, stacks: bool) -> Iterator[object]:
 
 
 @contextlib.contextmanager
-def memray(*, native: bool) -> Iterator[object]:
-    """Trace every allocation of this process."""
-    from memray import Tracker
+def _memray(*, native: bool) -> Iterator[object]:
+    import memray
 
-    with tempfile.TemporaryDirectory() as folder, Tracker(Path(folder) / "out", native_traces=native):
+    with tempfile.TemporaryDirectory() as folder, memray.Tracker(Path(folder) / "out", native_traces=native):
         yield folder
 
 

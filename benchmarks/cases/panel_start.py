@@ -8,6 +8,7 @@ that of the page's main thread, which a busy machine changes less than the clock
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ def run(samples: Samples, *, quick: bool) -> None:
         samples.ratio(f"with_over_without.{measure}", f"with.{measure}", f"without.{measure}")
         samples.ratio(f"control_over_without.{measure}", f"control.{measure}", f"without.{measure}")
         both = [*samples.values(f"without.{measure}"), *samples.values(f"control.{measure}")]
-        median = sorted(both)[len(both) // 2]
-        samples.add(f"median_over_median.{measure}", samples.median(f"with.{measure}") / median)
+        over = samples.median(f"with.{measure}") / statistics.median(both)
+        samples.add(f"median_over_median.{measure}", over)
 
 
 def _load(context: Any, url: str, blocked: str) -> tuple[float, float]:

@@ -8,17 +8,17 @@ allocations, is the cost of one, and eight of those over the large MLP's step ar
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 from contextlib import AbstractContextManager
 
 from ..harness import interleave
-from ..profilers import OTHERS, Profiler, memray
+from ..profilers import OTHERS, Profiler, others
 from ..samples import Samples
 from ..workloads import Step, mlp, small_mlp
 from .profile import PLAIN, cpu_us, steps
 
 SAMPLED = 524_288
+_THEIRS = ("memray", "memray_native")
 
 
 def run(samples: Samples, *, quick: bool) -> None:
@@ -29,10 +29,8 @@ def run(samples: Samples, *, quick: bool) -> None:
         "alloc": lambda: _ours(0),
         "alloc_sampled": lambda: _ours(SAMPLED),
     }
-    if importlib.util.find_spec("memray"):
-        profilers["memray"] = lambda: memray(native=False)
-        profilers["memray_native"] = lambda: memray(native=True)
-    else:
+    profilers |= {name: one for name, one in others().items() if name in _THEIRS}
+    if not set(_THEIRS) & set(profilers):
         print(f"not installed, so not measured: memray (pip install {OTHERS['memray']})", file=sys.stderr)
     small, large = small_mlp(), mlp()
     per_step, per_large = _allocations(small), _allocations(large)
@@ -50,7 +48,7 @@ def _summarise(samples: Samples, names: list[str], per_step: float, per_large: f
             samples.add(f"small.{name}.us_an_allocation", (on - off) / per_step)
         each = samples.median(f"small.{name}.us_an_allocation")
         samples.add(f"large.{name}.share", each * per_large / large)
-    for theirs in ("memray", "memray_native"):
+    for theirs in _THEIRS:
         for ours in ("alloc", "alloc_sampled") if theirs in names else ():
             key = f"small.{ours}.over_{theirs}"
             samples.ratio(key, f"small.{ours}.us_an_allocation", f"small.{theirs}.us_an_allocation")
