@@ -15,6 +15,7 @@ from ..errors import CompileError, missing_dependency
 from ..operators import onnx_translations
 from ..recurrent import any_length
 from .onnx_model import read_onnx
+from .places import module_of
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -136,13 +137,12 @@ def _explain(program: ExportedProgram, errors: Sequence[Exception]) -> CompileEr
         return CompileError(
             f"the program cannot be lowered to ONNX: {first}", where="torch.onnx.export", fix=_ADVICE
         )
-    modules = {node.name: node.meta.get("nn_module_stack") or {} for node in program.graph.nodes}
-    stack = next((list(modules[match[1]].values()) for match in found if match[1] in modules), [])
-    path = stack[-1][0] if stack else ""
+    modules = {node.name: module_of(node) for node in program.graph.nodes}
+    module = next((modules[match[1]] for match in found if match[1] in modules), "the module itself")
     operators = " -> ".join(dict.fromkeys(match[2] for match in found))
     return CompileError(
         f"ONNX has no form for the operator {operators}",
-        where=f"module {path!r}" if path else "the module itself",
+        where=module,
         fix=_ADVICE,
         operators=operators,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CorruptArtifact
 from ..types import Signature
+from .places import NO_MODULE
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -26,7 +27,6 @@ SCHEMES = (
 """Number formats worth measuring in what runs ONNX models: their operators have a form there that is fused."""
 WEIGHTS_FILE = "weights.bin"
 _INLINE = 1024  # bytes: shapes, scales and zero points stay in the graph, where shape inference can see them
-_NO_MODULE = "_empty_nn_module_stack"
 """What the exporter notes as the module of an operator that it added itself."""
 _PAGE = 4096  # a weight that starts on a page can be mapped as it is
 
@@ -123,7 +123,7 @@ def origin(node: onnx_ir.Node) -> tuple[str, str]:
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         found = []  # somebody else's file notes something else there
     scopes = [str(one) for one in found] if isinstance(found, list) else []
-    module = next((one for one in reversed(scopes[:-1]) if one and not one.startswith(_NO_MODULE)), "")
+    module = next((one for one in reversed(scopes[:-1]) if one and not one.startswith(NO_MODULE)), "")
     return module, scopes[-1] if scopes else ""
 
 

@@ -28,6 +28,7 @@ from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
 from ..one_channel import widen
 from ..options import read_options
+from ..places import module_of
 from ..source import Source
 from ..torch_threads import torch_threads
 
@@ -211,10 +212,9 @@ def _check_recurrent(program: ExportedProgram) -> None:
             continue
         steps = node.args[0].meta["val"].shape[1 if node.args[8] else 0]
         if isinstance(steps, torch.SymInt):
-            stack = list((node.meta.get("nn_module_stack") or {}).values())
             raise CompileError(
                 f"inductor unrolls {node.target} for one number of steps, and this program takes any",
-                where=f"module {stack[-1][0]!r}" if stack else "the module itself",
+                where=module_of(node),
                 fix='use the backend onnxruntime or openvino, or capture with dynamic="none"',
                 operators=str(node.target),
                 backends=["onnxruntime", "openvino", "eager"],

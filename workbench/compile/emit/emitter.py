@@ -15,6 +15,7 @@ from torch.fx import Node
 from ...errors import CompileError, WorkbenchError
 from ...kernels import choose
 from ...types import Signature
+from ..places import module_of, module_path
 from .fold import compute, is_foldable, is_worth_it, parameters
 from .function import Function
 from .halves import half_of, widened
@@ -74,7 +75,7 @@ class Emitter:
             else:
                 self._values[node] = operators()[str(node.target)](self, node)
         except WorkbenchError as error:
-            error.where = error.where or where(node)
+            error.where = error.where or module_of(node)
             raise
 
     @cached_property
@@ -149,11 +150,13 @@ class Emitter:
         """Begin a function for a node; :meth:`add` ends it."""
         operator = re.sub(r"\.(default|Tensor|int)$", "", str(node.target)).partition(".")[2]
         label = label or operator or "operator"
-        path = re.sub(r"\W+", "_", where_path(node)).strip("_")
+        path = re.sub(r"\W+", "_", module_path(node)).strip("_")
         name = f"op{len(self.functions)}_" + "_".join(word for word in (path, label) if word)
         value = node.meta.get("val")
         shape = list(self.shape(node)) if isinstance(value, torch.Tensor) else "several"
-        return Function(name[:96].replace(".", "_"), f"{where(node)}: {node.target} -> {shape} [{node.name}]")
+        return Function(
+            name[:96].replace(".", "_"), f"{module_of(node)}: {node.target} -> {shape} [{node.name}]"
+        )
 
     def add(self, function: Function) -> None:
         """Add a finished function to the calls of the model."""
@@ -244,19 +247,6 @@ def _check_dtype(dtype: torch.dtype) -> str:
             fix="use the backend onnxruntime, or convert the module to float32 before you capture it",
         )
     return name
-
-
-def where_path(node: Node) -> str:
-    """Return the path of the module a node comes from, empty for the outermost."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    return "" if path.startswith("_empty_nn_module_stack") else path
-
-
-def where(node: Node) -> str:
-    """Return the module a node comes from, for errors and comments."""
-    path = where_path(node)
-    return f"module {path!r}" if path else "the module itself"
 
 
 def axes(values: Any, rank: int) -> list[int]:

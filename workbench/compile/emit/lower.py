@@ -12,7 +12,7 @@ from torch.fx import Node
 from ...errors import CompileError
 from ...recurrent import any_length
 from ..onnx_lowering import has_onnx_form
-from .emitter import where
+from ..places import module_of
 from .fold import is_foldable, parameters
 from .registry import operators
 
@@ -68,7 +68,7 @@ def _refusal(before: Node, after: Node) -> CompileError:
     takers = [*(["onnxruntime"] if has_onnx_form(before.target) else []), "eager"]
     return CompileError(
         f"the backend ternary has no C for the operator {names}",
-        where=where(before),
+        where=module_of(before),
         fix=f"express it with others, or use a backend that takes it: {', '.join(takers)}",
         operators=names,
         backends=takers,

@@ -11,6 +11,7 @@ import operator
 from typing import Any
 
 from ...errors import CompileError
+from ..places import module_of
 
 Grids = dict[int, tuple[float, int]]
 """Step and zero point (of uint8) by the place of a call in the graph, -1 for the input."""
@@ -55,10 +56,9 @@ def floating(program: Any) -> tuple[Any, Grids]:
                 )
             node.replace_all_uses_with(made)
         elif name.startswith("workbench."):
-            stack = list((node.meta.get("nn_module_stack") or {}).values())
             raise CompileError(
                 f"an NPU has no form for {name.removesuffix('.default')}",
-                where=f"module {stack[-1][0]!r}" if stack else "the module itself",
+                where=module_of(node),
                 fix="quantize to int8: %mlops quantize NAME --mode static, or give the float program",
             )
     graph.eliminate_dead_code()

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import CompileError
 from ..onnx_lowering import has_onnx_form
+from ..places import module_of
 from ..source import Source
 from . import rows
 from .linked import KEPT, Linker, Unconvertible
@@ -74,7 +75,7 @@ def _check_recurrent(source: Source) -> None:
             if not isinstance(steps, int):
                 raise CompileError(
                     f"TVM unrolls the recurrent layer {node.target}, so it takes one number of steps only",
-                    where=_module(node),
+                    where=module_of(node),
                     fix='capture it with that dimension fixed (dynamic="none"), or use the backend onnxruntime,'
                     " ternary or eager",
                     operators=str(node.target),
@@ -101,8 +102,8 @@ def decomposed(program: Any, linked: bool) -> Any:
 
 def _refusal(node: Any, before: list[Any]) -> CompileError:
     """Name the operator, as it stands in the module's code where that can be said."""
-    path = _module(node)
-    same = [one for one in before if _module(one) == path and str(one.target) != str(node.target)]
+    path = module_of(node)
+    same = [one for one in before if module_of(one) == path and str(one.target) != str(node.target)]
     source = [str(one.target) for one in same if str(node.target) not in map(str, before)][-1:]
     takers = [*(["onnxruntime"] if has_onnx_form(node.target) else []), "eager"]
     return CompileError(
@@ -112,11 +113,6 @@ def _refusal(node: Any, before: list[Any]) -> CompileError:
         operators=str(node.target),
         backends=takers,
     )
-
-
-def _module(node: Any) -> str:
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return f"module {stack[-1][0]!r}" if stack and stack[-1][0] else "the module itself"
 
 
 def _from_onnx(source: Source) -> Any:
