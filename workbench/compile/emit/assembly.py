@@ -12,13 +12,13 @@ from ...errors import InputError, MissingInput
 from ...kernels import target_named
 from .disassembly import FLOAT, INTEGER, Loop, Routine, disassemble, loops
 from .record import LIBRARY_FILE, RECORD_FILE, read_record
+from .text import SOURCE_FILE
 
 _OPERATOR = re.compile(
-    r"/\* (?:module '(?P<path>[^']*)'|the module itself): (?P<what>.*?) \*/\n"
+    r"/\* (?:module (?P<quote>['\"])(?P<path>[^\n]*?)(?P=quote)|the module itself): (?P<what>[^\n]*) \*/\n"
     r"OPERATOR void (?P<name>\w+)\((?P<body>.*?)\n}\n",
     re.DOTALL,
 )
-_SOURCE = "mlops_model.c"
 _A_PANEL = 4  # multiplies of the least loop that works on more than a rest
 _THROUGH_TABLES = {
     "tern_linear(": ("multiply_chunk", "one_row", "micro"),
@@ -67,7 +67,7 @@ def layers(compiled: Path) -> list[Layer]:
             where=str(compiled),
             fix="%mlops compile NAME --backend ternary",
         )
-    text = (compiled / _SOURCE).read_text()
+    text = (compiled / SOURCE_FILE).read_text()
     return [Layer(m["path"] or "", m["what"], m["name"], m["body"]) for m in _OPERATOR.finditer(text)]
 
 

@@ -33,9 +33,9 @@ def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int
     import torch
     from torch.profiler import ProfilerActivity
 
+    runner = load(compiled, threads).runner  # checks the record too
     calls = _calls(compiled / MODEL_FILE)
     origins = json.loads((compiled / RECORD_FILE).read_bytes()).get("origins", {})
-    runner = load(compiled, threads).runner
     for _ in range(_WARM):
         runner.run(feeds)
     with torch.profiler.profile(activities=[ProfilerActivity.CPU]) as seen:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ...errors import InputError
+from ..emit.assembly import Layer, layers
 from ..emit.loader import NativeRunner
-from ..emit.text import SOURCE_FILE
 from ..operator_times import Operator
 
 _WARM = 3
-_FUNCTION = re.compile(
-    r"/\* (?:module '(.*?)'|the module itself): (\S+) -> .*? \[(\w+)\] \*/\nOPERATOR void (\w+)\("
-)
-_CALL = re.compile(r"^    (\w+)\(.*\);\n(?:    if \(failure\).*\n)?    mark\(", re.MULTILINE)
 
 
 def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int) -> list[Operator]:
@@ -30,7 +25,7 @@ def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int
         If it was compiled before the code could tell times.
     """
     runner = NativeRunner(compiled, threads)
-    named = list(_functions((compiled / SOURCE_FILE).read_text()))
+    named = [_named(layer) for layer in layers(compiled)]
     times = (ctypes.c_int64 * (len(named) + 1))()
     try:
         watch = runner.library.mlops_model_watch
@@ -53,13 +48,8 @@ def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int
     return [Operator(name, kind, median(seconds)) for (name, kind), seconds in zip(named, taken, strict=True)]
 
 
-def _functions(source: str) -> Iterator[tuple[str, str]]:
-    """Yield ``module/value`` and kind of every function that is marked, in the order of the calls."""
-    found = {match[4]: match for match in _FUNCTION.finditer(source)}
-    forward = source[source.index("int mlops_forward(") :]
-    for call in _CALL.findall(forward):
-        module, target, node = found[call].groups()[:3]
-        yield (
-            f"{module or ''}/{node}",
-            target.removeprefix("aten.").removeprefix("workbench.").rpartition(".")[0],
-        )
+def _named(layer: Layer) -> tuple[str, str]:
+    """Return ``module/value`` and kind of a function."""
+    target, _, rest = layer.what.partition(" -> ")
+    node = rest.rpartition(" [")[2].removesuffix("]")
+    return f"{layer.path}/{node}", target.removeprefix("aten.").removeprefix("workbench.").rpartition(".")[0]
