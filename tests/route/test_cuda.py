@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import http.client
-import os
 import subprocess
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from tests.route.conftest import ROOT, Rig
 from workbench.errors import InputError, StagingError
 from workbench.route.kernel.route import KernelRoute
 from workbench.route.slo import parse
-from workbench.route.state import Endpoint, Rollback, Track, start_canary
+from workbench.route.state import Rollback, Track, start_canary
 from workbench.route.user_space import UserSpaceRoute
 from workbench.staging.cuda_watch import CudaWatch
 
@@ -98,7 +96,7 @@ def test_what_cannot_be_watched(tmp_path: Path) -> None:
         UserSpaceRoute(tmp_path).watch_cuda(1, 0, [1], [])
 
 
-def test_a_route_that_failed_is_told_again(tmp_path: Path, driver: Path) -> None:
+def test_a_route_that_failed_is_told_again(tmp_path: Path, canary: tuple[str, Track]) -> None:
     class Absent(UserSpaceRoute):
         told = 0
 
@@ -107,12 +105,11 @@ def test_a_route_that_failed_is_told_again(tmp_path: Path, driver: Path) -> None
             if self.told == 1:
                 raise StagingError("the router does not answer")
 
-    ctypes.CDLL(str(driver))
+    _, track = canary  # a process of its own: this one may have mapped other tests' drivers
     route, budget = Absent(tmp_path), parse("cuda_errors<1")
-    ends = (Endpoint("2-0", "127.0.0.1", 1, os.getpid()),)
     with contextlib.closing(CudaWatch()) as watch:
         with pytest.raises(StagingError, match="does not answer"):
-            watch.look(route, budget, ends)
+            watch.look(route, budget, track.endpoints)
         for _ in range(2):
-            watch.look(route, budget, ends)
+            watch.look(route, budget, track.endpoints)
     assert route.told == 2
