@@ -247,9 +247,27 @@ def test_static_points_are_counted(points):
             points.step(n)
 
     recorded = _traced("usdt", work)
-    assert [(row.name, row.latency.count) for row in recorded.usdt if "standin" in row.name] == [
+    assert [(row.name, row.latency.count) for row in recorded.usdt if row.name == "standin:step"] == [
         ("standin:step", _EVENTS)
     ]
+
+
+def test_a_fork_survives_a_probe_at_a_nop_of_five_bytes(points):
+    """Linux 6.18 turns one that was hit into a call to where the fork has nothing."""
+    counts = {}
+
+    def work():
+        points.wide(1)
+        child = os.fork()
+        if child == 0:
+            for n in range(_EVENTS):
+                points.wide(n)
+            os._exit(0)
+        counts[os.getpid()], counts[child] = 1, _EVENTS
+        assert os.waitpid(child, 0)[1] == 0
+
+    rows = [row for row in _traced("usdt", work).usdt if row.name == "standin:wide"]
+    assert {row.pid: row.latency.count for row in rows} == counts
 
 
 def test_what_is_not_loaded_is_said():

@@ -11,8 +11,10 @@ _ENDBR = "f30f1efa"
         ("55", (0, False)),  # push %rbp
         ("4157", (0, False)),  # push %r15
         ("90", (0, False)),
-        ("0f1f440000", (0, False)),  # the five-byte nop
-        ("660f1f440000", (0, False)),
+        ("0f1f440000" + "55", (5, False)),  # a five-byte nop: no place for a probe
+        (_ENDBR + "0f1f440000" + "4889f8", (9, True)),
+        ("660f1f4000" + "90", (5, False)),
+        ("660f1f440000", (0, False)),  # of six bytes
         ("e900000000", (0, False)),  # jmp
         ("0f8400000000", (0, False)),  # je
         ("4889f8", (0, True)),  # mov

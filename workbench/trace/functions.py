@@ -189,7 +189,7 @@ def _search(
 def _add(found: Found, probe: str, functions: list[_Wanted], exports: Exports) -> None:
     rows: dict[str, list[tuple[int, int, int]]] = {}
     for function in functions:
-        shift, steps = (0, False) if function.semaphore else probe_shift(exports.code(function.offset))
+        shift, steps = probe_shift(exports.code(function.offset))
         number = function.extra if function.extra & MARKER and not function.name else None
         cookie = (
             number if number is not None else found.number(function.family, function.name) + function.extra

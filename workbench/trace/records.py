@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -105,12 +106,13 @@ def _stack(data: bytes, at: int) -> tuple[tuple[int, ...], tuple[tuple[int, int]
     native_count, python_count, stack, pointer = _COUNTS.unpack_from(data, at + _HEADER.size)
     native = struct.unpack_from(f"<{native_count}Q", data, at + _NATIVE_OFFSET)
     frames = data[at + _PYTHON_OFFSET : at + _PYTHON_OFFSET + python_count * _PYTHON_FRAME.size]
-    return (
-        native,
-        tuple((code, offset) for code, offset, _ in _PYTHON_FRAME.iter_unpack(frames)),
-        stack,
-        pointer,
-    )
+    return native, _python(frames), stack, pointer
+
+
+@functools.lru_cache(4096)
+def _python(frames: bytes) -> tuple[tuple[int, int], ...]:
+    """Return frames; equal ones are one object, so that what is kept of thousands of samples is small."""
+    return tuple((code, offset) for code, offset, _ in _PYTHON_FRAME.iter_unpack(frames))
 
 
 def _body(kind: int, data: bytes, at: int) -> OffCpuBody | AuditBody | CallBody | MemoryBody | None:

@@ -21,6 +21,8 @@ from .symbols.unwind import FrameTable, frame_table
 from .wire import MAX_RULES, Rules
 
 _STACK_BYTES = 8192
+_WORDS = struct.Struct(f"<{_STACK_BYTES // 8}Q")
+_PAGE = 12
 _MAPS_SECONDS = 0.5
 _MESSAGE_ROWS = 4096
 _ROW = struct.Struct("<QIhH")
@@ -44,6 +46,8 @@ class Unwinding:
         self._starts: list[int] = []
         self._functions: dict[int, tuple[int, list[bytes]]] = {}
         self._missed: set[int] = set()
+        self._settled: set[int] = set()
+        self._elsewhere: set[int] = set()  # pages without code, most of what lies on a stack
         self._rows, self._sent, self._full = 0, 0, False
         self._looked = -_MAPS_SECONDS
         self._read_maps()
@@ -56,14 +60,16 @@ class Unwinding:
         if not record.native or record.pid != self._pid or self._full:
             return
         before = self._rows
+        if record.native[0] >> _PAGE in self._elsewhere:
+            self._read_maps()
         for depth, address in enumerate(record.native):
-            self._learn(address - bool(depth))
+            if address not in self._settled and self._learn(address - bool(depth)):
+                self._settled.add(address)
         if self._rows != before and self._memory is not None:
             with contextlib.suppress(OSError):  # the end of the stack, or of the thread
-                for (word,) in struct.iter_unpack(
-                    "<Q", self._memory.read(record.stack_pointer, _STACK_BYTES)
-                ):
-                    self._learn(word - 1)
+                for word in _WORDS.unpack(self._memory.read(record.stack_pointer, _STACK_BYTES)):
+                    if word >> _PAGE not in self._elsewhere and word not in self._settled:
+                        self._learn(word - 1)
 
     def look(self) -> None:
         """Send what is new."""
@@ -86,28 +92,30 @@ class Unwinding:
         if self._memory is not None:
             self._memory.close()
 
-    def _learn(self, address: int) -> None:
+    def _learn(self, address: int) -> bool:
+        """Learn the function at an address; whether there is nothing more to learn of it."""
         index = bisect.bisect_right(self._starts, address) - 1
         if (index >= 0 and address < self._functions[self._starts[index]][0]) or address >> 4 in self._missed:
-            return
+            return True
         found = self._find(address)
         if not found:
-            return
+            return address >> 4 in self._missed
         start = found[0][0]
         if start in self._functions:
-            return
+            return True
         if self._rows + len(found) > MAX_RULES:
             self._full = True
-            return
+            return False
         self._rows += len(found)
         bisect.insort(self._starts, start)
         self._functions[start] = (found[-1][0], [_ROW.pack(*row) for row in found])
+        return True
 
     def _find(self, address: int) -> list[tuple[int, int, int, int]]:
         """Return a function's rows (address, offset, saved, kind) where it lies in the process."""
         index = bisect.bisect_right(self._code, (address, 1 << 64)) - 1
         if index < 0 or address >= self._code[index][1]:
-            self._read_maps()
+            self._elsewhere.add(address >> _PAGE)
             return []
         start, _, shift, file = self._code[index]
         table = self._table(file)
@@ -124,11 +132,12 @@ class Unwinding:
         return self._tables[file]
 
     def _read_maps(self) -> None:
-        """Read what the process executes; again, now and then, when an address lies in none of it."""
+        """Read what the process executes; again, now and then, when a thread was seen to execute something else."""
         now = time.monotonic()
         if now < self._looked + _MAPS_SECONDS:
             return
         self._looked = now
+        self._elsewhere.clear()
         with contextlib.suppress(OSError):  # it has ended
             lines = Path(f"/proc/{self._pid}/maps").read_text(errors="replace").splitlines()
             fields = [line.split(None, 5) for line in lines]

@@ -1,6 +1,6 @@
 /* A library with static probe points, as systemtap's headers would write them: a nop and a note. */
-#define POINT(name)                                                                                          \
-	__asm__ volatile("990: nop\n"                                                                        \
+#define POINT(name, code)                                                                                    \
+	__asm__ volatile("990: " code "\n"                                                                  \
 			 ".pushsection .note.stapsdt,\"\",\"note\"\n"                                       \
 			 ".balign 4\n"                                                                      \
 			 ".4byte 992f-991f, 994f-993f, 3\n"                                                 \
@@ -21,6 +21,13 @@ __asm__(".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"
 
 __attribute__((visibility("default"), noinline)) int step(int n)
 {
-	POINT("step");
+	POINT("step", "nop");
+	return n + 1;
+}
+
+/* As newer ones write them. */
+__attribute__((visibility("default"), noinline)) int wide(int n)
+{
+	POINT("wide", ".byte 0x0f, 0x1f, 0x44, 0, 0");
 	return n + 1;
 }

@@ -16,17 +16,38 @@
 
 #define FRAME_BYTES 80		/* of every _PyInterpreterFrame: its fields and one local */
 #define LAST_WORD (FRAME_BYTES - 8)
+#define PAGE_BYTES 4096ULL
+#define WINDOW_BYTES (PAGE_BYTES + FRAME_BYTES)
+#define WINDOWS 8		/* of a walk; a frame of a generator lies apart and would take one each */
+
+/* The page of the thread's stack of frames up to the one we are at: callers lie before it, so one read serves many. */
+struct window {
+	u64 start;		/* where the page is */
+	u64 used;		/* bytes read */
+	u32 busy;
+	u32 pad;
+	u8 bytes[WINDOW_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct window);
+} windows SEC(".maps");
 
 struct walk {
 	struct python_layout *layout;
 	struct stack_record *record;
+	struct window *window;	/* NULL: another walk on this CPU, which we have preempted, has it */
 	u64 cursor;		/* the thread state or frame to look at next */
 	u64 hash;
 	u32 tid;
 	u32 count;
 	u64 code;		/* of the frame read last */
 	u32 offset;
-	u8 owner;
+	u32 windows;
+	u64 owner;
 	u8 frame[FRAME_BYTES];
 };
 
@@ -73,17 +94,58 @@ static __always_inline u64 frame_word(struct walk *walk, u32 offset)
 	return *(u64 *)&walk->frame[offset & 0x78];
 }
 
-/* Read the frame at the cursor and move on; 1: a frame with code, 0: a shim, -1: the end. One read a frame: it is most
- * of what a walk costs.
- */
+static __always_inline void move_window(struct window *window, u64 frame)
+{
+	u64 start = frame & ~(PAGE_BYTES - 1), size = (frame & (PAGE_BYTES - 1)) + FRAME_BYTES;
+
+	/* Keeps the compiler from folding the bound away: the verifier must see it on this register. */
+	barrier_var(size);
+	if (size > WINDOW_BYTES)
+		return;
+	window->start = start;
+	window->used = bpf_probe_read_user(window->bytes, size, (void *)start) ? 0 : size;
+}
+
+/* Copy the frame at the cursor out of the window; 0 when it does not lie there. */
+static __always_inline bool copy_frame(struct walk *walk, struct window *window)
+{
+	u64 at = walk->cursor - window->start, *from, *to = (u64 *)walk->frame;
+	u32 word;
+
+	if (at + FRAME_BYTES > window->used)
+		return 0;
+	barrier_var(at);
+	if (at >= PAGE_BYTES)
+		return 0;
+	from = (u64 *)(window->bytes + at);
+	for (word = 0; word < FRAME_BYTES / sizeof(u64); word++)
+		to[word] = from[word];
+	return 1;
+}
+
+static __always_inline bool read_frame(struct walk *walk)
+{
+	struct window *window = walk->window;
+
+	if (window) {
+		if (copy_frame(walk, window))
+			return 1;
+		if (walk->windows++ < WINDOWS) {
+			move_window(window, walk->cursor);
+			if (copy_frame(walk, window))
+				return 1;
+		}
+	}
+	return !bpf_probe_read_user(walk->frame, sizeof(walk->frame), (void *)walk->cursor);
+}
+
+/* Take the frame at the cursor and move on; 1: a frame with code, 0: a shim, -1: the end. */
 static __always_inline int next_frame(struct walk *walk)
 {
 	struct python_layout *layout = walk->layout;
 	u32 owner = layout->frame_owner;
 
-	if (!walk->cursor || owner >= FRAME_BYTES)
-		return -1;
-	if (bpf_probe_read_user(walk->frame, sizeof(walk->frame), (void *)walk->cursor))
+	if (!walk->cursor || owner >= FRAME_BYTES || !read_frame(walk))
 		return -1;
 	walk->cursor = frame_word(walk, layout->frame_previous);
 	walk->owner = walk->frame[owner];
@@ -132,7 +194,27 @@ static long hash_frame(u32 index, struct walk *walk)
 	return 0;
 }
 
-/* Put the cursor on this thread's innermost frame; 0 when it has none. */
+static __always_inline void take_window(struct walk *walk)
+{
+	u32 zero = 0;
+	struct window *window = bpf_map_lookup_elem(&windows, &zero);
+
+	if (!window || __sync_fetch_and_add(&window->busy, 1))
+		return;
+	window->start = window->used = 0;
+	walk->window = window;
+}
+
+static __always_inline void end_walk(void)
+{
+	u32 zero = 0;
+	struct window *window = bpf_map_lookup_elem(&windows, &zero);
+
+	if (window)
+		__sync_fetch_and_add(&window->busy, -1);
+}
+
+/* Put the cursor on this thread's innermost frame; 0 when it has none, else there must be an end_walk. */
 static __always_inline bool start_walk(struct walk *walk, struct target *target, u32 global_tid)
 {
 	u64 state;
@@ -146,6 +228,7 @@ static __always_inline bool start_walk(struct walk *walk, struct target *target,
 	walk->cursor = read_word(state + target->python.thread_frame);
 	if (target->python.cframe_indirect)
 		walk->cursor = read_word(walk->cursor + target->python.cframe_frame);
+	take_window(walk);
 	return 1;
 }
 
@@ -158,6 +241,7 @@ static __always_inline void walk_python(struct stack_record *record, struct targ
 		return;
 	/* Twice the frames: shim frames take an iteration and no slot. */
 	bpf_loop(2 * PYTHON_FRAMES, visit_frame, &walk, 0);
+	end_walk();
 	record->python_count = walk.count;
 	if (walk.cursor && walk.count >= PYTHON_FRAMES)
 		record->head.flags |= FLAG_TRUNCATED;

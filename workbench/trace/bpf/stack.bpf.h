@@ -53,8 +53,10 @@ OWN_STACK u64 hash_python(struct target *target, u64 hash)
 	if (!target)
 		return hash;
 	walk.tid = current_own_tid();
-	if (start_walk(&walk, target, bpf_get_current_pid_tgid()))
-		bpf_loop(2 * PYTHON_FRAMES, hash_frame, &walk, 0);
+	if (!start_walk(&walk, target, bpf_get_current_pid_tgid()))
+		return hash;
+	bpf_loop(2 * PYTHON_FRAMES, hash_frame, &walk, 0);
+	end_walk();
 	return walk.hash;
 }
 

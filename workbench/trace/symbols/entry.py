@@ -3,13 +3,16 @@
 The kernel emulates a few instructions (push, nop, jumps, calls: 0.6 us a hit); any other it executes out of
 line under single step (13 us). ``endbr64``, which compilers put before the real first instruction, is one of
 the others, so a probe goes behind it: at function entry both places mean the same.
+
+It goes behind a nop of five bytes as well. Linux 6.18 turns a probe there into a call to a page that a fork does
+not get: the traced process's children would end by SIGSEGV at their first call.
 """
 
 from __future__ import annotations
 
 import platform
 
-_ENDBR = b"\xf3\x0f\x1e\xfa"
+_SKIPPED = (b"\xf3\x0f\x1e\xfa", b"\x0f\x1f\x44\x00\x00", b"\x66\x0f\x1f\x40\x00")
 
 
 def probe_shift(code: bytes, machine: str = "") -> tuple[int, bool]:
@@ -29,7 +32,9 @@ def probe_shift(code: bytes, machine: str = "") -> tuple[int, bool]:
     """
     if (machine or platform.machine()) != "x86_64":
         return 0, False
-    shift = len(_ENDBR) if code.startswith(_ENDBR) else 0
+    shift = 0
+    while found := next((skipped for skipped in _SKIPPED if code.startswith(skipped, shift)), b""):
+        shift += len(found)
     return shift, not _emulated(code[shift:])
 
 

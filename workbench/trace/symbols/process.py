@@ -26,11 +26,15 @@ _EVAL_LOOP = "_PyEval_EvalFrameDefault"
 _LOOKS, _LOOK_SECONDS = 10, 0.1
 
 
+Named = tuple[tuple[Code, int], ...]
+"""Code objects and offsets into their bytecode, innermost first."""
+
+
 class ResolvedRecord(NamedTuple):
     """A record whose Python frames have names; innermost first."""
 
     record: Record
-    python: tuple[tuple[Code, int], ...]
+    python: Named
     target: str = ""
     """Of RECORD_AUDIT: the path or address."""
 
@@ -41,6 +45,8 @@ class _Process:
     def __init__(self, pid: int, layout: Layout | None, parent: _Process | None) -> None:
         self.layout: Layout | None = None
         self.codes: dict[int, tuple[bytes, Code | None]] = {}
+        self.fresh: dict[tuple[tuple[int, int], ...], Named] = {}
+        self.checked: dict[int, Code | None] = {}
         self.parent = parent
         self.name = _comm(pid)
         self.memory: Memory | None = None
@@ -56,6 +62,7 @@ class _Process:
     def read_with(self, layout: Layout) -> None:
         """From now on name Python frames with an interpreter's layout."""
         self.layout = layout
+        self.forget()
         if self.memory is not None:
             self.reader = CodeReader(self.memory, layout.code)
 
@@ -67,7 +74,25 @@ class _Process:
         self.looked_at, self.looks_left = now, self.looks_left - 1
         return True
 
+    def named(self, frames: tuple[tuple[int, int], ...]) -> Named:
+        """Return frames with their code objects, of those looked at since :meth:`forget` without another look."""
+        found = self.fresh.get(frames)
+        if found is None:
+            codes = ((self.code(address), offset) for address, offset in frames)
+            found = self.fresh[frames] = tuple((code, offset) for code, offset in codes if code is not None)
+        return found
+
+    def forget(self) -> None:
+        """Look again whether code objects are what they were."""
+        self.fresh.clear()
+        self.checked.clear()
+
     def code(self, address: int) -> Code | None:
+        if address not in self.checked:
+            self.checked[address] = self._code(address)
+        return self.checked[address]
+
+    def _code(self, address: int) -> Code | None:
         known = self.codes.get(address)
         identity = self.reader.identity(address) if self.reader else b""
         if known and (known[0] == identity or not identity):
@@ -107,6 +132,15 @@ class Symbols:
         self.stacks: dict[int, ResolvedRecord] = {}
         """By the id other records and tables refer to."""
 
+    def begin(self) -> None:
+        """Begin with the next batch of records; of one batch each code object is looked at once.
+
+        Looking means reading the process's memory. Once for each frame of each sample, that was most of what a trace
+        at 999 Hz cost the notebook.
+        """
+        for process in self._processes.values():
+            process.forget()
+
     def resolve(self, record: Record) -> ResolvedRecord:
         """Return the record with its Python frames named; called soon after it was taken."""
         if record.kind == RECORD_FORK:
@@ -116,12 +150,8 @@ class Symbols:
         process = self._processes.get(record.pid) or self._start(record.pid, None)
         if process.due():
             self._look(record.pid, process)
-        frames = ((process.code(address), offset) for address, offset in record.python)
-        resolved = ResolvedRecord(
-            record,
-            tuple((code, offset) for code, offset in frames if code is not None),
-            audit_target(record) if record.kind == RECORD_AUDIT else "",
-        )
+        target = audit_target(record) if record.kind == RECORD_AUDIT else ""
+        resolved = ResolvedRecord(record, process.named(record.python), target)
         if record.kind == RECORD_STACK:
             self.stacks[record.stack] = resolved
         return resolved

@@ -146,6 +146,7 @@ class BpfTier:
 
     def _take(self, message: bytes) -> None:
         if message[:1] == RECORDS:
+            self._symbols.begin()
             for record in parse_records(message[1:]):
                 self._children.take(record)
                 self._unwinding.take(record)
