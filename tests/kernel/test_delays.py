@@ -1,5 +1,6 @@
 """Waits for a CPU on the time axis are the ones the histogram counts."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,22 +11,25 @@ import pytest
 from workbench import trace
 
 pytestmark = pytest.mark.bpf
-_SPIN = "import time\nend = time.time() + 20\nwhile time.time() < end: pass"
+_SPIN = "import time\nprint(flush=True)\nend = time.time() + 60\nwhile time.time() < end: pass"
 
 
-@pytest.fixture
-def neighbour():
-    """Give a process that wants the same, only CPU."""
+@contextlib.contextmanager
+def _neighbour():
+    """Keep a process that wants the same, only CPU as this thread."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
-    process = subprocess.Popen([sys.executable, "-c", _SPIN])
-    yield process
-    process.kill()
-    process.wait()
-    os.sched_setaffinity(0, before)
+    process = subprocess.Popen([sys.executable, "-c", _SPIN], stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+        os.sched_setaffinity(0, before)
 
 
-def test_a_noisy_neighbour_is_seen_when_it_is_noisy(neighbour):
+def test_a_noisy_neighbour_is_seen_when_it_is_noisy():
     """In a process of its own: what other tests left running in this one takes part in its waits."""
     script = "from tests.kernel.test_delays import check; check()"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
@@ -33,7 +37,9 @@ def test_a_noisy_neighbour_is_seen_when_it_is_noisy(neighbour):
 
 def check():
     """Trace this thread beside a neighbour; records and histogram must tell the same."""
-    with trace.session(("cpu", "sched"), tier="bpf") as recorder:
+    with trace.session(("cpu",), tier="bpf"):  # the collector, which must not have that CPU alone
+        pass
+    with _neighbour(), trace.session(("cpu", "sched"), tier="bpf") as recorder:
         end = time.thread_time() + 0.4
         while time.thread_time() < end:
             sum(range(100))

@@ -34,7 +34,11 @@ def test_cpu_shares(tier):
             warm(0.05)
         used = time.thread_time() - began
         time.sleep(0.2)
-    more, less, seen = cpu_of(recorder.trace, "hot"), cpu_of(recorder.trace, "warm"), recorder.trace.total("cpu")
+    more, less, seen = (
+        cpu_of(recorder.trace, "hot"),
+        cpu_of(recorder.trace, "warm"),
+        recorder.trace.total("cpu"),
+    )
     assert more / (more + less) == pytest.approx(2 / 3, abs=0.08)
     assert more + less > 0.6 * seen
     assert seen == pytest.approx(used, rel=0.35)
