@@ -14,6 +14,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 BPF := workbench/*/bpf
 
 ARGS ?=
+# All the tests run in two processes, a folder in one of them; some of them (ARGS) start sooner in one.
+IN_TWO := --numprocesses 2 --dist loadgroup
 NAME ?= start
 # In a container there is often nobody but root, and Jupyter wants to be told.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -32,7 +34,7 @@ demo: setup  ## the main job on a real model, from a notebook to a staging endpo
 	$(BIN)/python -m workbench.examples.demo $(ARGS)
 
 test: setup  ## every test; ARGS="tests/store -k names" for some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),$(IN_TWO))
 
 lab: setup  ## JupyterLab with everything loaded; the panel and the notebooks share one store
 	$(BIN)/jupyter labextension list 2>&1 | grep workbench-lab
