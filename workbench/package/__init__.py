@@ -18,13 +18,18 @@ Only signing needs more than the standard library.
 
 from __future__ import annotations
 
-from .blobs import Limits
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .environment import EnvironmentLock, lock
-from .layout import PackageReport
-from .reader import Package, inspect, signatures, unpack
-from .reference import Reference
-from .transfer import pull_layout, push_layout
-from .writer import pack
+
+if TYPE_CHECKING:
+    from .blobs import Limits
+    from .layout import PackageReport
+    from .reader import Package, inspect, signatures, unpack
+    from .reference import Reference
+    from .transfer import pull_layout, push_layout
+    from .writer import pack
 
 __all__ = [
     "EnvironmentLock",
@@ -40,3 +45,19 @@ __all__ = [
     "signatures",
     "unpack",
 ]
+
+# Every step's process asks for its environment; a registry's HTTP, signatures and archives are for those who need them.
+_HOMES = {
+    "Limits": "blobs",
+    "PackageReport": "layout",
+    **dict.fromkeys(("Package", "inspect", "signatures", "unpack"), "reader"),
+    "Reference": "reference",
+    **dict.fromkeys(("pull_layout", "push_layout"), "transfer"),
+    "pack": "writer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError, MissingInput, missing_dependency
 from .dsl import Pipeline, pipeline
-from .dsl.source import FunctionSource
+from .function_source import FunctionSource
 from .ir import graph_of
 
 __all__ = ["FunctionSource", "bring"]  # steps of a compiled pipeline are read with the record registered

@@ -99,7 +99,7 @@ def receive(store: Store | None, reference: CallableReference) -> Callable[..., 
         If the module or the function is not there in this process.
     """
     if reference.text and not reference.blob:
-        from .dsl.source import execute
+        from .function_source import execute
 
         return execute(reference.target.rpartition(":")[2].rpartition(".")[2], reference.text)
     if reference.blob:
@@ -143,7 +143,7 @@ def fingerprint_of(function: Callable[..., Any]) -> str:
 
 def _source_text(function: Callable[..., Any]) -> tuple[str, str]:
     """Return the source of a notebook's function, or why there is none."""
-    from .dsl.source import source_of
+    from .function_source import source_of
 
     if not hasattr(function, "__code__"):
         return "", f"it is a {type(function).__name__}, no function"

@@ -1,9 +1,9 @@
 """A step's process started ahead of its step, so that nobody waits while it loads torch.
 
 Loading torch, its archive reader and the ONNX exporter costs seconds, all of it before a step knows what it
-is asked to do. While a live module is captured in the notebook's own process, :func:`prepare` starts the next
-step's process beside it; :func:`take` hands that process to the step if it would still start the same way
-(environment, folder, interpreter), and otherwise the step starts one of its own.
+is asked to do. While a live module is captured in the notebook's own process, or a step of a recipe works,
+:func:`prepare` starts the next step's process beside it; :func:`take` hands that process to the step if it would
+still start the same way (environment, folder, interpreter), and otherwise the step starts one of its own.
 
 The spare process is ``python -m workbench.pipeline.spare``: it loads what steps load, waits for one line on
 standard input (the order and the log), and becomes ``python -m workbench.pipeline.step``. It ends by itself
@@ -23,7 +23,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from . import child
 
 _KEPT_S = 60.0
 # What the steps of a torch program load, in the order in which they do; a package that is not there is left out.
-_LOADED = (
+OF_TORCH = (
     "torch",
     "torch.export",
     "torch.export.pt2_archive._package",
@@ -49,35 +49,42 @@ _LOADED = (
     "workbench.compile.onnx_model",
     "workbench.pipeline.steps.quantize",
 )
+# What every step loads. More is not worth it while another step works: the next one may be no torch program.
+OF_ALL = ("numpy.random", "safetensors.numpy", "workbench.pipeline.context", "workbench.pipeline.step")
 # torch.export leaves it behind in the caller's environment; the spare process sets its own.
 _SET_BY_TORCH = {"TORCHINDUCTOR_CACHE_DIR"}
 
 
 @dataclass(frozen=True)
 class _Spare:
-    """A waiting process, and what it was started with."""
+    """A waiting process, what it loads, what it was started with, and what ends it when nobody wants it."""
 
     process: subprocess.Popen[bytes]
+    names: tuple[str, ...]
     started_with: tuple[str, str, dict[str, str]]
+    end: threading.Timer
 
 
 _lock = threading.Lock()
 _waiting: _Spare | None = None
 
 
-def prepare() -> None:
-    """Start a spare process unless one waits already, or this machine has no second core for it."""
+def prepare(names: tuple[str, ...] = OF_TORCH) -> None:
+    """Start a spare process unless one waits already, or this machine has no second core for it.
+
+    Parameters
+    ----------
+    names
+        Modules it loads; one that has loaded :data:`OF_TORCH` serves every step.
+    """
     global _waiting
     if len(os.sched_getaffinity(0)) < 2:
         return
     with _lock:
-        if _waiting is not None and _usable(_waiting):
+        if _waiting is not None and _usable(_waiting) and _waiting.names in (names, OF_TORCH):
             return
         _discard()
-        _waiting = _start()
-        timer = threading.Timer(_KEPT_S, _expire, (_waiting,))
-        timer.daemon = True
-        timer.start()
+        _waiting = _start(names)
 
 
 def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
@@ -95,6 +102,7 @@ def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
         spare, _waiting = _waiting, None
     if spare is None:
         return None
+    spare.end.cancel()
     if _usable(spare):
         line = json.dumps({"order": str(order.resolve()), "log": str(log.resolve())}) + "\n"
         pipe = spare.process.stdin
@@ -107,10 +115,14 @@ def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
     return None
 
 
-def _start() -> _Spare:
-    return _Spare(
-        child.start(__name__, out=subprocess.DEVNULL, stdin=subprocess.PIPE, env=child.steady()), _now()
+def _start(names: tuple[str, ...]) -> _Spare:
+    process = child.start(
+        __name__, *names, out=subprocess.DEVNULL, stdin=subprocess.PIPE, env=child.steady()
     )
+    timer = threading.Timer(_KEPT_S, _expire, (process,))
+    timer.daemon = True
+    timer.start()
+    return _Spare(process, names, _now(), timer)
 
 
 def _now() -> tuple[str, str, dict[str, str]]:
@@ -122,9 +134,9 @@ def _usable(spare: _Spare) -> bool:
     return spare.process.poll() is None and spare.started_with == _now()
 
 
-def _expire(spare: _Spare) -> None:
+def _expire(process: subprocess.Popen[bytes]) -> None:
     with _lock:
-        if _waiting is spare:
+        if _waiting is not None and _waiting.process is process:
             _discard()
 
 
@@ -132,6 +144,7 @@ def _discard() -> None:
     """End the waiting process, if any; the lock is held."""
     global _waiting
     if _waiting is not None:
+        _waiting.end.cancel()
         _end(_waiting)
         _waiting = None
 
@@ -156,8 +169,8 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def load(names: tuple[str, ...] = _LOADED) -> None:
-    """Load what steps load."""
+def load(names: Sequence[str]) -> None:
+    """Load modules that steps load."""
     for name in names:
         with contextlib.suppress(Exception):  # the step that needs it will say what is wrong with it
             importlib.import_module(name)
@@ -180,9 +193,9 @@ def _redirect(log: Path) -> None:
         os.dup2(out.fileno(), 2)
 
 
-def main(become: Callable[[Path], int]) -> int:
+def main(become: Callable[[Path], int], names: Sequence[str]) -> int:
     """Load, wait, and run the step that is asked for."""
-    load()
+    load(names)
     asked = _wait()
     if asked is None:
         return 0
@@ -194,4 +207,4 @@ if __name__ == "__main__":
     from .step import leave
     from .step import main as run_step
 
-    leave(main(run_step))
+    leave(main(run_step, sys.argv[1:]))

@@ -7,7 +7,7 @@ import json as jason
 import pytest
 
 from workbench.errors import InputError, MissingInput
-from workbench.pipeline.dsl.source import FunctionSource, source_of
+from workbench.pipeline.function_source import FunctionSource, source_of
 from workbench.pipeline.dsl.step import step
 from workbench.pipeline.workers.body import load
 
@@ -39,7 +39,7 @@ def uses_everything(x: int) -> str:
 @pytest.fixture
 def notebook(monkeypatch):
     """Make this module one that a fresh process cannot import, as a notebook is."""
-    from workbench.pipeline.dsl import source
+    from workbench.pipeline import function_source as source
 
     importable = source.is_importable
     monkeypatch.setattr(source, "is_importable", lambda f: f.__module__ != __name__ and importable(f))

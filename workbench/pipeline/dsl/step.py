@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from ...errors import InputError
-from .source import FunctionSource, source_of
+from ..function_source import FunctionSource, source_of
 
 TYPES: Mapping[Any, str] = {
     int: "NUMBER_INTEGER",

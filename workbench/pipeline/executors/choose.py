@@ -7,7 +7,7 @@ import json
 from ... import codec
 from ...errors import InputError
 from ...store import Store
-from ..dsl.source import FunctionSource
+from ..function_source import FunctionSource
 from ..ir import Graph
 from ..workers.host import Host
 from ..workers.order import FUNCTION, KUBEFLOW, STEP, argument_of, body_of, search_path

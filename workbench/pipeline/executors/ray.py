@@ -9,6 +9,7 @@ A worker keeps a store of its own for as long as it lives, and runs the very cod
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -97,6 +98,7 @@ def look(wanted: dict[str, Any], preload: list[str], paths: list[str]) -> dict[s
     return None
 
 
+@functools.cache
 def _node() -> str:
     import ray
 

@@ -1,7 +1,7 @@
 """The local executor's host for verbs: a fresh process for each, or the caller's own for what cannot leave it.
 
 The walk, its orders and its rows are the same as everywhere. A verb's process is not a fork of a warm one, because
-verbs load whole compilers and may run in a sandbox; the one that follows a capture is started ahead
+verbs load whole compilers and may run in a sandbox; the next step's is started while one works
 (:mod:`workbench.pipeline.spare`).
 """
 
@@ -35,6 +35,8 @@ class VerbsHere:
         As for :class:`~workbench.pipeline.process.StepProcess`.
     live
         Objects by position, for steps that run in this process (a live module cannot leave it).
+    steps
+        How many steps the recipe has.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class VerbsHere:
         isolation: Isolation | None = None,
         environment: EnvironmentLock | None = None,
         live: Mapping[int, Any] | None = None,
+        steps: int = 1,
     ) -> None:
         self._store, self._isolation, self._environment = store, isolation, environment
-        self._live = live or {}
+        self._live, self._steps = live or {}, steps
         self._running: dict[int, StepProcess] = {}
         self._ended: list[Ended] = []
 
@@ -59,6 +62,8 @@ class VerbsHere:
             self._here(ticket, order)
         else:
             self._running[ticket] = StepProcess(self._store, order, self._isolation, self._environment)
+            if self._isolation is None and order.position + 1 < self._steps:
+                spare.prepare(spare.OF_ALL)
 
     def cancel(self, ticket: int) -> None:
         """End an order's process and what it started."""

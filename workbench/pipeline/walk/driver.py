@@ -77,7 +77,7 @@ class PipelineDriver(RunDriver[Made]):
         from ..recipe import Recipe
 
         if isinstance(recorded, Recipe) and executor == LOCAL:
-            return self._verbs or VerbsHere(self.store, recorded.isolation)
+            return self._verbs or VerbsHere(self.store, recorded.isolation, steps=len(recorded.steps))
         return open_host(executor, self.store, graph)
 
     def _work(self) -> Made:

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ... import codec
 from ...errors import StepFailed
-from ..ir.graph import Component
+
+if TYPE_CHECKING:
+    from ..ir.graph import Component
 
 OUTPUTS, LISTS = "--outputs", "--lists"
 FUNCTION, STEP, GIVEN, KUBEFLOW = "--function", "--step", "--given", "--function_to_execute"

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ...codec import digest, register
-from ...errors import InputError
-from ..callables import fingerprint_of, is_importable, target_of
+from ..codec import digest, register
+from ..errors import InputError
+from .callables import fingerprint_of, is_importable, target_of
 
 _HEAD = "from __future__ import annotations\n"
 TEXT_BYTES = 1 << 20
@@ -161,7 +161,7 @@ def _text(value: Any, where: str, surroundings: Mapping[str, Any]) -> str:
 
 def _is_step(decorator: ast.expr, surroundings: Mapping[str, Any]) -> bool:
     """Return whether a decorator is ``wb.step``, which stays behind."""
-    from .step import step
+    from .dsl.step import step
 
     node = decorator.func if isinstance(decorator, ast.Call) else decorator
     path: list[str] = []
