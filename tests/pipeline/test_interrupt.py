@@ -50,7 +50,8 @@ def running(store, wait, tmp_path):
     """Wait until the second step of the newest run sleeps; return the run's row."""
 
     def until(mark="pids"):
-        wait(lambda: (tmp_path / f"mark.{mark}").exists(), "the second step's start")
+        path = tmp_path / f"mark.{mark}"
+        wait(lambda: path.exists() and path.stat().st_size, "the second step's start")  # opened, and written
         return store.runs.get(store.runs.list(1)[0].id)
 
     return until

@@ -1,14 +1,18 @@
 """What is installed, as sorted ``name==version`` lines with one digest.
 
 Read from the names of the ``*.dist-info`` folders on the path: a few milliseconds, where asking
-:mod:`importlib.metadata` for each version parses hundreds of files. Every step's cache key needs it.
+:mod:`importlib.metadata` for each version parses hundreds of files; a folder that has not changed is not read again.
+Every step's cache key needs it.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
 import re
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +48,10 @@ class EnvironmentLock:
         return codec.digest(self)
 
 
+_SETTLED_NS = 2_000_000_000
+"""A folder changed more recently may change again without its time of change telling: clocks of files are coarse."""
+
+
 def search_path() -> list[str]:
     """Return ``sys.path`` without what setuptools adds for itself when something imports it.
 
@@ -76,13 +84,22 @@ def lock(path: Iterable[str] | None = None) -> EnvironmentLock:
     )
 
 
-def _installed(folder: str) -> list[tuple[str, str]]:
+def _installed(folder: str) -> tuple[tuple[str, str], ...]:
     try:
-        names = [entry.name for entry in Path(folder).iterdir()]
+        path = os.path.abspath(folder)  # noqa: PTH100 - resolves no link, touches no disk
+        changed_ns = os.stat(path).st_mtime_ns  # noqa: PTH116 - as above
+        return (_named if time.time_ns() - changed_ns < _SETTLED_NS else _named_at)(path, changed_ns)
     except OSError:  # sys.path may name zip files and folders that are not there
-        return []
-    matches = [FOLDER.fullmatch(name) for name in names]
-    return [(normal(match["name"]), match["version"]) for match in matches if match]
+        return ()
+
+
+def _named(folder: str, _: int) -> tuple[tuple[str, str], ...]:
+    """Return what a folder names."""
+    matches = [FOLDER.fullmatch(name) for name in os.listdir(folder)]  # noqa: PTH208 - only names are wanted
+    return tuple((normal(match["name"]), match["version"]) for match in matches if match)
+
+
+_named_at = functools.lru_cache(maxsize=64)(_named)
 
 
 def normal(name: str) -> str:

@@ -15,7 +15,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def lock_digest() -> str:
-    """Return the digest of the installed packages; a few milliseconds, read anew at each call."""
+    """Return the digest of the installed packages; read anew where a folder of packages has changed."""
     return lock().digest
 
 

@@ -50,7 +50,13 @@ OF_TORCH = (
     "workbench.pipeline.steps.quantize",
 )
 # What every step loads. More is not worth it while another step works: the next one may be no torch program.
-OF_ALL = ("numpy.random", "safetensors.numpy", "workbench.pipeline.context", "workbench.pipeline.step")
+OF_ALL = (
+    "numpy.random",
+    "safetensors.numpy",
+    "workbench.pipeline.cache",
+    "workbench.pipeline.context",
+    "workbench.pipeline.step",
+)
 # torch.export leaves it behind in the caller's environment; the spare process sets its own.
 _SET_BY_TORCH = {"TORCHINDUCTOR_CACHE_DIR"}
 
@@ -116,9 +122,7 @@ def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
 
 
 def _start(names: tuple[str, ...]) -> _Spare:
-    process = child.start(
-        __name__, *names, out=subprocess.DEVNULL, stdin=subprocess.PIPE, env=child.steady()
-    )
+    process = child.start(__name__, *names, out=subprocess.DEVNULL, stdin=subprocess.PIPE, env=child.steady())
     timer = threading.Timer(_KEPT_S, _expire, (process,))
     timer.daemon = True
     timer.start()

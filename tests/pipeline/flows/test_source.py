@@ -7,8 +7,8 @@ import json as jason
 import pytest
 
 from workbench.errors import InputError, MissingInput
-from workbench.pipeline.function_source import FunctionSource, source_of
 from workbench.pipeline.dsl.step import step
+from workbench.pipeline.function_source import FunctionSource, source_of
 from workbench.pipeline.workers.body import load
 
 LIMIT = {"most": (1, 2.5, None)}

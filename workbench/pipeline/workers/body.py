@@ -16,8 +16,8 @@ from ...store import ArtifactDraft, Store
 from ...store.blobs import remove_tree
 from .. import record
 from ..callables import CallableReference, fingerprint_of, receive
-from ..function_source import FunctionSource, execute
 from ..environment import code_version, lock_digest
+from ..function_source import FunctionSource, execute
 from . import files
 from .order import FUNCTION, GIVEN, KUBEFLOW, STEP, Order, Outcome
 from .seeds import seeded

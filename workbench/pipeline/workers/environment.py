@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import InputError
-from ...package.environment import lock, search_path
+from ...package.environment import lock
 from ..environment import code_digest
 
 _MOST = 6
@@ -17,29 +16,15 @@ _MOST = 6
 def expected() -> dict[str, Any]:
     """Return what a worker must have, as JSON-able data.
 
-    Packages are read anew only when a folder that names them has changed; the code is what this process began with,
-    whatever becomes of the files meanwhile.
+    The code is what this process began with, whatever becomes of the files meanwhile.
     """
-    return {**_installed(tuple((entry, _changed_ns(entry)) for entry in search_path())), "code": _code()}
-
-
-@functools.lru_cache(maxsize=1)
-def _installed(folders: tuple[tuple[str, int], ...]) -> dict[str, Any]:
-    current = lock(entry for entry, _ in folders)
-    return {"packages": list(current.packages), "python": current.python}
+    current = lock()
+    return {"packages": list(current.packages), "python": current.python, "code": _code()}
 
 
 @functools.cache
 def _code() -> str:
     return code_digest(("pipeline",))
-
-
-def _changed_ns(folder: str) -> int:
-    """Return when an entry was last added to a folder or taken out of it, 0 where there is none."""
-    try:
-        return os.stat(folder or os.curdir).st_mtime_ns  # noqa: PTH116 - at each step; a Path costs more than the call
-    except OSError:
-        return 0
 
 
 def check(wanted: Mapping[str, Any], where: str) -> None:
