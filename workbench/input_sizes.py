@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import BadTensor
-from .types import Signature
+from .types import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,31 @@ class Size(NamedTuple):
             f" <= {self.most:g}" if self.most < math.inf else ""
         )
         return f"{self.name}{bounds if self.symbol else ''}"
+
+
+Bounds = Mapping[str, tuple[int, int | None]]
+"""Least and largest value of dynamic sizes by name; None: any. Those that may have any value are left out."""
+
+
+def check_bounds(bounds: Bounds, spec: TensorSpec, shape: tuple[int, ...], *, where: str) -> None:
+    """Refuse a size that the program was not captured for; the shape has as many axes as the spec.
+
+    Raises
+    ------
+    BadTensor
+        If a dynamic size is smaller or larger; names it, its bounds and how to widen them.
+    """
+    for dim, size in zip(spec.shape, shape, strict=True):
+        least, most = bounds.get(dim, (0, None)) if isinstance(dim, str) else (0, None)
+        if size < least or (most is not None and size > most):
+            takes = (
+                f"{least} to {most}" if least and most else f"at most {most}" if most else f"at least {least}"
+            )
+            raise BadTensor(
+                f"{dim} is {size}, the model takes {takes}",
+                where=where,
+                fix="split or pad the input, or let the module take other sizes and capture it again",
+            )
 
 
 def input_sizes(program: ExportedProgram, signature: Signature) -> dict[str, list[Size]] | None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import BadTensor
+from .input_sizes import Bounds, check_bounds
 from .types import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Session:
         The backend's forward pass.
     name
         Shown in errors and tables.
+    bounds
+        Least and largest value of dynamic sizes, where these have any.
 
     Examples
     --------
@@ -52,8 +55,11 @@ class Session:
     [[2.0, 2.0]]
     """
 
-    def __init__(self, signature: Signature, runner: Runner, name: str = "model") -> None:
+    def __init__(
+        self, signature: Signature, runner: Runner, name: str = "model", bounds: Bounds | None = None
+    ) -> None:
         self.signature = signature
+        self.bounds = bounds
         self.runner = runner
         self.name = name
 
@@ -63,9 +69,14 @@ class Session:
         Raises
         ------
         BadTensor
-            If a name, dtype, rank or fixed size does not fit, or two tensors disagree on a dynamic size.
+            If a name, dtype, rank or fixed size does not fit, two tensors disagree on a dynamic size, or it is
+            beyond what the model was captured for.
         """
         check_feeds(self.signature, feeds, where=self.name)
+        if self.bounds:
+            for spec in self.signature.inputs:
+                shape = feeds[spec.name].shape
+                check_bounds(self.bounds, spec, shape, where=f"{self.name}, input {spec.name!r}")
         return self.runner.run(feeds)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -54,6 +54,24 @@ def test_work_is_counted_as_by_hand(home, backend):
     assert "of peak" in found.text()
 
 
+def test_two_backends_side_by_side_with_reasons(home):
+    for backend in ("onnxruntime", "eager"):
+        wb.compile("net", backend=backend)
+    found = wb.compare("net/onnxruntime", "net/eager", operators=True)
+    one, other = (found.groups[f"net/{name}"] for name in ("onnxruntime", "eager"))
+    assert CONVOLUTION <= one["convolution"]["flops"] < 1.02 * CONVOLUTION
+    assert LINEAR <= other["product"]["flops"] < 1.02 * LINEAR
+    slower = {
+        sort
+        for sort, group in other.items()
+        if sort not in one or group["seconds"] > one[sort]["seconds"] / 0.9
+    }
+    assert set(found.reasons["net/eager"]) == slower
+    assert "why B takes longer" in found.text()
+    with pytest.raises(InputError, match="not both"):
+        wb.compare("net/onnxruntime", "net/eager", operators=True, layers=True)
+
+
 def test_the_batch_as_captured(home):
     wb.compile("net")
     found = wb.operators("net/onnxruntime", repeats=2, batch=0)

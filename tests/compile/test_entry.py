@@ -47,6 +47,32 @@ def test_session_gives_what_the_module_gives(tmp_path, name, backend):
         assert given[key].dtype == expected.dtype
 
 
+class Ranged(nn.Module):
+    """A layer that says how many steps it takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        torch._check(x.shape[1] >= 3)
+        torch._check(x.shape[1] <= 8)
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("backend", ["eager", "onnxruntime", "openvino", "ternary", "tvm"])
+def test_a_size_beyond_the_range_is_refused_by_name(tmp_path, backend):
+    if backend in ("openvino", "tvm"):
+        pytest.importorskip(backend)
+    out, _ = compiled(tmp_path, Ranged(), torch.randn(2, 5, 4), backend)
+    session = load(out)
+    assert session(torch.randn(4, 8, 4)).shape == (4, 8, 3)
+    for steps in (2, 9):
+        with pytest.raises(BadTensor, match=f"dim_1 is {steps}, the model takes 3 to 8") as caught:
+            session(torch.randn(4, steps, 4))
+        assert "capture it again" in caught.value.fix
+
+
 def test_called_like_the_module(tmp_path):
     module, inputs = Tagger(), tags()
     session = load(compiled(tmp_path, module, inputs)[0])

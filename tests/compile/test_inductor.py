@@ -13,7 +13,7 @@ from workbench.capture import capture_module
 from workbench.compile import CompileConfig, compile_program, load
 from workbench.compile.operator_times import operator_times
 from workbench.compile.work import with_work, work_of
-from workbench.errors import CompileError, CorruptArtifact
+from workbench.errors import BadTensor, CompileError, CorruptArtifact
 from workbench.program import read_examples
 from workbench.quantize import QuantizeConfig, quantize_program
 
@@ -27,6 +27,7 @@ class Mixed(nn.Module):
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(8 * 64, 32), nn.ReLU(), nn.Linear(32, 4))
 
     def forward(self, image):
+        torch._check(image.shape[0] <= 64)
         return self.layers(torch.relu(self.convolution(image)))
 
 
@@ -52,6 +53,11 @@ def test_a_quantized_program_is_checked_at_every_size(compiled):
     assert {case["batch"] for case in report.checked} == {1, 3, 4, 5}
     assert report.backend == "inductor"
     assert report.max_abs_error < 0.05
+
+
+def test_more_than_it_was_captured_for_is_refused(compiled):
+    with pytest.raises(BadTensor, match="batch is 65, the model takes at most 64"):
+        load(compiled[0])(torch.randn(65, 1, 8, 8))
 
 
 def test_its_kernels_tell_time_and_work(compiled, variant):

@@ -1,5 +1,6 @@
 """The backend openvino: the zoo, quantized programs, a fresh process, and what it refuses."""
 
+import json
 import subprocess
 import sys
 
@@ -60,6 +61,44 @@ def test_linear_layers_multiply_integers(tmp_path, mode):
     products = [f["runtimePrecision"] for f in facts if f["layerType"].startswith("FullyConnected")]
     assert products
     assert not {"f32", "bf16"} & set(products)
+
+
+class Attending(torch.nn.Module):
+    """Attention between two layers, masked or causal, with a scale of its own."""
+
+    def __init__(self, causal):
+        super().__init__()
+        self.joint, self.output, self.causal = torch.nn.Linear(64, 192), torch.nn.Linear(64, 64), causal
+
+    def forward(self, x, keep):
+        q, k, v = self.joint(x).view(*x.shape[:2], 3, 4, 16).permute(2, 0, 3, 1, 4)
+        mask = None if self.causal else keep[:, None, None, :]
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, mask, is_causal=self.causal, scale=0.4
+        )
+        return self.output(seen.transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["masked", "causal"])
+def test_attention_is_one_kernel(tmp_path, causal):
+    torch.manual_seed(0)
+    keep = torch.arange(12) < torch.tensor([[5], [12], [9]])
+    out, report = compiled(tmp_path, Attending(causal).eval(), (torch.randn(3, 12, 64), keep))
+    assert report.max_abs_error < 1e-5
+    nodes = load(out).runner.model.get_runtime_model().get_ops()
+    kinds = [node.get_rt_info()["layerType"].value for node in nodes]
+    assert not {"Softmax", "IsNaN"} & set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("config", "group"),
+    [(QuantizeConfig(mode="weights"), 64), (QuantizeConfig("int4"), 32)],
+    ids=["int8", "int4"],
+)
+def test_activations_share_the_largest_grid_that_fits(tmp_path, config, group):
+    module = torch.nn.Sequential(torch.nn.Linear(64, 192), torch.nn.ReLU(), torch.nn.Linear(192, 64))
+    out, _ = compiled(tmp_path, module, torch.randn(8, 64), config)
+    assert json.loads((out / "openvino.json").read_bytes())["dynamic_group"] == group
 
 
 class Last(torch.nn.Module):

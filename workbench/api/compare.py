@@ -10,9 +10,13 @@ from ..store import Store
 
 
 def compare(
-    *artifacts: str, layers: bool = False, tolerance: float | None = None, store: Store | None = None
+    *artifacts: str,
+    layers: bool = False,
+    operators: bool = False,
+    tolerance: float | None = None,
+    store: Store | None = None,
 ) -> Result:
-    """Compare artifacts by score, latency and size, or layer by layer.
+    """Compare artifacts by score, latency and size, layer by layer, or by operators.
 
     Parameters
     ----------
@@ -21,6 +25,9 @@ def compare(
     layers
         Time, error and size of every layer, and the first layer where a model parts from the first one. All must
         come from one torch program; each is compiled again, with the outputs of its layers as further outputs.
+    operators
+        What compiled models spend on products, convolutions, attention and so on, and why one takes longer for it than
+        the first: its share of the machine's peak, its number of kernels, the way to them.
     tolerance
         By layer: largest difference over the peak of a layer's output that counts as agreeing; by default 0.001,
         and 0.1 where one of two is quantized.
@@ -29,13 +36,14 @@ def compare(
     -------
     Result
         A table; ``.compared`` has the figures by name. In a notebook, also score over cost: artifacts that no
-        other beats in both are joined. By layer: ``.divergences``, ``.errors``, ``.seconds``, ``.sizes``.
+        other beats in both are joined. By layer: ``.divergences``, ``.errors``, ``.seconds``, ``.sizes``; by
+        operators: ``.groups``, ``.reasons``.
 
     Raises
     ------
     InputError
         If there are fewer than two, or a `tolerance` without `layers`; by layer also if they share no layers or
-        take other inputs.
+        take other inputs, by operators if a backend has no profiler.
     UnknownArtifact
         If nothing has one of the names; suggests near ones.
     """
@@ -44,6 +52,14 @@ def compare(
         raise InputError(
             "there is nothing to compare with", where=" ".join(artifacts), fix="name two or more"
         )
+    if layers and operators:
+        raise InputError(
+            "by layer or by operators, not both", where="compare", fix="leave out --layers or --operators"
+        )
+    if operators:
+        from .operator_groups import compare_operators
+
+        return compare_operators(artifacts, store)
     if layers:
         return _by_layer(artifacts, tolerance, store)
     if tolerance is not None:
@@ -56,7 +72,7 @@ def compare(
         kind = store.artifacts.manifest(digest).kind
         rows.append((name, kind, seen.score, seen.latency_ms, seen.size_bytes / 1e6))
         compared.append({"name": name, "kind": kind, **vars(seen)})
-    note = "latency of one item as the variant was judged; – where nobody measured; --layers: layer by layer"
+    note = "latency of one item as the variant was judged; – where nobody measured; --layers, --operators: in detail"
     table = Table(("artifact", "kind", "score", "latency ms", "MB"), rows, note=note)
     return Result(f"{len(artifacts)} artifacts", (table,), details={"compared": compared}, store=store)
 

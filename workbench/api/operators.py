@@ -47,17 +47,11 @@ def operators(
     InputError
         If its backend has no profiler of its own.
     """
-    from ..compile.operator_times import operator_times
     from ..compile.peak import peaks
-    from ..pipeline.evaluation import one_item
-    from ..program import read_examples, read_signature
 
     store = store or Store()
     digest = compiled_of(store, artifact)
-    folder = store.artifacts.path(digest)
-    feeds = read_examples(folder).inputs
-    feeds = one_item(read_signature(folder), feeds) if batch else feeds
-    found = _whole(store, digest, operator_times(folder, feeds, threads, repeats), feeds)
+    found = measured(artifact, store, threads=threads, repeats=repeats, batch=batch)
     peak, bandwidth = peaks()
     total = sum(one.seconds for one in found)
     work = sum(one.flops or 0.0 for one in found)
@@ -72,6 +66,21 @@ def operators(
         _roofline(found, peak),
         store,
     )
+
+
+def measured(
+    artifact: str, store: Store, *, threads: int = 1, repeats: int = 20, batch: int = 1
+) -> Sequence[Operator]:
+    """Return the operators of a compiled artifact, the slowest first; as :func:`operators`."""
+    from ..compile.operator_times import operator_times
+    from ..pipeline.evaluation import one_item
+    from ..program import read_examples, read_signature
+
+    digest = compiled_of(store, artifact)
+    folder = store.artifacts.path(digest)
+    feeds = read_examples(folder).inputs
+    feeds = one_item(read_signature(folder), feeds) if batch else feeds
+    return _whole(store, digest, operator_times(folder, feeds, threads, repeats), feeds)
 
 
 def _whole(

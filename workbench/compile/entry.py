@@ -17,6 +17,7 @@ from ..session import Session
 from .base import Backend, Progress, backend
 from .check import compare, make_cases
 from .config import CompileConfig
+from .limits import LIMITS_FILE, limits_of, read_limits, write_limits
 from .options import read_options
 from .source import Source
 from .tolerance import Tolerance, tolerance_for
@@ -111,6 +112,8 @@ def compile_program(
     tell(0.2, f"compiling for {chosen.name}")
     write_signature(out, source.signature)
     write_examples(out, source.examples)
+    if limits := limits_of(source):
+        write_limits(out, limits)
     with disk_guard(out):
         versions = chosen.compile(source, out, config, tell)
     source.release()
@@ -153,7 +156,9 @@ def load(compiled: Path, threads: int = 1) -> Session:
         If its backend does not exist or is not installed.
     """
     name = backend_of(compiled)
-    return Session(read_signature(compiled), _available(name).load(compiled, threads), compiled.name)
+    bounds = read_limits(compiled) if (compiled / LIMITS_FILE).exists() else None
+    runner = _available(name).load(compiled, threads)
+    return Session(read_signature(compiled), runner, compiled.name, bounds)
 
 
 def backend_of(compiled: Path) -> str:

@@ -9,6 +9,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CompileError, missing_dependency
@@ -30,8 +31,15 @@ OPSET = 20  # the first with Gelu; the custom operators' translations are writte
 Table = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
-def model_of(source: Source) -> onnx_ir.Model:
+def model_of(source: Source, forms: Table = MappingProxyType({})) -> onnx_ir.Model:
     """Return a source as an ONNX model, not yet tidied: its nodes still say which module they came from.
+
+    Parameters
+    ----------
+    source
+        A torch program, or an ONNX file, which is read as it is.
+    forms
+        What the reader of the model wants some torch operators to become.
 
     Raises
     ------
@@ -45,11 +53,11 @@ def model_of(source: Source) -> onnx_ir.Model:
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise missing_dependency(package, "onnx")
-    return read_onnx(source.file) if source.is_onnx else lower(source.program)
+    return read_onnx(source.file) if source.is_onnx else lower(source.program, forms)
 
 
-def lower(program: ExportedProgram) -> onnx_ir.Model:
-    """Return the ONNX model of a program.
+def lower(program: ExportedProgram, forms: Table = MappingProxyType({})) -> onnx_ir.Model:
+    """Return the ONNX model of a program; `forms` as for :func:`model_of`.
 
     The program may be changed; do not run it afterwards.
 
@@ -62,7 +70,7 @@ def lower(program: ExportedProgram) -> onnx_ir.Model:
 
     from .onnx_direct import TRANSLATIONS
 
-    custom = dict(onnx_translations(_namespaces(program)))
+    custom = {**onnx_translations(_namespaces(program)), **forms}
     failures: list[Exception] = []
     if _is_functional(program):
         decompose = program.run_decompositions

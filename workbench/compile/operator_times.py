@@ -35,6 +35,8 @@ class Operator:
         Read and written if every tensor moves once; None where shapes are not told.
     akin
         Names of the operators that were fused into it, then of those that read what it gives; the nearest first.
+    calls
+        How often it runs in a pass: once, but where equal calls are one row.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Operator:
     flops: float | None = None
     bytes: float | None = None
     akin: tuple[str, ...] = ()
+    calls: float = 1.0
 
     @property
     def intensity(self) -> float | None:

@@ -15,11 +15,12 @@ from torch import nn
 from tests.networks import Singular, Tagger, build, tags
 from workbench.capture import capture_module, capture_onnx
 from workbench.compile import CompileConfig, compile_program, load
+from workbench.compile.limits import limits_of
 from workbench.compile.relax import choosing, package
-from workbench.compile.relax.limits import limits_of
 from workbench.compile.relax.loading import RelaxRunner
 from workbench.compile.source import Source
 from workbench.errors import BadTensor, CompileError, CorruptArtifact, InputError, MissingDependency
+from workbench.input_sizes import check_bounds
 from workbench.program import read_examples, read_signature
 from workbench.quantize import QuantizeConfig, quantize_program
 
@@ -163,9 +164,9 @@ def test_sizes_beyond_the_declared_range_are_refused(tmp_path):
     capture_module(Cut(), torch.randn(2, 5, 4), tmp_path)
     found = limits_of(Source(tmp_path))
     (spec,) = read_signature(tmp_path).inputs
-    found.check(spec, (3, 8, 4))
+    check_bounds(found, spec, (3, 8, 4), where="")
     with pytest.raises(BadTensor, match="dim_1 is 9, the model takes at most 8"):
-        found.check(spec, (3, 9, 4))
+        check_bounds(found, spec, (3, 9, 4), where="")
 
 
 def test_sizes_that_tvm_cannot_work_out_are_said(tvm_compile):

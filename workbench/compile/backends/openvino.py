@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,7 @@ from ..source import Source
 if TYPE_CHECKING:
     import numpy as np
     import onnx_ir
+    import openvino
     from numpy.typing import NDArray
 
     from ...session import Runner
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.xml"
 OPTIONS_FILE = "openvino.json"
 _ANY_SIZE = 2**40
+_LEAST_GROUP = 32
+"""OpenVINO's kernels take groups that are a multiple of this."""
+_BETWEEN = {"Convert", "Subtract", "Multiply", "Reshape", "Transpose"}
+"""What may stand between packed weights and the product that reads them."""
 _LISTED = re.compile(r"(?:operations|failed for): (.*)")
 
 
@@ -48,11 +54,12 @@ class OpenVinoOptions:
     precision
         What float32 is computed in: ``f32``, or ``bf16`` where the processor has instructions for it.
     dynamic_group
-        Linear layers with 8- or 4-bit weights take int8 activations on grids for so many values; 0: float ones.
+        Linear layers with 8- or 4-bit weights and float activations take these on int8 grids for so many values, which
+        is found at each call. -1: the largest group that divides every row, or the weights' own groups; 0: floats.
     """
 
     precision: Literal["f32", "bf16"] = "f32"
-    dynamic_group: int = 32
+    dynamic_group: int = -1
 
 
 class OpenVino(ForThisMachine):
@@ -82,10 +89,11 @@ class OpenVino(ForThisMachine):
         """
         import openvino
 
+        from ..attention import TRANSLATIONS
         from ..onnx_lowering import model_of
 
         options = read_options(OpenVinoOptions, config.options, self.name)
-        model = model_of(source)
+        model = model_of(source, TRANSLATIONS)
         _fold_packed(model)
         modules: dict[str, str] = {}
         for node in model.graph:
@@ -95,9 +103,11 @@ class OpenVino(ForThisMachine):
             write_onnx(model, path, source.signature)
             progress(0.6, "reading it into OpenVINO")
             try:
-                read = openvino.Core().read_model(path)
+                read = _core().read_model(path)
             except RuntimeError as error:
                 raise _refused(str(error), modules) from error
+            if options.dynamic_group < 0:
+                options = replace(options, dynamic_group=_largest_group(read))
             openvino.save_model(read, out / MODEL_FILE, compress_to_fp16=False)
             del read  # it maps the file that goes now
         write_bytes(out / OPTIONS_FILE, json.dumps(asdict(options), sort_keys=True).encode())
@@ -168,6 +178,40 @@ class OpenVinoRunner:
                 fix="check the values: sizes and indices must be within what the model was built for",
             ) from error
         return dict(zip(self._outputs, values.values(), strict=True))
+
+
+def _core() -> openvino.Core:
+    """Return OpenVINO, told to read :mod:`workbench.compile.attention` as its own operator, which has one kernel."""
+    import openvino
+    from openvino import opset13
+    from openvino.frontend.onnx import ConversionExtension
+
+    from ..attention import DOMAIN, NAME
+
+    def attention(node: Any) -> Any:
+        inputs = [node.get_input(number) for number in range(node.get_input_size())]
+        causal = bool(node.get_attribute("causal"))
+        return opset13.scaled_dot_product_attention(*inputs, causal=causal).outputs()
+
+    core = openvino.Core()
+    core.add_extension(ConversionExtension(NAME, DOMAIN, attention))
+    return core
+
+
+def _largest_group(model: openvino.Model) -> int:
+    """Return the largest group of activations that divides the rows of every layer with packed weights."""
+    sizes = []
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "MatMul":
+            continue
+        weight, columns = node.input_value(1).get_node(), node.input(0).get_partial_shape()[-1]
+        while weight.get_type_name() in _BETWEEN:
+            weight = weight.input_value(0).get_node()
+        if weight.get_type_name() == "Constant" and weight.get_element_type().size == 1 and columns.is_static:
+            shape = weight.get_output_shape(0)  # three axes: rows, groups, weights of a group
+            sizes.append(shape[-1] if len(shape) > 2 else columns.get_length())
+    group = math.gcd(*sizes)
+    return group if group and group % _LEAST_GROUP == 0 else _LEAST_GROUP
 
 
 def _fold_packed(model: onnx_ir.Model) -> None:

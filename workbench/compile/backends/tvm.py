@@ -90,7 +90,7 @@ class Tvm:
         """
         from ...kernels.targets import runs_here, target_named
         from ..emit.record import write_record
-        from ..relax.limits import limits_of, write_limits
+        from ..limits import limits_of, write_limits
         from ..relax.lowering import build
         from ..relax.package import compiler
         from ..relax.standalone import build_standalone

@@ -83,6 +83,7 @@ def _operator(name: str, shapes: Shapes, seen: _Seen, repeats: int) -> Operator:
         seen.seconds / repeats,
         None if work is None else work * each,
         seen.bytes * each or None,
+        calls=each,
     )
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from ...errors import CompileError
 from ...program import write_signature
 from ..emit.record import write_record
+from ..limits import limits_of, write_limits
 from ..source import Source
 from .importing import decomposed
-from .limits import limits_of, write_limits
 from .loading import RelaxRunner
 from .lowering import build, readable
 

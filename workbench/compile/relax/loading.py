@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from ...errors import BadTensor, CompileError
+from ...input_sizes import check_bounds
 from ...kernels.packed import aligned
 from ...program import read_signature
 from ..emit.loader import check_cpu
 from ..emit.record import LIBRARY_FILE, read_record
-from .limits import read_limits
+from ..limits import read_limits
 from .package import runtime
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class RelaxRunner:
         """
         arrays = [feeds[spec.name] for spec in self._signature.inputs]
         for spec, array in zip(self._signature.inputs, arrays, strict=True):
-            self._limits.check(spec, array.shape)
+            check_bounds(self._limits, spec, array.shape, where=f"input {spec.name!r}")
         try:
             with self._lock:
                 given = self._main(*(self._ffi.from_dlpack(_placed(array)) for array in arrays))

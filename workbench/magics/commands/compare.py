@@ -16,6 +16,9 @@ def add(parser: Parser) -> None:
         "--layers", action="store_true", help="layer by layer: time, error, size, where models part"
     )
     parser.argument(
+        "--operators", action="store_true", help="by what operators do: time, kernels, why one takes longer"
+    )
+    parser.argument(
         "--tolerance",
         metavar="X",
         type=number(0, 1e9),
@@ -27,7 +30,9 @@ def call(args: argparse.Namespace, context: Context) -> Any:
     """Ask :func:`workbench.api.compare`."""
     from ... import api
 
-    return api.compare(*args.artifacts, layers=args.layers, tolerance=args.tolerance)
+    return api.compare(
+        *args.artifacts, layers=args.layers, operators=args.operators, tolerance=args.tolerance
+    )
 
 
 COMMAND = Command(
@@ -35,5 +40,9 @@ COMMAND = Command(
     "put artifacts side by side: score, latency, size, or layer by layer",
     add,
     call,
-    examples=("minilm minilm:int8", "minilm/onnxruntime minilm:int8/openvino --layers"),
+    examples=(
+        "minilm minilm:int8",
+        "minilm/onnxruntime minilm:int8/openvino --layers",
+        "minilm/onnxruntime minilm/tvm --operators",
+    ),
 )
