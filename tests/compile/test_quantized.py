@@ -7,6 +7,9 @@ from torch import nn
 from tests.networks import build
 from workbench.capture import capture_module
 from workbench.compile import CompileConfig, compile_program, load
+from workbench.compile.source import Source
+from workbench.compile.tolerance import tolerance_for
+from workbench.errors import CorruptArtifact
 from workbench.program import read_examples, read_program, read_signature, runner
 from workbench.quantize import QuantizeConfig, quantize_program
 
@@ -29,12 +32,12 @@ def chain(tmp_path, module, inputs, mode):
     return folders, report
 
 
-@pytest.mark.parametrize("mode", ["dynamic", "static"])
-def test_int8_weights_stay_int8(tmp_path, mode):
+@pytest.mark.parametrize(("mode", "relative"), [("dynamic", 0.1), ("static", 0.15)])
+def test_int8_weights_stay_int8(tmp_path, mode, relative):
     folders, report = chain(tmp_path, *wide(), mode)
     size = {name: (folders[name] / "weights.bin").stat().st_size for name in ("float", "integer")}
     assert size["integer"] < 0.35 * size["float"]
-    assert (report.tolerance_abs, report.tolerance_rel) == (1e-3, 0.15)
+    assert (report.tolerance_abs, report.tolerance_rel) == (1e-3, relative)
     x = torch.randn(5, 256)
     variant = runner(read_program(folders["variant"]), read_signature(folders["variant"]))
     torch.testing.assert_close(
@@ -51,3 +54,25 @@ def test_every_kind_of_layer_compiles(tmp_path, name):
     for key, expected in examples.outputs.items():
         assert abs(given[key] - expected).max() <= 1e-3 + 0.1 * abs(expected).max()
     assert len(report.checked) == 4
+
+
+def test_the_tolerance_is_that_of_the_number_format(tmp_path):
+    module, inputs = wide()
+    (program := tmp_path / "program").mkdir()
+    capture_module(module, inputs, program)
+    allowed = {}
+    for mode in ("weights", "dynamic", "static"):
+        (variant := tmp_path / mode).mkdir()
+        quantize_program(program, variant, QuantizeConfig(mode=mode), calibration=[inputs])
+        for backend in ("eager", "openvino"):
+            allowed[mode, backend] = tolerance_for(Source(variant), CompileConfig(backend)).relative
+    coarse = {case for case, relative in allowed.items() if relative == 0.15}
+    assert coarse == {("static", "eager"), ("static", "openvino"), ("weights", "openvino")}
+    assert set(allowed.values()) == {0.1, 0.15}
+
+
+def test_a_damaged_report_is_refused(tmp_path):
+    folders, _ = chain(tmp_path, *build("attention"), "dynamic")
+    (folders["variant"] / "quantization.json").write_text("{")
+    with pytest.raises(CorruptArtifact, match="report of the quantization"):
+        Source(folders["variant"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 QUANTIZATION_FILE = "quantization.json"
+_LINEAR = ("linear", "matmul", "gemm")
+"""Linear layers as a report names them: of torch programs, and of ONNX files."""
 
 
 class Source:
@@ -53,9 +56,20 @@ class Source:
         self.records = records
         self.signature: Signature = read_signature(folder)
         self.examples: Examples = read_examples(folder)
-        self.quantized = (folder / QUANTIZATION_FILE).exists()
+        self._ways = _ways(folder / QUANTIZATION_FILE)
+        self.quantized = self._ways is not None
         if not self.file.exists():
             raise CorruptArtifact("the folder holds no program", where=str(folder), fix="capture it again")
+
+    @property
+    def on_grids(self) -> bool:
+        """Whether linear layers take activations on calibrated grids."""
+        return any((kind, "static") in (self._ways or ()) for kind in _LINEAR)
+
+    @property
+    def weights_only(self) -> bool:
+        """Whether only weights are quantized in some linear layer."""
+        return any((kind, "weights") in (self._ways or ()) for kind in _LINEAR)
 
     @property
     def file(self) -> Path:
@@ -95,6 +109,21 @@ class Source:
         """Forget the program, so that its weights do not lie in memory twice while the result is checked."""
         for name in ("program", "_eager", "_onnx"):
             self.__dict__.pop(name, None)
+
+
+def _ways(report: Path) -> set[tuple[str, str]] | None:
+    """Return kind and way of the layers that a quantization's report tells of; None without a report."""
+    try:
+        rows = json.loads(report.read_bytes())["layers"]
+        return {(str(row["kind"]), str(row["how"])) for row in rows}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptArtifact(
+            f"the report of the quantization cannot be read: {error}",
+            where=str(report),
+            fix="quantize it again",
+        ) from error
 
 
 def _settled(program: ExportedProgram) -> ExportedProgram:

@@ -10,8 +10,14 @@ float64        1e-10      1e-9       another order of summation
 float32        1e-5       1e-3       another order of summation, fused and approximated functions
 float16        1e-3       2e-2       as above with 11 bits; kernels differ in where they round
 bfloat16       1e-2       1e-1       as above with 8 bits, inside a program; no output has it
-quantized      1e-3       1.5e-1     a value near a step's edge rounds to either side, in every layer
+quantized      1e-3       1e-1       a value near a step's edge rounds to either side, in every layer
+  on grids     1e-3       1.5e-1     linear layers on calibrated grids: one step for all rows is a coarse one
+  rounded      1e-3       1.5e-1     float activations of packed weights, which the backend rounds itself
 =============  =========  =========  ==============================================================
+
+The figures of quantized programs are those of MiniLM (36 linear layers, OpenVINO), the largest differences there
+were, over the peak: 0.066 with grids found at each call, 0.032 with 4-bit weights, 0.12 on calibrated grids (0.037 with
+their inputs equalized), 0.11 where OpenVINO rounds the activations of 8-bit weights, a grid for each row.
 
 Integer and boolean outputs (an argmax, a mask) have no distance: the share of elements that differ must be
 at most ``relative``.
@@ -40,7 +46,7 @@ _BY_DTYPE = {
     "float16": Tolerance(1e-3, 2e-2),
     "bfloat16": Tolerance(1e-2, 1e-1),
 }
-_QUANTIZED = Tolerance(1e-3, 1.5e-1)
+_QUANTIZED, _ON_GRIDS = Tolerance(1e-3, 1e-1), Tolerance(1e-3, 1.5e-1)
 
 
 def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
@@ -52,8 +58,10 @@ def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
     default = next((_BY_DTYPE[d] for d in order if d in dtypes), None)
     if default is None:
         default = _BY_DTYPE["float32"]
-    if source.quantized or getattr(backend(config.backend), "quantizes", False):
-        default = _QUANTIZED
+    chosen = backend(config.backend)
+    if source.quantized or getattr(chosen, "quantizes", False):
+        coarse = source.on_grids or (source.weights_only and getattr(chosen, "rounds_activations", False))
+        default = _ON_GRIDS if coarse else _QUANTIZED
     return Tolerance(
         default.absolute if config.tolerance_abs is None else config.tolerance_abs,
         default.relative if config.tolerance_rel is None else config.tolerance_rel,

@@ -70,6 +70,7 @@ class OpenVino(ForThisMachine):
     reference = False
     options = OpenVinoOptions
     schemes = SCHEMES
+    rounds_activations = True
 
     def available(self) -> WorkbenchError | None:
         """Need openvino."""
