@@ -45,7 +45,7 @@ def versions(url: str, count: int, host: str = "127.0.0.1") -> Counter[str]:
     return seen
 
 
-def eventually(found: Any, timeout_s: float = 10) -> Any:
+def eventually(found: Any, timeout_s: float = 30) -> Any:
     until = time.monotonic() + timeout_s
     while not (value := found()):
         assert time.monotonic() < until

@@ -139,4 +139,4 @@ def test_what_a_connector_asks_in_vain_leaves_nothing_open(rig: Rig, route: Requ
     for _ in range(3):
         with (route.folder / "router.log").open() as no_listener, pytest.raises(TraceError):
             client.ask(socket, {"do": "connect", "key": route.key}, [no_listener.fileno()])
-    assert len(os.listdir(f"/proc/{router.pid}/fd")) == before
+    eventually(lambda: len(os.listdir(f"/proc/{router.pid}/fd")) <= before)  # a connection of ours may be closing

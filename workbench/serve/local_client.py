@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import BadRequest, ServeError
+from .heads import ReadHeads, WrittenHeads
 from .local_wire import Answer, Request, hear_hello
-from .protocol import InferAnswer, InferRequest, OutputWish, decode_answer, request_parts
+from .protocol import InferAnswer, InferRequest, OutputWish, Parts, decode_answer, request_parts
 from .tensors import Array
 
 
@@ -40,6 +41,7 @@ class LocalClient:
         except OSError as error:
             self._connection.close()
             raise ServeError(f"no answer: {error}", where=str(path), fix="is the replica up?") from error
+        self._read, self._written = ReadHeads(_read), WrittenHeads()
         self.closing = False
         """Whether the replica asked to connect elsewhere with its last answer."""
 
@@ -66,8 +68,9 @@ class LocalClient:
         ServeError
             If the replica fails, is busy (``fields["status"]``) or is gone.
         """
-        wishes = tuple(OutputWish(name, True) for name in outputs)
-        message = request_parts(InferRequest(inputs, wishes, binary=True, id=request_id))
+        message = self._written.parts(
+            (request_id, *outputs), inputs, lambda: _parts(inputs, outputs, request_id)
+        )
         size = message.size
         if size > self._memory.capacity:
             raise BadRequest(f"a request of {size} bytes", fix=f"at most {self._memory.capacity}", status=413)
@@ -78,7 +81,8 @@ class LocalClient:
         if answer.status != 200:
             kind = BadRequest if 400 <= answer.status < 500 else ServeError
             raise kind(str(json.loads(body)["error"]), where=str(self._path), status=answer.status)
-        return decode_answer(body, None if answer.header_size < 0 else str(answer.header_size))
+        said, arrays = self._read.read(memoryview(body), answer.header_size)
+        return InferAnswer(said.model, said.version, arrays, said.id)
 
     def _ask(self, request: Request) -> Answer:
         try:
@@ -89,3 +93,13 @@ class LocalClient:
         if answer is None:
             raise ServeError("the replica has gone", where=str(self._path), fix="connect anew")
         return answer
+
+
+def _parts(inputs: Mapping[str, Array], outputs: tuple[str, ...], request_id: str) -> Parts:
+    wishes = tuple(OutputWish(name, True) for name in outputs)
+    return request_parts(InferRequest(inputs, wishes, binary=True, id=request_id))
+
+
+def _read(body: memoryview, header_size: int) -> tuple[InferAnswer, Mapping[str, Array]]:
+    answer = decode_answer(body, None if header_size < 0 else str(header_size))
+    return InferAnswer(answer.model, answer.version, {}, answer.id), answer.outputs

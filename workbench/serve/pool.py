@@ -37,7 +37,7 @@ class Pool:
         self._limit = workers + queue
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._pending: set[Job] = set()
+        self._pending: set[Future[Any]] = set()
         self._running = 0
         self._model: ServedModel | None = None
         self.batches: dict[int, int] = {}
@@ -94,13 +94,15 @@ class Pool:
                 self._changed.notify()
             else:
                 self._running += 1
-        if model is not None:
-            try:
-                if self._is_good(job, model):
-                    self._answer([job], model)
-            finally:
-                self._leave()
-        return job.future.result()
+        if model is None:
+            return job.future.result()
+        try:
+            model.decode(job)
+            self._count(1)
+            return model.answer([job])[0]
+        finally:
+            self._pending.discard(job.future)
+            self._leave()
 
     def _admit(self, job: Job) -> None:
         if self.pending >= self._limit:
@@ -110,8 +112,12 @@ class Pool:
                 status=503,
                 retry_after_s=RETRY_AFTER_S,
             )
-        self._pending.add(job)
-        job.future.add_done_callback(lambda _: self._pending.discard(job))
+        self._pending.add(job.future)
+        job.future.add_done_callback(self._pending.discard)  # not the job: it would live on in a circle
+
+    def _count(self, requests: int) -> None:
+        with self._changed:
+            self.batches[requests] = self.batches.get(requests, 0) + 1
 
     def _leave(self) -> None:
         with self._changed:
@@ -158,8 +164,7 @@ class Pool:
         running = [job for job in batch if job.future.set_running_or_notify_cancel()]
         if not running:
             return
-        with self._changed:
-            self.batches[len(running)] = self.batches.get(len(running), 0) + 1
+        self._count(len(running))
         try:
             answers = model.answer(running)
         except BaseException as error:  # noqa: BLE001 - ditto

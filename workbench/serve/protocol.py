@@ -113,7 +113,7 @@ def answer_parts(answer: InferAnswer, wishes: Sequence[OutputWish], regions: Reg
     return _close(document, "outputs", [(w, answer.outputs[w.name]) for w in wishes], regions)
 
 
-def decode_answer(body: bytes | bytearray, header_size: str | None = None) -> InferAnswer:
+def decode_answer(body: bytes | bytearray | memoryview, header_size: str | None = None) -> InferAnswer:
     """Return the answer in `body`; the counterpart of :func:`encode_answer`.
 
     Raises

@@ -15,16 +15,18 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...errors import BadRequest, ServeError, WorkbenchError
+from ..heads import ReadHeads, WrittenHeads
 from ..local_wire import Answer, Memory, Request, say_hello
 from ..protocol import InferAnswer, InferRequest, OutputWish, Parts, answer_parts, decode_request
 from ..service import Service, status_of
+from ..tensors import Array
 from ..trace_context import TraceContext
 
 MOST_CONNECTIONS = 64
@@ -38,12 +40,28 @@ class _LocalExchange:
 
     body: memoryview
     header_size: int
+    heads: _Heads
 
     def decode(self) -> InferRequest:
-        return decode_request(self.body, None if self.header_size < 0 else str(self.header_size))
+        said, arrays = self.heads.read.read(self.body, self.header_size)
+        return InferRequest(arrays, said.outputs, said.binary, said.id)
 
     def encode(self, answer: InferAnswer, wishes: Sequence[OutputWish]) -> Parts:
-        return answer_parts(answer, wishes)
+        arrays = {wish.name: answer.outputs[wish.name] for wish in wishes}
+        return self.heads.written.parts((answer.id, *wishes), arrays, lambda: answer_parts(answer, wishes))
+
+
+def _read(body: memoryview, header_size: int) -> tuple[InferRequest, Mapping[str, Array]]:
+    request = decode_request(body, None if header_size < 0 else str(header_size))
+    return InferRequest({}, request.outputs, request.binary, request.id), request.inputs
+
+
+@dataclass
+class _Heads:
+    """What one connection's messages said before."""
+
+    read: ReadHeads[InferRequest] = field(default_factory=lambda: ReadHeads(_read))
+    written: WrittenHeads = field(default_factory=WrittenHeads)
 
 
 class LocalTransport:
@@ -116,14 +134,14 @@ class LocalTransport:
             threading.Thread(target=self._serve, args=(connection,), name="local", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        memory = Memory.make(self._service.max_body_bytes)
+        memory, heads = Memory.make(self._service.max_body_bytes), _Heads()
         try:
             say_hello(connection, memory)
             while (request := Request.receive(connection)) is not None:
                 with self._changed:
                     self._busy += 1
                 try:
-                    connection.sendall(self._answer(request, memory).pack())
+                    connection.sendall(self._answer(request, memory, heads).pack())
                 finally:
                     with self._changed:
                         self._busy -= 1
@@ -134,11 +152,11 @@ class LocalTransport:
             connection.close()
             memory.close()
 
-    def _answer(self, request: Request, memory: Memory) -> Answer:
+    def _answer(self, request: Request, memory: Memory, heads: _Heads) -> Answer:
         start, trace, status = time.perf_counter(), TraceContext.of("", ""), 500
         self._service.metrics.begin()
         try:
-            message = self._infer(request, memory)
+            message = self._infer(request, memory, heads)
             status = 200
         except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever it is, the client is told
             status = status_of(error)
@@ -153,12 +171,12 @@ class LocalTransport:
         header_size = -1 if message.header_size is None else message.header_size
         return Answer(status, self._service.drain.active, message.size, header_size)
 
-    def _infer(self, request: Request, memory: Memory) -> Parts:
+    def _infer(self, request: Request, memory: Memory, heads: _Heads) -> Parts:
         if request.size > memory.capacity:
             raise BadRequest(
                 f"a request of {request.size} bytes", fix=f"at most {memory.capacity}", status=413
             )
-        exchange = _LocalExchange(memory.take(request.size), request.header_size)
+        exchange = _LocalExchange(memory.take(request.size), request.header_size, heads)
         message: Parts = self._service.pool.run_here(exchange)
         if message.size > memory.capacity:
             raise ServeError(
