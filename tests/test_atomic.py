@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,23 @@ def test_what_may_not_be_written_says_which(code: int) -> None:
     with pytest.raises(NotWritable, match="cannot be written") as caught, atomic.disk_guard(Path("x")):
         raise OSError(code, "denied", "x/inner")
     assert caught.value.where == "x/inner"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes somebody else for a moment")
+def test_what_may_not_be_read_says_so() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "secret"
+        file.touch(mode=0o600)
+        Path(folder).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            with (
+                pytest.raises(NotWritable, match="cannot be read: Permission denied"),
+                atomic.disk_guard(file),
+            ):
+                file.read_bytes()
+        finally:
+            os.seteuid(0)
 
 
 def test_a_folder_that_is_a_file_keeps_it(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def disk_guard(where: Path) -> Iterator[None]:
-    """Turn a full disk into :class:`StorageFull`, and what may not be written into :class:`NotWritable`."""
+    """Turn a full disk into :class:`StorageFull`, and what may not be written, or read, into :class:`NotWritable`."""
     try:
         yield
     except OSError as error:
@@ -61,11 +61,19 @@ def disk_guard(where: Path) -> Iterator[None]:
             ) from error
         if error.errno in _NOT_WRITABLE:
             raise NotWritable(
-                f"it cannot be written: {os.strerror(error.errno)}; nothing was changed",
+                f"it cannot be {_refused(error)}: {os.strerror(error.errno)}; nothing was changed",
                 where=str(error.filename or where),
-                fix="mend who may write there (ls -ld), or choose another place",
+                fix="mend who may do that there (ls -ld), or choose another place",
             ) from error
         raise
+
+
+def _refused(error: OSError) -> str:
+    """Return what was not allowed: a file that is there and that we may not read was to be read."""
+    name = error.filename
+    if not isinstance(name, str | bytes) or not os.access(name, os.F_OK, effective_ids=True):
+        return "written"
+    return "written" if os.access(name, os.R_OK, effective_ids=True) else "read"
 
 
 def inside(folder: Path, relative: str) -> Path:

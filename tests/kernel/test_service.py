@@ -143,6 +143,16 @@ def test_nor_is_a_package_with_one_file_or_folder_of_others(monkeypatch, tmp_pat
         service.collector().install(tmp_path / "collector.sock")
 
 
+def test_nor_is_a_package_with_a_link_that_leads_nowhere(monkeypatch, tmp_path):
+    package = tmp_path / "workbench"
+    (package / "bpf").mkdir(parents=True)
+    (package / "extra.py").symlink_to(tmp_path / "absent.py")
+    monkeypatch.setattr(services, "_SYSTEMD", tmp_path)
+    monkeypatch.setattr(services, "__file__", str(package / "bpf" / "service.py"))
+    with pytest.raises(NoPrivilege, match=r"extra\.py cannot be looked at: No such file"):
+        service.collector().install(tmp_path / "collector.sock")
+
+
 def test_a_refusal_of_another_family_is_told_as_it_is(monkeypatch, tmp_path):
     said = json.dumps(ServeError("no port", fix="another").to_json())
     command = [sys.executable, "-c", f"import sys; print({said!r}, file=sys.stderr)"]

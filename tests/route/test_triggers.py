@@ -18,6 +18,9 @@ from tests.route.behind_kernel import (
 )
 from tests.route.conftest import Rig
 from tests.route.traffic import ask_get, traffic
+from workbench.bpf.libbpf import Library
+from workbench.route.kernel import layout
+from workbench.route.kernel.pinned import PINS, Pinned
 from workbench.route.kernel.route import KernelRoute
 from workbench.route.policy import Budget
 from workbench.route.state import (
@@ -47,12 +50,16 @@ def test_each_trigger_takes_the_canary_out(rig: Rig, kernel: KernelRoute, how: s
             os.kill(guilty, signal.SIGKILL if how == "crash" else signal.SIGSTOP)
         else:
             misbehave(canary.endpoints[0], url, path)
+        pinned = Pinned(Library(), PINS / str(os.geteuid()) / kernel.key)
+        eventually(lambda: pinned.control.state == layout.ROLLED_BACK)
+        place = pinned.control.canary * layout.PER_TRACK
         eventually(lambda: kernel.state().phase == "rolled-back")
         if how == "hang":
             os.kill(guilty, signal.SIGCONT)
         (record,) = kernel.state().rollbacks
+        given = pinned.replicas[place].routed
         assert versions(url, 20) == {"1": 20}
-        assert kernel._reading(kernel.state())["late"] == 0
+        assert pinned.replicas[place].routed == given
     assert record.reason == how
     assert record.reason in record.evidence()
     assert record.pid == guilty

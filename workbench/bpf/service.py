@@ -228,7 +228,14 @@ class Service:
         package, python = Path(__file__).resolve().parents[1], Path(sys.executable)
         folders = {*package.parents, *python.absolute().parents, *python.resolve().parents}
         for path in (python, package, *package.rglob("*"), *sorted(folders)):
-            found = path.stat()
+            try:
+                found = path.stat()
+            except OSError as error:  # a link that leads nowhere: whoever makes its end decides what runs
+                raise NoPrivilege(
+                    f"{path} cannot be looked at: {error.strerror}, and would be read as root at every boot",
+                    where=self.name,
+                    fix=f"remove it or install the workbench anew, or: mlops {self.name} start",
+                ) from error
             writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
             if found.st_uid != 0 or writable:
                 raise NoPrivilege(

@@ -55,7 +55,7 @@ struct control {
 	u64 hang_ns;
 	u64 syscalls[8]; /* forbidden ones, a bit each */
 	u64 windows[METRICS][2]; /* the last 64 outcomes of the stable and the canary track */
-	u64 late; /* connections given to the canary after the flip */
+	u64 overtaken; /* connections that were picked for the canary before the flip, and given to stable after it */
 	struct audit audit;
 	u32 grpc_port; /* of the service for gRPC, host order; 0: none. New fields come last: what is pinned stays readable */
 	u32 by_request; /* clients go to the connector, their requests to the tracks; see requests.bpf.c */

@@ -187,7 +187,7 @@ def _begin(pinned: Pinned, slot: int) -> None:
     control.canary = slot
     c.memset(c.addressof(control.windows), 0, c.sizeof(control.windows))
     c.memset(c.addressof(control.audit), 0, c.sizeof(control.audit))
-    control.late = 0
+    control.overtaken = 0
     for index in positions(slot):
         pinned.replicas[index].memory_base = 0
     control.state = layout.ACTIVE

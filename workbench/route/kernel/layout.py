@@ -78,7 +78,7 @@ class Control(c.Structure):
         ("hang_ns", c.c_uint64),
         ("syscalls", c.c_uint64 * 8),
         ("windows", c.c_uint64 * 2 * len(METRICS)),
-        ("late", c.c_uint64),
+        ("overtaken", c.c_uint64),
         ("audit", Audit),
         ("grpc_port", c.c_uint32),
         ("by_request", c.c_uint32),

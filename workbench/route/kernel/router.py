@@ -130,7 +130,7 @@ class Router:
             "version": verdict[0] if verdict else 0,
             "tracks": {n: codec.to_json(reading.track_stats(route, t.version)) for n, t in tracks.items()},
             "in_flight": reading.in_flight(route, state),
-            "late": route.control.late,
+            "overtaken": route.control.overtaken,
             "latency_ns": route.control.latency_ns,
             "generation": route.control.generation,
         }
