@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +25,28 @@ LOADER = "benchmarks.served_models:load"
 
 def measure(samples: Samples, rounds: int) -> None:
     """Time the first push of a deployment, and one that swaps in another version, each to its first answer."""
+    with packaged(Stored.write) as (store, digest):
+        files = store.artifacts.path(digest).rglob("*")
+        samples.add("push.package_mb", sum(p.stat().st_size for p in files if p.is_file()) / 1e6)
+        for number in range(rounds):
+            try:
+                samples.add("push.first_answer_s", _push(store, digest, f"stored-{number}"))
+                samples.add("push.swap_answer_s", _push(store, digest, f"stored-{number}"))
+            finally:
+                staging.unstage(store, f"stored-{number}")
+
+
+@contextlib.contextmanager
+def packaged(write: Callable[[Path], Path]) -> Iterator[tuple[Store, str]]:
+    """Give a store of its own with one package, of the bundle that `write` makes, and the package's digest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        layout = folder / "layout"
         facts = {"manifest": Manifest("compiled", ()), "lineage": {}, "environment": package.lock()}
-        package.pack(Stored.write(folder / "bundle"), layout, name="stored", **facts)  # type: ignore[arg-type]
+        package.pack(write(folder / "bundle"), folder / "layout", name="packaged", **facts)  # type: ignore[arg-type]
         with contextlib.closing(Store(folder / "store")) as store:
             draft = store.scratch() / "package"
-            shutil.copytree(layout, draft)
-            digest = store.artifacts.put(ArtifactDraft("package", draft))
-            samples.add(
-                "push.package_mb", sum(p.stat().st_size for p in layout.rglob("*") if p.is_file()) / 1e6
-            )
-            for number in range(rounds):
-                try:
-                    samples.add("push.first_answer_s", _push(store, digest, f"stored-{number}"))
-                    samples.add("push.swap_answer_s", _push(store, digest, f"stored-{number}"))
-                finally:
-                    staging.unstage(store, f"stored-{number}")
+            shutil.copytree(folder / "layout", draft)
+            yield store, store.artifacts.put(ArtifactDraft("package", draft))
 
 
 def _push(store: Store, digest: str, name: str) -> float:

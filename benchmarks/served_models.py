@@ -115,7 +115,7 @@ class Stored:
     @classmethod
     def write(cls, folder: Path) -> Path:
         """Write a bundle of it."""
-        _write_bundle("stored", folder)
+        write_bundle("stored", folder)
         weights = np.random.default_rng(7).normal(size=(cls.size, cls.size)).astype(np.float32)
         np.save(folder / "weights.npy", weights)
         return folder
@@ -148,7 +148,7 @@ class Served:
 def served(kind: str, folder: Path, *options: str) -> Iterator[Served]:
     """Serve one of the models in a process of its own."""
     bundle, ready_file = folder / f"{kind}-bundle", folder / f"{kind}-{len(list(folder.iterdir()))}.json"
-    _write_bundle(kind, bundle)
+    write_bundle(kind, bundle)
     line = [sys.executable, "-m", "workbench.serve.replica", "--model", kind, "--version", "1"]
     line += ["--bundle", str(bundle), "--ready-file", str(ready_file), *options]
     line += ["--loader", "benchmarks.served_models:load"]
@@ -167,7 +167,8 @@ def served(kind: str, folder: Path, *options: str) -> Iterator[Served]:
         process.wait(_START_S)
 
 
-def _write_bundle(kind: str, folder: Path) -> None:
+def write_bundle(kind: str, folder: Path) -> None:
+    """Write the bundle of one of the models, unless it is there."""
     if folder.exists():
         return
     folder.mkdir()

@@ -104,7 +104,9 @@ class Rig:
         handles = given.handles if given else ()
         if given is not None:
             command.append(f"{given.handles[0]}:{given.word}")
-        one = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=handles)
+        one = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, pass_fds=handles, process_group=0
+        )  # a group of its own, as its clients: Ctrl-C is for who measures
         for handle in handles:
             os.close(handle)
         self._replicas.append(one)
@@ -129,7 +131,7 @@ def clients(
 ) -> subprocess.Popen[str]:
     """Start clients in a process of their own; they end after so many seconds, or so many requests."""
     command = [*load, *map(str, (port, keep, close, seconds, most))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     text, _ = process.communicate(timeout=120)
     if process.returncode:
         raise RuntimeError(f"the clients ended with {process.returncode}: {process.args!r}")
-    seen: dict[str, Any] = json.loads(text)
+    seen: dict[str, Any] = json.loads(text.splitlines()[-1])  # before it: what they were asked meanwhile
     return seen
 
 

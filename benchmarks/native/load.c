@@ -1,6 +1,6 @@
 /*
  * benchmarks/load.py in C: load PORT KEEP CLOSE SECONDS [REQUESTS]. Closed-loop clients; prints what they saw as JSON.
- * SIGTERM ends them early, with what they saw until then.
+ * SIGTERM ends them early, with what they saw until then; SIGUSR1 has them print that and go on.
  */
 #include "wire.h"
 
@@ -20,13 +20,18 @@ struct client {
 static struct client *of[1 << 16]; /* by descriptor */
 static uint64_t answered, failed, errors, latencies[BUCKETS];
 static char failures[5][96];
-static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t stopping, asked;
 static struct sockaddr_in service = { .sin_family = AF_INET };
 static int queue;
 
 static void stop(int number)
 {
 	stopping = 1;
+}
+
+static void be_asked(int number)
+{
+	asked = 1;
 }
 
 static void fail(struct client *one, const char *when)
@@ -127,6 +132,16 @@ static double median_us(void)
 	return 0;
 }
 
+static void tell(void)
+{
+	printf("{\"answered\": %lu, \"failed\": %lu, \"errors\": %lu, \"p50_us\": %.0f, \"last_ns\": {}, \"failures\": [", answered,
+	       failed, errors, median_us());
+	for (uint64_t n = 0; n < failed && n < 5; n++)
+		printf("%s\"%s\"", n ? ", " : "", failures[n]);
+	printf("]}\n");
+	fflush(stdout);
+}
+
 int main(int count_of, char **arguments)
 {
 	int keep = atoi(arguments[2]), total = keep + atoi(arguments[3]);
@@ -138,6 +153,7 @@ int main(int count_of, char **arguments)
 	service.sin_port = htons(atoi(arguments[1]));
 	service.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	signal(SIGTERM, stop);
+	signal(SIGUSR1, be_asked);
 	queue = epoll_create1(0);
 	for (int n = 0; n < total && n < CLIENTS; n++) {
 		clients[n].keeps = n < keep;
@@ -148,11 +164,11 @@ int main(int count_of, char **arguments)
 
 		for (int n = 0; n < ready; n++)
 			hear(events[n].data.fd);
+		if (asked) {
+			asked = 0;
+			tell();
+		}
 	}
-	printf("{\"answered\": %lu, \"failed\": %lu, \"errors\": %lu, \"p50_us\": %.0f, \"last_ns\": {}, \"failures\": [", answered,
-	       failed, errors, median_us());
-	for (uint64_t n = 0; n < failed && n < 5; n++)
-		printf("%s\"%s\"", n ? ", " : "", failures[n]);
-	printf("]}\n");
+	tell();
 	return 0;
 }

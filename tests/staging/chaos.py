@@ -30,6 +30,8 @@ from workbench.store import owner
 ROOT = Path(__file__).parents[2]
 CLIENTS = 4
 VICTIMS = ("supervisor", "route", "stable", "canary", "client")
+CONNECTOR = "connector"
+"""One more process, where requests are split by sockmap: the one that accepts clients."""
 
 OPERATION = """
 import json, sys
@@ -99,14 +101,16 @@ def outcomes(phase: str, victim: str, route: str) -> set[tuple[int, int]]:
         return {(1, 0)} if victim in ("client", "canary") else {(1, 2)}
     if phase == "rollout":
         return {(1, 0), (2, 0)} if victim == "canary" else {(2, 0)}
-    if victim == "canary" and route == "kernel":  # the sentinel saw it die; the proxy asks the next process
+    if victim == "canary" and route != "proxy":  # the sentinel saw it die; the proxy asks the next process
         return {(1, 0)}
     return {(1, 2)}
 
 
 def most_failures(phase: str, victim: str, route: str) -> float:
     """Return how many requests may fail: those of a dead replica's connections, on a route that splits these."""
-    if victim in ("stable", "canary") and route == "kernel":
+    if victim == CONNECTOR:  # each client's connection is its own; one more may be cut as the next one starts
+        return 2 * CLIENTS
+    if victim in ("stable", "canary") and route != "proxy":
         # One in flight; and, of a track that loses its traffic meanwhile, one that waited for the next process.
         return CLIENTS if victim == "stable" and phase != "rollout" else 2 * CLIENTS
     if victim == "route" and route == "proxy":
@@ -117,7 +121,7 @@ def most_failures(phase: str, victim: str, route: str) -> float:
 def run_cell(stage: Stage, phase_name: str, victim: str) -> None:
     """Play one cell of the matrix and check what is left."""
     phase = PHASES[phase_name]
-    replicas = 1 if stage.route == "kernel" else 2  # the kernel keeps a dead replica's clients waiting
+    replicas = 2 if stage.route == "proxy" else 1  # the kernel keeps a dead replica's clients waiting
     url = stage.push(replicas=replicas).url
     if phase.first:
         stage.push(canary=0.5, replicas=replicas)
@@ -141,7 +145,7 @@ def run_cell(stage: Stage, phase_name: str, victim: str) -> None:
         _check(stage, load, outcomes(phase_name, victim, stage.route))
     allowed = most_failures(phase_name, victim, stage.route)
     assert len(load.failures) <= allowed, (phase_name, victim, load.failures[:5])
-    if (phase_name, victim, stage.route) == ("split", "canary", "kernel"):
+    if (phase_name, victim) == ("split", "canary") and stage.route != "proxy":
         (verdict,) = stage.status().rollbacks
         assert (verdict.by, verdict.reason, verdict.version) == ("sentinel", "crash", 2)
 
@@ -193,10 +197,13 @@ def _owner(stage: Stage, phase: Phase, victim: str) -> str:
     record = stage.record()
     if victim == "supervisor":
         return record.supervisor
-    if victim == "route":
-        name = "router.json" if stage.route == "kernel" else "proxy.owner"
-        about = stage.store.home / "staging" / "staging" / "tiny" / "route" / name
-        return str(json.loads(about.read_bytes())["owner"])
+    if victim in ("route", CONNECTOR):
+        names = {
+            CONNECTOR: "connector.json",
+            "route": "proxy.owner" if stage.route == "proxy" else "router.json",
+        }
+        about = stage.store.home / "staging" / "staging" / "tiny" / "route" / names[victim]
+        return str(json.loads(about.read_bytes())["owner"]) if about.exists() else ""
     number = 1 if (victim == "stable") != phase.swapped else 2
     version = record.version(number)
     return version.replicas[0].owner if version else ""
@@ -258,10 +265,15 @@ def _strangers(stage: Stage) -> dict[int, str]:
     """Return the processes of this store that no record names, with their command lines."""
     record = stage.record()
     known = {one.owner for version in record.versions for one in version.replicas}
-    known |= {record.supervisor, _owner(stage, PHASES["push"], "route")}
+    known |= {
+        record.supervisor,
+        _owner(stage, PHASES["push"], "route"),
+        _owner(stage, PHASES["push"], CONNECTOR),
+    }
     found, home = {}, str(stage.store.home)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             if home in (command := path.read_text(errors="replace")):
                 found[int(path.parent.name)] = command.replace("\0", " ")
-    return {pid: command for pid, command in found.items() if pid not in {owner.pid_of(one) for one in known}}
+    pids = {owner.pid_of(one) for one in known if one}
+    return {pid: command for pid, command in found.items() if pid not in pids}

@@ -29,6 +29,7 @@ both_routes = pytest.mark.parametrize(
 in_the_kernel = pytest.mark.parametrize(
     "stage", [pytest.param("kernel", marks=pytest.mark.bpf)], indirect=True
 )
+by_request = pytest.mark.parametrize("stage", [pytest.param("sockmap", marks=pytest.mark.bpf)], indirect=True)
 LOADER = "tests.staging.loaders:load"
 MOODY = "tests.staging.loaders:load_moody"
 
@@ -43,6 +44,8 @@ class Stage:
 
     def push(self, **options: Any) -> DeploymentStatus:
         known = {"name": "tiny", "loader": LOADER, "route": self.route}
+        if self.route == "sockmap":  # the kernel's, split by request
+            known |= {"route": "kernel", "split": "request"}
         return staging.push(self.store, self.digest, **{**known, **options})
 
     def status(self, name: str = "tiny") -> DeploymentStatus:

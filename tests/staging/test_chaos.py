@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from tests.route.traffic import traffic
@@ -14,8 +18,11 @@ from tests.staging.test_rollout import ask
 from workbench import staging
 from workbench.errors import NoPrivilege, StagingError
 from workbench.route.kernel.pinned import PINS
+from workbench.serve.client import InferenceClient
 from workbench.staging import processes
 from workbench.store import owner
+
+ONE = np.ones((1, 4), np.float32)
 
 
 def replica(stage: Stage, track: str) -> int:
@@ -28,7 +35,27 @@ def replica(stage: Stage, track: str) -> int:
 def test_the_only_replica_dies_and_its_clients_wait(stage: Stage) -> None:
     url = stage.push().url
     eventually(lambda: stage.record().supervisor)
-    kill(replica(stage, "stable"))
+    pid, address = replica(stage, "stable"), urlsplit(url)
+    lines = [http.client.HTTPConnection(address.hostname or "", address.port, timeout=30) for _ in range(6)]
+    accepted, queued = lines[0], lines[1:]
+    infer()(accepted)
+    accepted.getresponse().read()
+    with ThreadPoolExecutor(1) as pool, InferenceClient(url) as shipped:
+        shipped.infer("tiny", {"x": ONE})
+        assert processes.send(owner.of(pid), signal.SIGSTOP)
+        again = pool.submit(shipped.infer, "tiny", {"x": ONE})
+        eventually(lambda: vars(shipped._connection)["_HTTPConnection__state"] == "Request-sent")
+        for line in lines:
+            infer()(line)
+        kill(pid)
+        # What no process has accepted yet waits in the listener, which the router keeps, for the next one.
+        assert [line.getresponse().status for line in queued] == [200] * 5
+        # What the dead process had accepted is gone with it: only its client has the bytes, and ours asks again.
+        with pytest.raises(ConnectionError):
+            accepted.getresponse()
+        assert again.result(60).version == "1"
+    for line in lines:
+        line.close()
     assert [ask(url) for _ in range(3)] == ["1"] * 3  # no connection is refused meanwhile
     assert stage.record().versions[0].replicas[0].restarts == 1
 

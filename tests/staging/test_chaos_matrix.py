@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.staging.chaos import PHASES, VICTIMS, run_cell
-from tests.staging.conftest import Stage, both_routes, in_the_kernel
+from tests.staging.chaos import CONNECTOR, PHASES, VICTIMS, run_cell
+from tests.staging.conftest import Stage, both_routes, by_request, in_the_kernel
 
 LINE = {
     ("push", "stable"),
@@ -37,4 +37,12 @@ def test_a_process_dies(stage: Stage, phase: str, victim: str) -> None:
 @pytest.mark.parametrize("victim", VICTIMS)
 @pytest.mark.parametrize("phase", PHASES)
 def test_every_process_in_every_phase(stage: Stage, phase: str, victim: str) -> None:
+    run_cell(stage, phase, victim)
+
+
+@by_request
+@pytest.mark.chaos
+@pytest.mark.parametrize("victim", [*VICTIMS, CONNECTOR])
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_process_in_every_phase_with_requests_split(stage: Stage, phase: str, victim: str) -> None:
     run_cell(stage, phase, victim)

@@ -10,7 +10,6 @@ import json
 import os
 import select
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from ..atomic import write_bytes
 from ..errors import NoPrivilege, TraceError, WorkbenchError, from_json
 from . import capabilities
+from .boot_files import refuse_files_of_others
 from .sockets import dial, peer
 
 _SYSTEMD = Path("/run/systemd/system")
@@ -103,7 +103,7 @@ class Service:
         self._need_rights()
         if not _SYSTEMD.is_dir():
             return self.start(path)
-        self._refuse_files_of_others()
+        refuse_files_of_others(Path(__file__).resolve().parents[1], self.name)
         write_bytes(self.unit, self.unit_text(path).encode())
         _systemctl("daemon-reload")
         _systemctl("enable", "--now", self.unit.name)
@@ -218,31 +218,6 @@ class Service:
                 where=self.name,
                 fix=f"run it as root: sudo mlops {self.name} start",
             )
-
-    def _refuse_files_of_others(self) -> None:
-        """Raise if somebody but root can write the files a unit runs as root at every boot.
-
-        All of the package, because the process imports more than its own folder, and the folders the interpreter is
-        reached by, because who can write one puts another file in its place.
-        """
-        package, python = Path(__file__).resolve().parents[1], Path(sys.executable)
-        folders = {*package.parents, *python.absolute().parents, *python.resolve().parents}
-        for path in (python, package, *package.rglob("*"), *sorted(folders)):
-            try:
-                found = path.stat()
-            except OSError as error:  # a link that leads nowhere: whoever makes its end decides what runs
-                raise NoPrivilege(
-                    f"{path} cannot be looked at: {error.strerror}, and would be read as root at every boot",
-                    where=self.name,
-                    fix=f"remove it or install the workbench anew, or: mlops {self.name} start",
-                ) from error
-            writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
-            if found.st_uid != 0 or writable:
-                raise NoPrivilege(
-                    f"{path} can be changed by users other than root, and would run as root at every boot",
-                    where=self.name,
-                    fix=f"install the workbench into an environment that root owns, or: mlops {self.name} start",
-                )
 
     def _wait(self, path: Path, process: subprocess.Popen[bytes] | None) -> ServiceStatus:
         end = time.monotonic() + _START_SECONDS

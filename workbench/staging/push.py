@@ -129,6 +129,7 @@ def push(
         first = deployment.route().state().stable is None
         try:
             version = _bring_up(deployment, version)
+            deployment.start_route()  # it may have died while the replicas loaded
             deployment.route().wait_ready(ROUTE_TIMEOUT_S)
             if weights and not first:
                 with contextlib.closing(CudaWatch()) as watch:

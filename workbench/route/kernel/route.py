@@ -63,7 +63,7 @@ class KernelRoute:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file.create(RouteState())
         if self._shared():  # root starts it, and it restores what is pinned
-            atomic.write_bytes(self._about, json.dumps({"shared": True, **self._known()}).encode())
+            self._remember(shared=True)
             return
         with file_lock(self.folder / "router-start.lock"):
             if not self._routes():
@@ -73,7 +73,7 @@ class KernelRoute:
         (self.folder / "router.error").unlink(missing_ok=True)
         command = [sys.executable, "-m", "workbench.route.kernel.router", "--folder", str(self.folder)]
         who = launch(command, self.log)
-        atomic.write_bytes(self._about, json.dumps({**self._known(), "owner": who}).encode())
+        self._remember(owner=who)
 
     def wait_ready(self, timeout_s: float) -> str:
         """Return the service's URL once the kernel splits its connections.
@@ -86,7 +86,7 @@ class KernelRoute:
             If it did not start.
         """
         opened = self._open(int(self._known().get("port", self._port)), timeout_s)
-        atomic.write_bytes(self._about, json.dumps({**self._known(), "port": opened["port"]}).encode())
+        self._remember(port=opened["port"])
         self._apply(self._file.read())
         return self.url()
 
@@ -233,7 +233,7 @@ class KernelRoute:
             message = {"do": "apply", "state": codec.to_json(state), "listeners": list(sockets)}
             port = self._ask(message, list(sockets.values()))[0]["grpc_port"]
         if port != self._known().get("grpc_port", 0):
-            atomic.write_bytes(self._about, json.dumps({**self._known(), "grpc_port": port}).encode())
+            self._remember(grpc_port=port)
 
     def _ask(self, message: dict[str, Any], handles: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         try:
@@ -261,6 +261,11 @@ class KernelRoute:
     def _raise_start_error(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             raise from_json(json.loads((self.folder / "router.error").read_bytes()))
+
+    def _remember(self, **facts: Any) -> None:
+        """Write down what others must know; two at once lose nothing of either."""
+        with file_lock(self.folder / "router-about.lock"):
+            atomic.write_bytes(self._about, json.dumps({**self._known(), **facts}).encode())
 
     def _known(self) -> dict[str, Any]:
         try:
