@@ -53,7 +53,8 @@ def test_convolutions_equal_integers(target, data, seed):
         (64, 130, 1, 1, 1, "t2"),  # pointwise
         (32, 40, 1, 3, 2, "t2"),  # ordinary
         (80, 120, 2, 3, 1, "t2"),  # grouped, with too many weights for 16 bits
-        (64, 64, 4, 3, 1, "s8"),  # grouped
+        (64, 64, 4, 3, 1, "t2"),  # grouped
+        (64, 64, 16, 3, 1, "s8"),  # with few channels a group
         (300, 4, 1, 1, 1, "t2"),  # few outputs, but too many weights for 16 bits
     ],
 )

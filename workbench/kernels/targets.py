@@ -54,6 +54,7 @@ _TABLE = (
         (
             "-march=x86-64-v4",
             "-mavx512vnni",
+            "-mprfchw",
             "-mavx512vbmi",
             "-mprefer-vector-width=512",
             _NO_CET,

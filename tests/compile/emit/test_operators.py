@@ -64,6 +64,14 @@ def shapes(x):
     )  # fmt: skip
 
 
+def maxima(x, long):
+    x = torch.where(x > 2.2, torch.nan, x)
+    return (
+        F.max_pool2d(x, 2), F.max_pool2d(x, 3, 2), F.max_pool2d(x, (2, 5), 1, dilation=(3, 2)), F.max_pool2d(x, (1, 4)),
+        F.max_pool2d(x, 3, 1, 1), F.max_pool2d(x, (5, 1), (2, 3)), F.max_pool2d(x, (12, 20)), F.max_pool1d(long, 2),
+    )  # fmt: skip
+
+
 def lookups(x, i):
     rows = i % 4
     return (
@@ -94,6 +102,7 @@ CASES = {
     "activations": (activations, lambda: (4 * random(3, 5, 19),)),
     "reductions": (reductions, lambda: (random(3, 5, 23),)),
     "shapes": (shapes, lambda: (random(3, 5, 6),)),
+    "maxima": (maxima, lambda: (random(3, 7, 12, 20), random(2, 3, 1100))),
     "lookups": (lookups, lambda: (random(3, 4, 6), torch.randint(0, 99, (3, 4)))),
     "products": (products, lambda: (random(3, 5, 7), random(7, 33))),
     "integers": (integers, lambda: (torch.randint(-9, 9, (3, 7)), torch.rand(3, 7) > 0.5)),

@@ -31,7 +31,7 @@ _PARTS = (
 )
 _NEEDS = {
     "convolution": ("gemm",), "attention": ("math", "rows", "gemm"), "rows": ("math",), "recurrent": ("math", "gemm"),
-    "gemm": ("threads",), "integer": ("threads",), "int4": ("threads",),
+    "pool": ("math",), "gemm": ("threads",), "integer": ("threads",), "int4": ("threads",),
 }  # fmt: skip
 
 

@@ -1,47 +1,10 @@
-/* Convolution as rows times matrix: the activations that a segment of the kernel meets already lie side by side, so a
- * row is a place in the input, and the next pixel's row begins a few bytes further.
+/* Convolution as rows times matrix. A pixel's row is what its kernel meets, tap after tap: gathered from where channels lie
+ * side by side, or read there if that is one tap of every pixel.
  */
 
-enum { MOST_PIXELS = 96 };
+enum { MOST_PIXELS = 96, MOST_GATHERED = 3 << 15 /* bytes, which stay in a second-level cache */ };
 
-/* Where segment `g` of output pixel (oy, ox) begins. */
-static inline const int8_t *segment_at(const convolution *p, int64_t n, int64_t group, int64_t oy, int64_t ox, int64_t g)
-{
-	const tern_conv_shape *c = p->c;
-	const int64_t ky = joined(c) ? g : g / c->kernel[1], kx = joined(c) ? 0 : g % c->kernel[1];
-	const int64_t h = oy * c->stride[0] + ky * c->dilation[0], v = ox * c->stride[1] + kx * c->dilation[1];
-	return (const int8_t *)p->input + n * p->sample + (h * wide(c) + v) * c->channels +
-	       group * (c->channels / c->groups);
-}
-
-/* A few pixels of one line, all outputs of one group. */
-static void pixels_chunk(const void *job, int64_t chunk)
-{
-	const convolution *p = job;
-	const int64_t ox = chunk % p->blocks * p->block, oy = chunk / p->blocks % p->out_h;
-	const int64_t group = chunk / p->blocks / p->out_h % p->c->groups, n = chunk / p->blocks / p->out_h / p->c->groups;
-	const int64_t count = p->out_w - ox < p->block ? p->out_w - ox : p->block, step = p->c->stride[1] * p->c->channels;
-	const int64_t padded = padded_length(p->w), blocks = group_blocks(p->w);
-	const uint8_t *data = p->w->data + (size_t)group * matrix_bytes(p->w);
-	int32_t offset[MOST_PIXELS] = { 0 }, sums[ROWS * PANEL] __attribute__((aligned(64)));
-	/* What pads a segment has code 1: it counts whatever bytes follow, and so must the offset. */
-	for (int64_t g = 0; g < p->w->groups; g++)
-		for (int64_t r = 0; r < count; r++)
-			offset[r] += sum_of(segment_at(p, n, group, oy, ox + r, g), padded);
-	for (int64_t first = 0; first < p->w->n; first += PANEL) {
-		const int tiles = panel_tiles(p->w, first);
-		finish f;
-		finish_of(p, n, group * p->w->n + first, p->w->n - first < PANEL ? p->w->n - first : PANEL, &f);
-		for (int64_t row = 0; row < count; row += ROWS) {
-			const int some = count - row < ROWS ? (int)(count - row) : ROWS;
-			const uint8_t *w = data + panel_offset(p->w, first);
-			for (int64_t g = 0; g < p->w->groups; g++, w += blocks * tiles * TILE_BYTES)
-				micro(TERN_T2, w, tiles, segment_at(p, n, group, oy, ox + row, g), step, some, blocks, sums,
-				      g > 0);
-			write_pixels(p, &f, oy * p->out_w + ox + row, some, sums, offset + row);
-		}
-	}
-}
+typedef int8_t block16 __attribute__((vector_size(16), aligned(1), may_alias));
 
 /* A kernel of one tap that visits every pixel sees one long line. */
 static inline int pointwise(const tern_conv_shape *c)
@@ -49,16 +12,84 @@ static inline int pointwise(const tern_conv_shape *c)
 	return taps(c) == 1 && c->stride[0] == 1 && c->stride[1] == 1 && !c->padding[0] && !c->padding[1];
 }
 
+/* How many of the rows that are left: whole fours, which are turned together, and 8 + 8 rather than 12 + 4. */
+static inline int64_t rows_at_once(int64_t left)
+{
+	const int64_t parts = ceil_div(left, ROWS), some = ceil_div(ceil_div(left, parts), 4) * 4;
+	return some < left ? some : left;
+}
+
+/* Rows are a whole number of blocks; what lies behind the last tap meets weights of 0. */
+static inline void gather_row(const convolution *p, const int8_t *from, int8_t *row)
+{
+	const tern_conv_shape *c = p->c;
+	const int64_t channels = c->channels / c->groups, across = joined(c) ? 1 : c->kernel[1];
+	const int64_t length = joined(c) ? c->kernel[1] * channels : channels, step = c->dilation[1] * c->channels;
+	for (int64_t ky = 0; ky < c->kernel[0]; ky++, from += c->dilation[0] * wide(c) * c->channels)
+		for (int64_t kx = 0; kx < across; kx++, row += length)
+			for (int64_t i = 0; i < length; i += 16) /* the next segment overwrites what is too much */
+				*(block16 *)(row + i) = *(const block16 *)(from + kx * step + i);
+}
+
+/* `count` pixels from `pixel` on, wherever their lines end. */
+static int8_t *gather_rows(const convolution *p, const int8_t *input, int64_t pixel, int64_t count)
+{
+	const tern_conv_shape *c = p->c;
+	const int64_t padded = padded_length(p->w), step = c->stride[1] * c->channels;
+	int8_t *rows = scratch_take(SCRATCH_CHUNK, (size_t)(count * padded + 16)), *row = rows;
+	int64_t ox = pixel % p->out_w, oy = pixel / p->out_w;
+	if (!rows)
+		atomic_store(p->failed, 1);
+	for (int64_t r = 0; rows && r < count; r++, row += padded) {
+		gather_row(p, input + oy * c->stride[0] * wide(c) * c->channels + ox * step, row);
+		if (++ox == p->out_w)
+			ox = 0, oy++;
+	}
+	return rows;
+}
+
+/* Some pixels, all outputs of one group. */
+static void pixels_chunk(const void *job, int64_t chunk)
+{
+	const convolution *p = job;
+	const int64_t area = p->out_h * p->out_w, pixel = chunk % p->blocks * p->block;
+	const int64_t group = chunk / p->blocks % p->c->groups, n = chunk / p->blocks / p->c->groups;
+	const int64_t count = area - pixel < p->block ? area - pixel : p->block, padded = padded_length(p->w);
+	const int direct = pointwise(p->c);
+	const int64_t step = direct ? p->c->channels : padded;
+	const int8_t *input = (const int8_t *)p->input + n * p->sample + group * (p->c->channels / p->c->groups);
+	const int8_t *rows = direct ? input + pixel * step : gather_rows(p, input, pixel, count);
+	const uint8_t *data = p->w->data + (size_t)group * matrix_bytes(p->w);
+	int32_t offset[MOST_PIXELS], sums[ROWS * PANEL] __attribute__((aligned(64)));
+	if (!rows)
+		return;
+	/* What pads a row has code 1: it counts whatever bytes follow, and so must the offset. */
+	for (int64_t r = 0; r < count; r++)
+		offset[r] = sum_of(rows + r * step, padded);
+	for (int64_t first = 0; first < p->w->n; first += PANEL) {
+		finish f;
+		finish_of(p, n, group * p->w->n + first, p->w->n - first < PANEL ? p->w->n - first : PANEL, &f);
+		for (int64_t row = 0, some; row < count; row += some) {
+			some = rows_at_once(count - row);
+			fetch_pixels(p, &f, pixel + row + some + ROWS);
+			micro(TERN_T2, data + panel_offset(p->w, first), panel_tiles(p->w, first), rows + row * step, step,
+			      (int)some, group_blocks(p->w), sums, 0);
+			write_pixels(p, &f, pixel + row, (int)some, sums, offset + row);
+		}
+	}
+}
+
 static int run_gemm(convolution *p, int threads)
 {
 	if (group_blocks(p->w) > BLOCKS_AT_ONCE)
-		return TERN_ESHAPE; /* a row of the kernel with more than 131072 weights */
+		return TERN_ESHAPE; /* a row with more than 131072 weights */
 	if (!take_input(p, threads))
 		return TERN_EMEMORY;
-	if (pointwise(p->c))
-		p->out_w *= p->out_h, p->out_h = 1;
-	p->block = MOST_PIXELS / ROWS * ROWS;
-	p->blocks = ceil_div(p->out_w, p->block);
-	run_chunks(pixels_chunk, p, p->c->batch * p->c->groups * p->out_h * p->blocks, threads);
+	const int64_t area = p->out_h * p->out_w, fits = MOST_GATHERED / padded_length(p->w) / ROWS * ROWS;
+	const int64_t most = fits < ROWS ? ROWS : fits < MOST_PIXELS ? fits : MOST_PIXELS / ROWS * ROWS;
+	p->blocks = ceil_div(area, most);
+	p->block = ceil_div(ceil_div(area, p->blocks), ROWS) * ROWS;
+	p->blocks = ceil_div(area, p->block);
+	run_chunks(pixels_chunk, p, p->c->batch * p->c->groups * p->blocks, threads);
 	return TERN_OK;
 }

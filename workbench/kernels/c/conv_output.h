@@ -2,22 +2,49 @@
 
 typedef int16_t words16 __attribute__((vector_size(32), aligned(2), may_alias));
 typedef float floats16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t ints16 __attribute__((vector_size(64), aligned(4), may_alias));
 
+/* out[i * pitch + r] = in[r][i] for `lanes`. */
+#ifdef __AVX512BW__
+static inline __attribute__((always_inline)) void turn_four(const floats16 in[4], float *out, int64_t pitch,
+							    const int64_t lanes)
+{
+	const __m512 a = (__m512)in[0], b = (__m512)in[1], c = (__m512)in[2], d = (__m512)in[3];
+	const __m512 ab0 = _mm512_unpacklo_ps(a, b), ab1 = _mm512_unpackhi_ps(a, b);
+	const __m512 cd0 = _mm512_unpacklo_ps(c, d), cd1 = _mm512_unpackhi_ps(c, d);
+	/* In each quarter 4 by 4 are turned. */
+	const __m512 turned[] = { _mm512_shuffle_ps(ab0, cd0, 0x44), _mm512_shuffle_ps(ab0, cd0, 0xee),
+				  _mm512_shuffle_ps(ab1, cd1, 0x44), _mm512_shuffle_ps(ab1, cd1, 0xee) };
+#define QUARTER(q) \
+	_Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) if (4 * q + i < lanes) \
+		_mm_storeu_ps(out + (4 * q + i) * pitch, _mm512_extractf32x4_ps(turned[i], q));
+	QUARTER(0) QUARTER(1) QUARTER(2) QUARTER(3)
+}
+#else
+typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t four_ints __attribute__((vector_size(16)));
 
-/* out[i * pitch + r] = in[r * PANEL + i] for 4 by 4. */
-static inline void turn(const float *in, float *out, int64_t pitch)
+static inline void turn_four(const floats16 in[4], float *out, int64_t pitch, int64_t lanes)
 {
-	const four_floats *a = (const four_floats *)in, *b = (const four_floats *)(in + PANEL),
-			  *c = (const four_floats *)(in + 2 * PANEL), *d = (const four_floats *)(in + 3 * PANEL);
-	const four_floats ab0 = MIX(four_ints, *a, *b, 0, 4, 1, 5), ab1 = MIX(four_ints, *a, *b, 2, 6, 3, 7);
-	const four_floats cd0 = MIX(four_ints, *c, *d, 0, 4, 1, 5), cd1 = MIX(four_ints, *c, *d, 2, 6, 3, 7);
-	*(four_floats *)out = MIX(four_ints, ab0, cd0, 0, 1, 4, 5);
-	*(four_floats *)(out + pitch) = MIX(four_ints, ab0, cd0, 2, 3, 6, 7);
-	*(four_floats *)(out + 2 * pitch) = MIX(four_ints, ab1, cd1, 0, 1, 4, 5);
-	*(four_floats *)(out + 3 * pitch) = MIX(four_ints, ab1, cd1, 2, 3, 6, 7);
+	int64_t i = 0;
+	for (; i + 4 <= lanes; i += 4, out += 4 * pitch) {
+		four_floats row[4];
+		for (int r = 0; r < 4; r++)
+			memcpy(&row[r], (const float *)&in[r] + i, sizeof row[r]);
+		const four_floats ab0 = MIX(four_ints, row[0], row[1], 0, 4, 1, 5);
+		const four_floats ab1 = MIX(four_ints, row[0], row[1], 2, 6, 3, 7);
+		const four_floats cd0 = MIX(four_ints, row[2], row[3], 0, 4, 1, 5);
+		const four_floats cd1 = MIX(four_ints, row[2], row[3], 2, 6, 3, 7);
+		*(four_floats *)out = MIX(four_ints, ab0, cd0, 0, 1, 4, 5);
+		*(four_floats *)(out + pitch) = MIX(four_ints, ab0, cd0, 2, 3, 6, 7);
+		*(four_floats *)(out + 2 * pitch) = MIX(four_ints, ab1, cd1, 0, 1, 4, 5);
+		*(four_floats *)(out + 3 * pitch) = MIX(four_ints, ab1, cd1, 2, 3, 6, 7);
+	}
+	for (; i < lanes; i++, out += pitch)
+		for (int r = 0; r < 4; r++)
+			out[r] = ((const float *)&in[r])[i];
 }
+#endif
 
 /* What follows the sums of up to PANEL outputs of one sample. */
 typedef struct finish {
@@ -36,24 +63,58 @@ static void finish_of(const convolution *p, int64_t n, int64_t output, int64_t l
 	}
 }
 
+enum { NEAR = 1 << 19 /* bytes of a sample's output, which will be in a second-level cache */ };
+/* Outputs lie an image apart, too far for the processor to foresee the next line of each. */
+static inline void fetch_pixels(const convolution *p, const finish *f, int64_t pixel)
+{
+	const int64_t area = p->out_h * p->out_w, size = area * p->c->outputs * (int64_t)sizeof(float);
+	for (int64_t i = 0; i < f->lanes && size > NEAR; i++)
+		__builtin_prefetch(f->y + i * area + pixel, 1);
+}
+
+/* LANES outputs of `rows` pixels, at most 4, scaled and activated. */
+static inline __attribute__((always_inline)) void finish_tile(const finish *f, int64_t lane, const int32_t *sums,
+							      const int32_t *offset, const int rows, int activation,
+							      floats16 tile[4])
+{
+	const floats16 scale = *(const floats16 *)(f->scale + lane), bias = *(const floats16 *)(f->bias + lane);
+	for (int r = 0; r < rows; r++) {
+		const ints16 sum = *(const ints16 *)(sums + r * PANEL + lane) - offset[r];
+		tile[r] = __builtin_convertvector(sum, floats16) * scale + bias;
+		if (activation == TERN_RELU)
+			tile[r] = (floats16)((ints16)tile[r] & ~(ints16)(tile[r] < 0));
+	}
+	if (activation > TERN_RELU) {
+		floats16 copy[4]; /* only this has an address; the tile stays in registers */
+		for (int r = 0; r < rows; r++)
+			copy[r] = tile[r];
+		activate((float *)copy, rows * LANES, activation);
+		for (int r = 0; r < rows; r++)
+			tile[r] = copy[r];
+	}
+}
+
 /* `count` <= ROWS pixels from `pixel` on: rows of sums, PANEL apart, from each of which its offset is taken. */
 static void write_pixels(const convolution *p, const finish *f, int64_t pixel, int count, const int32_t *sums,
 			 const int32_t *offset)
 {
-	const int64_t area = p->out_h * p->out_w, lanes = ceil_div(f->lanes, LANES) * LANES;
+	const int64_t area = p->out_h * p->out_w;
 	const int rows = count / 4 * 4;
-	float scaled[ROWS * PANEL] __attribute__((aligned(64))), *y = f->y + pixel;
-	for (int r = 0; r < count; r++) {
-		for (int64_t i = 0; i < lanes; i++)
-			scaled[r * PANEL + i] = (float)(sums[r * PANEL + i] - offset[r]) * f->scale[i] + f->bias[i];
-		if (p->activation)
-			activate(scaled + r * PANEL, f->lanes, p->activation);
-	}
-	for (int64_t i = 0; i < f->lanes; i++) {
-		if (i % 4 == 0 && i + 4 <= f->lanes)
-			for (int r = 0; r < rows; r += 4)
-				turn(scaled + r * PANEL + i, y + i * area + r, area);
-		for (int r = i < f->lanes / 4 * 4 ? rows : 0; r < count; r++)
-			y[i * area + r] = scaled[r * PANEL + i];
+	floats16 tile[4];
+	for (int64_t i = 0; i < f->lanes; i += LANES) {
+		const int64_t some = f->lanes - i < LANES ? f->lanes - i : LANES;
+		float *y = f->y + i * area + pixel;
+		for (int r = 0; r < rows; r += 4) {
+			finish_tile(f, i, sums + r * PANEL, offset + r, 4, p->activation, tile);
+			if (some == LANES) /* a number the compiler knows */
+				turn_four(tile, y + r, area, LANES);
+			else
+				turn_four(tile, y + r, area, some);
+		}
+		for (int r = rows; r < count; r++) {
+			finish_tile(f, i, sums + r * PANEL, offset + r, 1, p->activation, tile);
+			for (int64_t j = 0; j < some; j++)
+				y[j * area + r] = ((const float *)tile)[j];
+		}
 	}
 }

@@ -11,10 +11,9 @@ static inline int64_t output_size(const tern_conv_shape *c, int axis)
 	return room < 0 ? 0 : room / c->stride[axis] + 1;
 }
 
-/* The weights of a row meet activations that lie side by side: whole rows of the kernel if it covers all channels of
- * neighbouring pixels, else tap after tap. Each segment begins a new block, as a group of scales would. */
+/* Weights are packed in the order [ky][kx][channel]. A row of the kernel that covers all channels of neighbouring pixels
+ * meets activations that already lie side by side. */
 static inline int joined(const tern_conv_shape *c) { return c->groups == 1 && c->dilation[1] == 1; }
-static inline int64_t segments(const tern_conv_shape *c) { return joined(c) ? c->kernel[0] : taps(c); }
 
 static int check_conv(const tern_conv_shape *c)
 {
@@ -50,12 +49,12 @@ int tern_conv_matrix(const tern_conv_shape *c, tern_matrix *out)
 	if (error)
 		return error;
 	const int64_t n = c->outputs / c->groups, k = c->channels / c->groups * taps(c);
-	*out = (tern_matrix){ .n = n, .k = k, .groups = (int32_t)segments(c), .layout = TERN_T2, .count = c->groups };
-	/* Steps a pixel: 4 a tile and block, and a call for each segment; or one addition for 22 pixels and a weight.
+	*out = (tern_matrix){ .n = n, .k = k, .groups = 1, .layout = TERN_T2, .count = c->groups };
+	/* Steps a pixel: 4 a tile and block, and to gather and to write; or one addition for 22 pixels and a weight.
 	 * With few outputs, or few channels side by side, tiles and blocks would be mostly padding. */
-	const int64_t product = out->groups * (4 * group_blocks(out) * ceil_div(n, LANES) + 12);
+	const int64_t product = 4 * group_blocks(out) * ceil_div(n, LANES) + 24;
 	if (k <= DIRECT_WEIGHTS && n * k < 22 * product)
-		out->layout = TERN_S8, out->groups = 1;
+		out->layout = TERN_S8;
 	return check_matrix(out);
 }
 

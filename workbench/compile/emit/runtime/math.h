@@ -67,8 +67,9 @@ INLINE double sigmoid_f64(double x) { return 1.0 / (1.0 + exp(-x)); }
 
 /* A NaN among the arguments is the result, as in torch. */
 #define DEFINE_ELEMENTWISE(REAL, S, F)                                                                          \
-    INLINE REAL larger_##S(REAL a, REAL b) { return a > b || a != a ? a : b; }                                  \
-    INLINE REAL smaller_##S(REAL a, REAL b) { return a < b || a != a ? a : b; }                                 \
+    INLINE REAL or_nan_##S(REAL a, REAL b) { return a != a ? a : b; } /* a select each: no branch, no jump */   \
+    INLINE REAL larger_##S(REAL a, REAL b) { return or_nan_##S(a, a > b ? a : b); }                              \
+    INLINE REAL smaller_##S(REAL a, REAL b) { return or_nan_##S(a, a < b ? a : b); }                             \
     INLINE REAL clamp_##S(REAL x, REAL low, REAL high) { return smaller_##S(larger_##S(x, low), high); }        \
     INLINE REAL relu_##S(REAL x) { return x < 0 ? 0 : x; }                                                      \
     INLINE REAL silu_##S(REAL x) { return x * sigmoid_##S(x); }                                                 \
