@@ -2,7 +2,8 @@
  * side by side, or read there if that is one tap of every pixel.
  */
 
-enum { MOST_PIXELS = 96, MOST_GATHERED = 3 << 15 /* bytes, which stay in a second-level cache */ };
+/* Pixels of a chunk; pixels whose sums are written together, whole squares of 16; bytes that stay in a second-level cache. */
+enum { MOST_PIXELS = 96, WRITTEN = 48, MOST_GATHERED = 3 << 15 };
 
 typedef int8_t block16 __attribute__((vector_size(16), aligned(1), may_alias));
 
@@ -60,7 +61,7 @@ static void pixels_chunk(const void *job, int64_t chunk)
 	const int8_t *input = (const int8_t *)p->input + n * p->sample + group * (p->c->channels / p->c->groups);
 	const int8_t *rows = direct ? input + pixel * step : gather_rows(p, input, pixel, count);
 	const uint8_t *data = p->w->data + (size_t)group * matrix_bytes(p->w);
-	int32_t offset[MOST_PIXELS], sums[ROWS * PANEL] __attribute__((aligned(64)));
+	int32_t offset[MOST_PIXELS], sums[WRITTEN * PANEL] __attribute__((aligned(64)));
 	if (!rows)
 		return;
 	/* What pads a row has code 1: it counts whatever bytes follow, and so must the offset. */
@@ -69,12 +70,15 @@ static void pixels_chunk(const void *job, int64_t chunk)
 	for (int64_t first = 0; first < p->w->n; first += PANEL) {
 		finish f;
 		finish_of(p, n, group * p->w->n + first, p->w->n - first < PANEL ? p->w->n - first : PANEL, &f);
-		for (int64_t row = 0, some; row < count; row += some) {
-			some = rows_at_once(count - row);
-			fetch_pixels(p, &f, pixel + row + some + ROWS);
-			micro(TERN_T2, data + panel_offset(p->w, first), panel_tiles(p->w, first), rows + row * step, step,
-			      (int)some, group_blocks(p->w), sums, 0);
-			write_pixels(p, &f, pixel + row, (int)some, sums, offset + row);
+		for (int64_t row = 0; row < count; row += WRITTEN) {
+			const int64_t end = count - row < WRITTEN ? count : row + WRITTEN;
+			for (int64_t r = row, some; r < end; r += some) {
+				some = rows_at_once(end - r);
+				fetch_pixels(p, &f, pixel + r + some + ROWS);
+				micro(TERN_T2, data + panel_offset(p->w, first), panel_tiles(p->w, first), rows + r * step,
+				      step, (int)some, group_blocks(p->w), sums + (r - row) * PANEL, 0);
+			}
+			write_pixels(p, &f, pixel + row, (int)(end - row), sums, offset + row);
 		}
 	}
 }

@@ -6,19 +6,49 @@ typedef int32_t ints16 __attribute__((vector_size(64), aligned(4), may_alias));
 
 /* out[i * pitch + r] = in[r][i] for `lanes`. */
 #ifdef __AVX512BW__
-static inline __attribute__((always_inline)) void turn_four(const floats16 in[4], float *out, int64_t pitch,
-							    const int64_t lanes)
+/* In each quarter 4 by 4: out[i] has columns i, 4 + i, 8 + i, 12 + i. */
+static inline __attribute__((always_inline)) void turn_quarters(const floats16 in[4], __m512 out[4])
 {
 	const __m512 a = (__m512)in[0], b = (__m512)in[1], c = (__m512)in[2], d = (__m512)in[3];
 	const __m512 ab0 = _mm512_unpacklo_ps(a, b), ab1 = _mm512_unpackhi_ps(a, b);
 	const __m512 cd0 = _mm512_unpacklo_ps(c, d), cd1 = _mm512_unpackhi_ps(c, d);
-	/* In each quarter 4 by 4 are turned. */
-	const __m512 turned[] = { _mm512_shuffle_ps(ab0, cd0, 0x44), _mm512_shuffle_ps(ab0, cd0, 0xee),
-				  _mm512_shuffle_ps(ab1, cd1, 0x44), _mm512_shuffle_ps(ab1, cd1, 0xee) };
+	out[0] = _mm512_shuffle_ps(ab0, cd0, 0x44), out[1] = _mm512_shuffle_ps(ab0, cd0, 0xee);
+	out[2] = _mm512_shuffle_ps(ab1, cd1, 0x44), out[3] = _mm512_shuffle_ps(ab1, cd1, 0xee);
+}
+
+static inline void turn_four(const floats16 in[4], float *out, int64_t pitch, int64_t lanes)
+{
+	__m512 turned[4];
+	turn_quarters(in, turned);
 #define QUARTER(q) \
 	_Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) if (4 * q + i < lanes) \
 		_mm_storeu_ps(out + (4 * q + i) * pitch, _mm512_extractf32x4_ps(turned[i], q));
 	QUARTER(0) QUARTER(1) QUARTER(2) QUARTER(3)
+}
+
+/* 16 by 16: every line of the output is written at once, for lines an image apart may all compete for the same few places
+ * of a cache. */
+static inline __attribute__((always_inline)) void turn_sixteen(const floats16 in[16], float *out, int64_t pitch,
+								const int64_t lanes)
+{
+	__m512 turned[4][4];
+#pragma GCC unroll 4
+	for (int r = 0; r < 4; r++)
+		turn_quarters(in + 4 * r, turned[r]);
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		const __m512 a = turned[0][i], b = turned[1][i], c = turned[2][i], d = turned[3][i];
+		const __m512 ab0 = _mm512_shuffle_f32x4(a, b, 0x44), ab1 = _mm512_shuffle_f32x4(a, b, 0xee);
+		const __m512 cd0 = _mm512_shuffle_f32x4(c, d, 0x44), cd1 = _mm512_shuffle_f32x4(c, d, 0xee);
+		if (i < lanes)
+			_mm512_storeu_ps(out + i * pitch, _mm512_shuffle_f32x4(ab0, cd0, 0x88));
+		if (4 + i < lanes)
+			_mm512_storeu_ps(out + (4 + i) * pitch, _mm512_shuffle_f32x4(ab0, cd0, 0xdd));
+		if (8 + i < lanes)
+			_mm512_storeu_ps(out + (8 + i) * pitch, _mm512_shuffle_f32x4(ab1, cd1, 0x88));
+		if (12 + i < lanes)
+			_mm512_storeu_ps(out + (12 + i) * pitch, _mm512_shuffle_f32x4(ab1, cd1, 0xdd));
+	}
 }
 #else
 typedef float four_floats __attribute__((vector_size(16), aligned(4), may_alias));
@@ -94,27 +124,40 @@ static inline __attribute__((always_inline)) void finish_tile(const finish *f, i
 	}
 }
 
-/* `count` <= ROWS pixels from `pixel` on: rows of sums, PANEL apart, from each of which its offset is taken. */
+/* LANES outputs of `count` pixels, of which `lanes` exist. */
+static void write_lanes(const finish *f, int64_t lane, const int32_t *sums, const int32_t *offset, int count,
+			int activation, float *y, int64_t area)
+{
+	const int64_t lanes = f->lanes - lane < LANES ? f->lanes - lane : LANES;
+	floats16 tile[16];
+	int r = 0;
+#ifdef __AVX512BW__
+	for (; r + 16 <= count; r += 16) {
+#pragma GCC unroll 4
+		for (int part = 0; part < 16; part += 4)
+			finish_tile(f, lane, sums + (r + part) * PANEL, offset + r + part, 4, activation, tile + part);
+		if (lanes == LANES) /* a number the compiler knows */
+			turn_sixteen(tile, y + r, area, LANES);
+		else
+			turn_sixteen(tile, y + r, area, lanes);
+	}
+#endif
+	for (; r + 4 <= count; r += 4) {
+		finish_tile(f, lane, sums + r * PANEL, offset + r, 4, activation, tile);
+		turn_four(tile, y + r, area, lanes);
+	}
+	for (; r < count; r++) {
+		finish_tile(f, lane, sums + r * PANEL, offset + r, 1, activation, tile);
+		for (int64_t i = 0; i < lanes; i++)
+			y[i * area + r] = ((const float *)tile)[i];
+	}
+}
+
+/* `count` pixels from `pixel` on: rows of sums, PANEL apart, from each of which its offset is taken. */
 static void write_pixels(const convolution *p, const finish *f, int64_t pixel, int count, const int32_t *sums,
 			 const int32_t *offset)
 {
 	const int64_t area = p->out_h * p->out_w;
-	const int rows = count / 4 * 4;
-	floats16 tile[4];
-	for (int64_t i = 0; i < f->lanes; i += LANES) {
-		const int64_t some = f->lanes - i < LANES ? f->lanes - i : LANES;
-		float *y = f->y + i * area + pixel;
-		for (int r = 0; r < rows; r += 4) {
-			finish_tile(f, i, sums + r * PANEL, offset + r, 4, p->activation, tile);
-			if (some == LANES) /* a number the compiler knows */
-				turn_four(tile, y + r, area, LANES);
-			else
-				turn_four(tile, y + r, area, some);
-		}
-		for (int r = rows; r < count; r++) {
-			finish_tile(f, i, sums + r * PANEL, offset + r, 1, p->activation, tile);
-			for (int64_t j = 0; j < some; j++)
-				y[j * area + r] = ((const float *)tile)[j];
-		}
-	}
+	for (int64_t i = 0; i < f->lanes; i += LANES)
+		write_lanes(f, i, sums, offset, count, p->activation, f->y + i * area + pixel, area);
 }

@@ -50,9 +50,9 @@ int tern_conv_matrix(const tern_conv_shape *c, tern_matrix *out)
 		return error;
 	const int64_t n = c->outputs / c->groups, k = c->channels / c->groups * taps(c);
 	*out = (tern_matrix){ .n = n, .k = k, .groups = 1, .layout = TERN_T2, .count = c->groups };
-	/* Steps a pixel: 4 a tile and block, and to gather and to write; or one addition for 22 pixels and a weight.
+	/* Steps a pixel: 4 a tile and block, to write and, with many taps, to gather; or one addition for 22 pixels and a weight.
 	 * With few outputs, or few channels side by side, tiles and blocks would be mostly padding. */
-	const int64_t product = 4 * group_blocks(out) * ceil_div(n, LANES) + 24;
+	const int64_t product = 4 * group_blocks(out) * ceil_div(n, LANES) + (taps(c) > 1 ? 24 : 12);
 	if (k <= DIRECT_WEIGHTS && n * k < 22 * product)
 		out->layout = TERN_S8;
 	return check_matrix(out);
