@@ -127,8 +127,9 @@ class Unwinding:
 
     def _table(self, file: tuple[str, str, str]) -> FrameTable | None:
         if file not in self._tables:
-            # None: deleted, or without rules; frame pointers then.
-            self._tables[file] = frame_table(mapped_file(self._pid, *file))
+            # None: no file, deleted, or without rules; frame pointers then.
+            named = file[0].startswith("/")
+            self._tables[file] = frame_table(mapped_file(self._pid, *file)) if named else None
         return self._tables[file]
 
     def _read_maps(self) -> None:
@@ -140,11 +141,9 @@ class Unwinding:
         self._elsewhere.clear()
         with contextlib.suppress(OSError):  # it has ended
             lines = Path(f"/proc/{self._pid}/maps").read_text(errors="replace").splitlines()
-            fields = [line.split(None, 5) for line in lines]
+            fields = [[*line.split(None, 5), ""] for line in lines if "x" in line.partition(" ")[2][:4]]
             self._code = sorted(
-                (*_range(row[0]), int(row[2], 16), (row[5], row[3], row[4]))
-                for row in fields
-                if "x" in row[1] and len(row) > 5 and row[5].startswith("/")
+                (*_range(row[0]), int(row[2], 16), (row[5], row[3], row[4])) for row in fields
             )
 
 

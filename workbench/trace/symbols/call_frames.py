@@ -59,11 +59,16 @@ class _Cursor:
         self.at += struct.calcsize(form)
         return int(value)
 
+    def byte(self) -> int:
+        value = self.data[self.at]
+        self.at += 1
+        return value
+
     def unsigned(self) -> int:
         """Return a number of 7 bits a byte."""
         value = shift = 0
         while True:
-            byte = self.number("B")
+            byte = self.byte()
             value |= (byte & 127) << shift
             shift += 7
             if byte < 128:
@@ -134,25 +139,25 @@ class FunctionReader:
         cursor = _Cursor(data, at)
         end = _end(cursor)
         cursor.number("I")
-        version = cursor.number("B")
+        version = cursor.byte()
         stop = data.find(b"\0", cursor.at)
         letters = data[cursor.at : stop]
         cursor.at = stop + 1
         self._code_unit, self._data_unit = cursor.unsigned(), cursor.signed()
-        if cursor.number("B") != RETURN_ADDRESS or version not in (1, 3) or letters[:1] != b"z":
+        if cursor.byte() != RETURN_ADDRESS or version not in (1, 3) or letters[:1] != b"z":
             raise ValueError("a form that is not read")
         size = cursor.unsigned()
         body = cursor.at + size
         for letter in letters[1:].decode():
-            if letter == "R" and cursor.number("B") != _RELATIVE_4:
+            if letter == "R" and cursor.byte() != _RELATIVE_4:
                 raise ValueError("addresses of another form")
             if letter == "P":
-                form = cursor.number("B") & 0x0F
+                form = cursor.byte() & 0x0F
                 if form not in _SIZES:
                     raise ValueError("a pointer of another form")
                 cursor.skip(_SIZES[form])
             elif letter == "L":
-                cursor.number("B")
+                cursor.byte()
         cursor.at = body
         return cursor, end
 
@@ -173,7 +178,7 @@ class FunctionReader:
 
     def _run(self, cursor: _Cursor, end: int) -> None:
         while cursor.at < end:
-            code = cursor.number("B")
+            code = cursor.byte()
             if code >> 6 == 1:
                 self._advance(code & 63)
             elif code >> 6 == 2:

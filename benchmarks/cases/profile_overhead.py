@@ -1,0 +1,121 @@
+"""Whether a profile can be told from none: the CPU sampler and the default set, told from noise.
+
+Two ways. Paired: a short block of steps without a profiler, one with it, one without again, many times; the middle over
+the mean of its neighbours, so that what drifts falls out, with the standard error of the median beside it. And summed:
+what the kernel says its programs took, and what the reader in this process and the collector used, as shares of one
+CPU. The sum is exact where the ratio is noise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench.trace import client
+
+from .. import kernel_costs
+from ..harness import progress
+from ..profilers import Profiler, ours
+from ..samples import Samples
+from ..workloads import Step, mlp, tiny
+
+_SETS = ("cpu_99hz", "cpu_999hz", "default")
+_READER = "workbench-trace"
+
+
+def run(samples: Samples, *, quick: bool) -> None:
+    """Measure; 1 round when quick, else 24 pairs, and the sums over 3 s."""
+    rounds, block_s, sum_s = (1, 0.05, 0.1) if quick else (24, 0.2, 3.0)
+    for make in (mlp, tiny):
+        step, sets = make(), {name: ours()[name] for name in _SETS}
+        for _ in range(50):
+            step()
+        for _ in progress(rounds, f"{make.__name__}: {', '.join(sets)}"):
+            for name, profiler in sets.items():
+                _pair(samples, f"{make.__name__}.{name}", step, profiler, block_s)
+        for name, profiler in sets.items():
+            _error(samples, f"{make.__name__}.{name}.over_plain")
+            with contextlib.suppress(PermissionError):  # the account is root's
+                _sum(samples, f"{make.__name__}.{name}", step, profiler, sum_s)
+
+
+def _pair(samples: Samples, key: str, step: Step, profiler: Profiler, seconds: float) -> None:
+    before = _block(step, seconds)
+    with profiler():
+        profiled = _block(step, seconds)
+    after = _block(step, seconds)
+    for name, place in (("over_plain", 0), ("wall_over_plain", 1)):
+        samples.add(f"{key}.{name}", 2 * profiled[place] / (before[place] + after[place]))
+
+
+def _block(step: Step, seconds: float) -> tuple[float, float]:
+    """Return the thread's CPU time a step, and a step's time by the clock where nothing else ran, both in s."""
+    walls, count, began = [], 0, time.thread_time()
+    while time.thread_time() - began < seconds:
+        start = time.perf_counter()
+        for _ in range(10):
+            step()
+        walls.append((time.perf_counter() - start) / 10)
+        count += 10
+    return (time.thread_time() - began) / count, statistics.median(walls)
+
+
+def _error(samples: Samples, key: str) -> None:
+    """Add the standard error of a ratio's median."""
+    values = samples.values(key)
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    samples.add(f"{key}_error", 1.2533 * spread / math.sqrt(len(values)))
+
+
+def _sum(samples: Samples, key: str, step: Step, profiler: Profiler, seconds: float) -> None:
+    with kernel_costs.counting(), profiler():
+        _while(step, seconds / 2)  # the first samples of a trace teach the kernel to walk native frames
+        mine = {*_own_programs()}
+        before, used, began = kernel_costs.runs(), _used(), time.perf_counter()
+        _while(step, seconds)
+        after, then, wall = kernel_costs.runs(), _used(), time.perf_counter() - began
+    total = 0.0
+    for number in mine & {*after}:
+        first, last = before.get(number), after[number]
+        ns, count = (last.ns - first.ns, last.count - first.count) if first else (last.ns, last.count)
+        if count:
+            samples.add(f"{key}.kernel.{last.name}.ns", ns / count)
+            samples.add(f"{key}.kernel.{last.name}.per_s", count / wall)
+            samples.add(f"{key}.kernel.{last.name}.share", ns / 1e9 / wall)
+            total += ns / 1e9 / wall
+    samples.add(f"{key}.kernel.share", total)
+    for name, start, end in zip(("reader", "collector"), used, then, strict=True):
+        samples.add(f"{key}.{name}.share", (end - start) / wall)
+
+
+def _while(step: Callable[[], object], seconds: float) -> None:
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        step()
+
+
+def _own_programs() -> list[int]:
+    """Return the numbers of the programs our collector holds: others' are on this machine too."""
+    numbers = []
+    for handle in Path(f"/proc/{client.private_pid()}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            fields = dict(line.partition(":")[::2] for line in handle.read_text().splitlines())
+            if "prog_id" in fields:
+                numbers.append(int(fields["prog_id"]))
+    return numbers
+
+
+def _used() -> tuple[float, float]:
+    """Return seconds of CPU our reader thread and our collector have used."""
+    (reader,) = (thread.native_id for thread in threading.enumerate() if thread.name == _READER)
+    return _seconds(f"/proc/{os.getpid()}/task/{reader}"), _seconds(f"/proc/{client.private_pid()}")
+
+
+def _seconds(folder: str) -> float:
+    return int(Path(folder, "schedstat").read_text().split()[0]) / 1e9
