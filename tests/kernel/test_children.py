@@ -106,6 +106,7 @@ def test_of_a_library_a_stranger_uses_what_is_missing_is_said(tmp_path):
     with _stranger(path), trace.session(("operators",), tier="bpf") as recorder:
         child = os.fork()
         if child == 0:
+            os.close(writes)
             os.read(reads, 1)
             for _ in range(_EVENTS):
                 library.tern_conv(1)

@@ -270,6 +270,23 @@ def test_a_fork_survives_a_probe_at_a_nop_of_five_bytes(points):
     assert {row.pid: row.latency.count for row in rows} == counts
 
 
+def test_the_first_calls_of_a_library_the_cell_loads_are_counted():
+    script = (
+        "from workbench import trace\n"
+        "with trace.session(('operators', 'alloc'), tier='bpf') as recorder:\n"
+        "    import torch\n    one = torch.ones(8, 8)\n    kept = torch.empty(1 << 20, dtype=torch.uint8)\n"
+        f"    for _ in range({_EVENTS}): torch.relu(one)\n"
+        "seen = recorder.trace\n"
+        "print([row.latency.count for row in seen.operators if row.name == 'relu'])\n"
+        "print(sum(row.bytes for row in seen.allocations if row.allocator == 'c10') >> 20)\n"
+        # Of children that import torch briefly runs, calls may be missing; of this process none is.
+        "own = f'in process {seen.meta.pid}'\n"
+        "print([note for note in seen.meta.notes if own in note or 'not loaded' in note])\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert said.stdout.splitlines() == [f"[{_EVENTS}]", "1", "[]"]
+
+
 def test_what_is_not_loaded_is_said():
     script = (
         "from workbench import trace\nwith trace.session(('operators',), tier='bpf') as r: pass\n"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .client import Answer
-from .functions import Found, find_functions
+from .functions import Found, executed_by, find_functions
 from .identity import is_descendant
 from .probes import PROBES
 from .records import RECORD_EXEC, RECORD_FORK, Record
@@ -69,7 +69,8 @@ class Children:
     def __init__(
         self, probes: tuple[str, ...], root: int, found: Found, join: Callable[[Joined, list[int]], None]
     ) -> None:
-        self._probes, self._found, self._join = probes, found, join
+        self._probes, self._found, self._join, self._root = probes, found, join, root
+        self._of_root: frozenset[bytes] = frozenset()
         self._processes: dict[int, _Process] = {}
         self._joins, self._refused = 0, 0
         self._everywhere: set[int] = set()
@@ -82,6 +83,7 @@ class Children:
             descendants = _descendants(root)
             self._processes = {pid: _Process(pid, now, _CHILD_SECONDS, began) for pid in descendants}
             self._processes[root] = own
+            self._of_root = executed_by(root)
 
     def take(self, record: Record) -> None:
         """Learn of a process from a record."""
@@ -135,12 +137,20 @@ class Children:
         try:
             now = time.monotonic_ns()
             find_functions(self._probes, pid, self._found)
-            fresh = {*range(len(self._found.files))} - process.probed - self._everywhere
+            fresh = self._usable(pid) - process.probed - self._everywhere
             if fresh:
                 self._probe(process, sorted(fresh)[: MAX_FILES - 1], handle)
             process.looked, process.since_ns = True, now
         finally:
             os.close(handle)
+
+    def _usable(self, pid: int) -> set[int]:
+        """Return the files that may be probed in a process just looked at: what it or the root executes."""
+        mapped = self._found.mapped
+        if pid == self._root:
+            self._of_root = mapped
+        known = enumerate(self._found.libraries)
+        return {number for number, (_, identity) in known if identity in mapped or identity in self._of_root}
 
     def _probe(self, process: _Process, files: list[int], handle: int) -> None:
         process.probed.update(files)

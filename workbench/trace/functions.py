@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,12 +76,16 @@ class Found:
         while self.files:
             os.close(self.files.pop())
 
-    def absent(self, probes: Sequence[str]) -> list[str]:
+    def probed(self, probe: str, unused: Collection[str] = ()) -> bool:
+        """Return whether a probe has functions in a library, but for those of these names."""
+        return any(site.probe == probe and self.libraries[site.file][0] not in unused for site in self.sites)
+
+    def absent(self, probes: Sequence[str], unused: Collection[str] = ()) -> list[str]:
         """Return what to say of probes that found nothing, and of functions that cost more than others."""
         notes = [
             f"{name}: {said}"
             for name, said in _NOTHING.items()
-            if name in probes and not any(site.probe == name for site in self.sites)
+            if name in probes and not self.probed(name, unused)
         ]
         if self.slow:
             notes.append(
@@ -151,6 +155,11 @@ def _libraries(pid: int) -> list[tuple[str, bytes]]:
         return []
     found = {match[2]: match[1] for match in _CODE.finditer(maps)}
     return [(os.fsdecode(path), identity) for path, identity in found.items()]
+
+
+def executed_by(pid: int) -> frozenset[bytes]:
+    """Return the identities (device, inode) of the files a process executes."""
+    return frozenset(identity for _, identity in _libraries(pid))
 
 
 def _search(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 from ...errors import TraceError
+from ..ahead import Ahead
 from ..builder import TraceBuilder
 from ..children import TICK_SECONDS, Children
 from ..client import Collector
@@ -115,6 +116,11 @@ class BpfTier:
             self._unwinding.close()
 
     def _connect(self) -> Collector:
+        self._ahead = Ahead(self._wanted.probes if self._own else ())
+        with self._ahead:
+            return self._ask()
+
+    def _ask(self) -> Collector:
         policy = self._wanted.policy
         self._found = found = find_functions(self._wanted.probes, self._wanted.pid)
         handle: list[int] = []
@@ -162,7 +168,7 @@ class BpfTier:
         if self._collector is not None:
             builder.lost = dict(self._collector.lost)
         builder.notes.extend(self._found.notes)
-        builder.notes.extend(self._found.absent(self._wanted.probes))
+        builder.notes.extend(self._found.absent(self._wanted.probes, self._ahead.unused()))
         builder.notes.extend((*self._children.notes(), *self._unwinding.notes()))
         builder.notes.extend(self._allocation_notes())
         if self._note:
@@ -175,7 +181,7 @@ class BpfTier:
             )
 
     def _allocation_notes(self) -> Iterator[str]:
-        if not any(site.probe == "alloc" for site in self._found.sites):
+        if not self._found.probed("alloc", self._ahead.unused()):
             return
         if self._wanted.heap_sample:
             yield f"alloc: torch's blocks below {self._wanted.heap_sample:,} bytes are sampled; sums are estimates"
