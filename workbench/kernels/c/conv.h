@@ -4,6 +4,8 @@ static int run_samples(convolution *p, int threads)
 {
 	if (p->w->layout == TERN_T2)
 		return run_gemm(p, threads);
+	if (pointwise(p->c) && p->c->groups == 1)
+		return run_bands(p, threads);
 	return narrow(p) ? run_depthwise(p, threads) : run_planes(p, threads);
 }
 

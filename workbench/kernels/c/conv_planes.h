@@ -170,6 +170,49 @@ static void groups_chunk(const void *job, int64_t chunk)
 	}
 }
 
+/* One tap that visits every pixel: some of them, whose planes stay in the first cache while all outputs pass. */
+static void bands_chunk(const void *job, int64_t chunk)
+{
+	const convolution *p = job;
+	const tern_conv_shape *c = p->c;
+	const int64_t n = chunk / p->blocks, first = chunk % p->blocks * p->block, area = p->out_h * p->out_w;
+	const int64_t count = area - first < p->block ? area - first : p->block;
+	const float *x = p->x + n * c->channels * area + first, s = p->scale[n];
+	plane_scratch mine;
+	tap_list list;
+	if (!take_planes(p, c->channels * p->block, &mine))
+		return;
+	const int64_t lines = p->block == area ? 1 : c->channels, length = p->block == area ? c->channels * area : count;
+	for (int64_t i = 0; i < lines && s > 0; i++)
+		quantize_run16(x + i * area, length, s, mine.planes + i * p->block);
+	if (!(s > 0))
+		memset(mine.planes, 0, (size_t)(c->channels * p->block) * sizeof *mine.planes);
+	for (int64_t o = 0; o < c->outputs; o++) {
+		float *y = p->y + (n * c->outputs + o) * area + first;
+		list_taps(p, o, &list);
+		add_planes(mine.planes, &list, count, mine.sums);
+		scale_row(mine.sums, count, s * p->w_scale[o], p->bias ? p->bias[o] : 0.0f, y);
+		activate(y, count, p->activation);
+	}
+}
+
+static int run_bands(convolution *p, int threads)
+{
+	const int64_t area = p->out_h * p->out_w, stay = BAND_PIXELS / p->c->channels / RUN * RUN;
+	const int64_t most = stay > 4 * RUN ? stay : 4 * RUN;
+	int64_t offsets[DIRECT_WEIGHTS];
+	p->scale = scratch_take(SCRATCH_CALL, (size_t)p->c->batch * sizeof *p->scale);
+	if (!p->scale)
+		return TERN_EMEMORY;
+	p->block = p->pitch = p->phase = p->channel = area < most ? area : most;
+	p->blocks = ceil_div(area, p->block);
+	p->offsets = offsets;
+	tap_offsets(p, offsets);
+	run_chunks(find_scale, p, p->c->batch, threads);
+	run_chunks(bands_chunk, p, p->c->batch * p->blocks, threads);
+	return TERN_OK;
+}
+
 static int run_planes(convolution *p, int threads)
 {
 	const tern_conv_shape *c = p->c;
