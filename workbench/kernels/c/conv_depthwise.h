@@ -6,9 +6,9 @@
 typedef int16_t words32 __attribute__((vector_size(64), aligned(2), may_alias));
 enum { VECTOR = 32 /* channels */, NARROW = 32, BATCH = 64 /* pixels, at most */ };
 #ifdef __AVX512BW__
-enum { ABREAST = 6 }; /* pixels: each weight is loaded once for them */
+enum { ABREAST = 6, MOST_ABREAST = 8 }; /* pixels: each weight is loaded once for them; the most where that leaves no rest */
 #else
-enum { ABREAST = 4 };
+enum { ABREAST = 4, MOST_ABREAST = 4 };
 #endif
 
 /* Up to 16 pixels from `first` on, all channels: planes [channel][pixel] to where each pixel lies in `out`. */
@@ -43,22 +43,23 @@ static void words_chunk(const void *job, int64_t n)
 		place_words(p->c, planes, first, out);
 }
 
-/* Sums of ABREAST pixels, wherever they lie, VECTOR channels each. */
-static inline void narrow_sums(const convolution *p, const int16_t *const *pixel, const int16_t *weights, int16_t *sums)
+/* Sums of some pixels, wherever they lie, VECTOR channels each. */
+static inline __attribute__((always_inline)) void narrow_sums(const convolution *p, const int16_t *const *pixel, const int abreast,
+							      const int16_t *weights, int16_t *sums)
 {
 	const tern_conv_shape *c = p->c;
-	words32 s[ABREAST] = { { 0 } };
+	words32 s[MOST_ABREAST] = { { 0 } };
 	for (int64_t ky = 0; ky < c->kernel[0]; ky++) {
 		int64_t at = ky * c->dilation[0] * wide(c) * VECTOR;
 		for (int64_t kx = 0; kx < c->kernel[1]; kx++, weights += VECTOR, at += c->dilation[1] * VECTOR) {
 			const words32 w = *(const words32 *)weights;
 #pragma GCC unroll 8
-			for (int r = 0; r < ABREAST; r++)
+			for (int r = 0; r < abreast; r++)
 				s[r] += *(const words32 *)(pixel[r] + at) * w;
 		}
 	}
 #pragma GCC unroll 8
-	for (int r = 0; r < ABREAST; r++)
+	for (int r = 0; r < abreast; r++)
 		*(words32 *)(sums + r * VECTOR) = s[r];
 }
 
@@ -110,22 +111,26 @@ static void channels_chunk(const void *job, int64_t chunk)
 	const int64_t n = chunk / p->blocks, first = chunk % p->blocks * VECTOR, pixels = p->out_h * p->out_w;
 	const int64_t step = c->stride[1] * VECTOR, line = c->stride[0] * wide(c) * VECTOR - p->out_w * step;
 	const int64_t batch = ceil_div(pixels, ceil_div(pixels, BATCH));
-	const int16_t *at = (const int16_t *)p->input + n * p->sample + first * high(c) * wide(c), *place[ABREAST];
-	int16_t sums[(BATCH + ABREAST) * VECTOR] __attribute__((aligned(64)));
+	const int16_t *at = (const int16_t *)p->input + n * p->sample + first * high(c) * wide(c), *place[MOST_ABREAST];
+	int16_t sums[(BATCH + MOST_ABREAST) * VECTOR] __attribute__((aligned(64)));
+	const int abreast = batch % MOST_ABREAST ? ABREAST : MOST_ABREAST;
 	finish f;
 	finish_of(p, n, first, c->channels - first < VECTOR ? c->channels - first : VECTOR, &f);
 	for (int64_t pixel = 0, ox = 0; pixel < pixels; pixel += batch) {
 		const int count = (int)(pixels - pixel < batch ? pixels - pixel : batch);
-		for (int r = 0; r < count; r += ABREAST) {
-			for (int i = 0; i < ABREAST; i++) {
+		for (int r = 0; r < count; r += abreast) {
+			for (int i = 0; i < abreast; i++) {
 				place[i] = at;
-				if (r + i + 1 >= count && i + 1 < ABREAST)
+				if (r + i + 1 >= count && i + 1 < abreast)
 					continue; /* behind the last one: that one again */
 				at += step;
 				if (++ox == p->out_w)
 					ox = 0, at += line;
 			}
-			narrow_sums(p, place, p->weights + first * p->w->k, sums + r * VECTOR);
+			if (abreast == MOST_ABREAST) /* numbers the compiler knows */
+				narrow_sums(p, place, MOST_ABREAST, p->weights + first * p->w->k, sums + r * VECTOR);
+			else
+				narrow_sums(p, place, ABREAST, p->weights + first * p->w->k, sums + r * VECTOR);
 		}
 		write_batch(&f, sums, pixel, count, pixels);
 	}
