@@ -80,6 +80,10 @@ def _sum(samples: Samples, key: str, step: Step, profiler: Profiler, seconds: fl
         before, used, began = kernel_costs.runs(), _used(), time.perf_counter()
         _while(step, seconds)
         after, then, wall = kernel_costs.runs(), _used(), time.perf_counter() - began
+    # On a loaded machine the traced thread has but a part of the time, and there is less to take.
+    samples.add(f"{key}.thread.share", seconds / wall)
+    for name, start, end in zip(("reader", "collector"), used, then, strict=True):
+        samples.add(f"{key}.{name}.share", (end - start) / wall)
     total = 0.0
     for number in mine & {*after}:
         first, last = before.get(number), after[number]
@@ -90,8 +94,6 @@ def _sum(samples: Samples, key: str, step: Step, profiler: Profiler, seconds: fl
             samples.add(f"{key}.kernel.{last.name}.share", ns / 1e9 / wall)
             total += ns / 1e9 / wall
     samples.add(f"{key}.kernel.share", total)
-    for name, start, end in zip(("reader", "collector"), used, then, strict=True):
-        samples.add(f"{key}.{name}.share", (end - start) / wall)
 
 
 def _while(step: Callable[[], object], seconds: float) -> None:
