@@ -26,6 +26,7 @@ from workbench.route.base import Route
 from workbench.route.kernel import layout
 from workbench.route.kernel.machine import unavailable
 from workbench.route.kernel.pinned import OBJECTS, PINS, Pinned
+from workbench.route.kernel.request_route import RequestRoute
 from workbench.route.kernel.route import KernelRoute
 from workbench.route.policy import Budget
 from workbench.route.state import Endpoint, RouteState, Track, promote, roll_back, settle, start_canary, swap
@@ -38,6 +39,9 @@ from ..samples import Samples
 
 REPLICA = (sys.executable, "-m", "benchmarks.replica")
 LOAD = (sys.executable, "-m", "benchmarks.load")
+
+KERNEL = {"kernel": KernelRoute, "sockmap": RequestRoute}
+"""Split by connection, and by request."""
 
 POLL_S = 1.0
 HANG_MS = 50.0
@@ -60,6 +64,9 @@ def run(samples: Samples, *, quick: bool) -> None:
         for trigger in ("crash", "hang", "errors", "poller"):
             with Rig() as rig:
                 _trigger(samples, rig, trigger)
+        for trigger in ("crash", "hang"):
+            with Rig("sockmap") as rig:
+                _trigger(samples, rig, trigger, "by_request.")
         with Rig() as rig:
             _swaps(samples, rig, 3 if quick else 10, seconds=3.0 if quick else 12.0)
         _overhead(samples, 0.5 if quick else 2.0, turn=number)
@@ -78,7 +85,7 @@ class Rig:
         self._replicas: list[subprocess.Popen[str]] = []
         self._launched: list[str] = []
         folder = Path(self.folder.name) / "bench" / "route"
-        self.route: Route = KernelRoute(folder, self._launch) if kind == "kernel" else UserSpaceRoute(folder)
+        self.route: Route = UserSpaceRoute(folder) if kind == "proxy" else KERNEL[kind](folder, self._launch)
         self.route.start(self._launch)
         self.port = int(self.route.wait_ready(30).rpartition(":")[2])
 
@@ -158,7 +165,7 @@ def _flips(samples: Samples, count: int) -> None:
     samples.add("flip.worst_us", max(samples.values("flip.us")))
 
 
-def _trigger(samples: Samples, rig: Rig, trigger: str) -> None:
+def _trigger(samples: Samples, rig: Rig, trigger: str, mark: str = "") -> None:
     canary = rig.begin(budget=Budget(hang_ms=HANG_MS, latency_ms=1e6))
     if trigger == "poller":
         _blind(rig)
@@ -172,10 +179,10 @@ def _trigger(samples: Samples, rig: Rig, trigger: str) -> None:
     seen = finish(process)
     took_ms = (flip_ns - fault_ns) / 1e6
     if trigger == "hang":
-        samples.add("hang.beyond_budget_ms", took_ms - HANG_MS)
+        samples.add(f"{mark}hang.beyond_budget_ms", took_ms - HANG_MS)
     else:
-        samples.add(f"{trigger}.to_flip_ms", took_ms)
-    samples.add(f"{trigger}.bad_requests", seen["errors"] + seen["failed"])
+        samples.add(f"{mark}{trigger}.to_flip_ms", took_ms)
+    samples.add(f"{mark}{trigger}.bad_requests", seen["errors"] + seen["failed"])
 
 
 def _wait_flip(route: Route) -> int:

@@ -80,7 +80,7 @@ def ask_get(path: str = "/") -> Ask:
 
 
 @contextlib.contextmanager
-def traffic(url: str, ask: Ask, *, clients: int = 6, pause_s: float = 0.0) -> Iterator[Traffic]:
+def traffic(url: str, ask: Ask, *, clients: int = 6, pause_s: float = 0.005) -> Iterator[Traffic]:
     load = Traffic(url, ask, clients, pause_s)
     threads = [threading.Thread(target=load._client, args=(number % 2 == 0,)) for number in range(clients)]
     for thread in threads:

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 
 from tests.serve.runners import Moody, session
+from workbench.serve import connections
 from workbench.session import Session
 
 
@@ -32,6 +33,11 @@ def load(folder: Path, *, threads: int = 1) -> Session:
 
 def load_moody(folder: Path, *, threads: int = 1) -> Session:
     return session(folder, Moody(OrtRunner(folder / "model.onnx", threads)))
+
+
+def load_impatient(folder: Path, *, threads: int = 1) -> Session:
+    connections.HEAD_TIMEOUT_S = 1.5  # of this replica: the test need not wait for the real one
+    return load(folder, threads=threads)
 
 
 class Brittle(Moody):

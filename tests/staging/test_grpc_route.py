@@ -71,7 +71,7 @@ class Callers:
 
     def _run(self) -> None:
         with connect(self._address) as channel:
-            while not self._ended.is_set():
+            while not self._ended.wait(0.005):  # processors are for those who start
                 try:
                     self.seen[ask(channel)] += 1
                 except grpc.RpcError as error:
@@ -127,7 +127,7 @@ def test_a_canary_that_fails_its_calls_loses_its_traffic(served: Stage) -> None:
         for _ in range(8):
             with pytest.raises(grpc.RpcError, match="bad mood"):
                 ask(channel, -2000.0)
-    assert served.status().phase == "rolled-back"
+    eventually(lambda: served.status().phase == "rolled-back")  # it is told once the answer is on its way
     (record,) = served.status().rollbacks
     assert (record.by, record.reason, record.observed) == ("sentinel", "errors", 8)
     assert versions(address, 2) == {"1": 2}

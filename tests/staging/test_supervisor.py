@@ -187,12 +187,12 @@ def test_back_off_doubles_and_forgets() -> None:
 @both_routes
 def test_unstage_right_after_push_is_final(stage: Stage) -> None:
     """The supervisor has hardly begun; it must not bring back what was stopped."""
-    for _ in range(3):
-        stage.push()
-        staging.unstage(stage.store, "tiny")
-        time.sleep(0.5)  # long enough for a supervisor that was overlooked to act
-        home = str(stage.store.home)
-        assert [line for path in Path("/proc").glob("[0-9]*/cmdline") if home in (line := text(path))] == []
+    for name in ("tiny", "other", "third"):
+        stage.push(name=name)
+        staging.unstage(stage.store, name)
+    time.sleep(0.5)  # long enough for a supervisor that was overlooked to act
+    home = str(stage.store.home)
+    assert [line for path in Path("/proc").glob("[0-9]*/cmdline") if home in (line := text(path))] == []
 
 
 def text(path: Path) -> str:
