@@ -25,7 +25,7 @@ class Runs(NamedTuple):
 
     name: str
     ns: int
-    count: int
+    times: int
 
 
 @contextlib.contextmanager

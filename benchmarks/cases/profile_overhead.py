@@ -87,7 +87,7 @@ def _sum(samples: Samples, key: str, step: Step, profiler: Profiler, seconds: fl
     total = 0.0
     for number in mine & {*after}:
         first, last = before.get(number), after[number]
-        ns, count = (last.ns - first.ns, last.count - first.count) if first else (last.ns, last.count)
+        ns, count = (last.ns - first.ns, last.times - first.times) if first else (last.ns, last.times)
         if count:
             samples.add(f"{key}.kernel.{last.name}.ns", ns / count)
             samples.add(f"{key}.kernel.{last.name}.per_s", count / wall)

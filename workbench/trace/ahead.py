@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_LIBRARIES = {
+_LIBRARIES: dict[str, dict[str, tuple[str, ...]]] = {
     "alloc": {"torch": ("lib/libc10.so",)},
     "operators": {
         "torch": ("lib/libtorch_cpu.so", "lib/libtorch_python.so"),
