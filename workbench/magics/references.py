@@ -87,7 +87,11 @@ def _attributes(value: Any, path: list[str], owner: str, what: str) -> Any:
             value = getattr(value, name)
         except AttributeError:
             near = _near(name, [n for n in dir(value) if not n.startswith("_")])
-            raise MissingInput(f"{owner} has no attribute {name!r} ({what})", where=owner, fix=near) from None
+            raise MissingInput(
+                f"{owner} has no attribute {name!r} ({what})",
+                where=owner,
+                fix=near or f"define {name} in {owner}",
+            ) from None
         owner = f"{owner}.{name}"
     return value
 

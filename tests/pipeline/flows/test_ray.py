@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 60
 MEETING = "MLOPS_TEST_MEETING"
+LOST_SOON = {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "1000"}
+"""Ray asks a node every 3 s and gives it up after five refusals; a slow answer may take as long as ever."""
 
 
 @wb.step(cache=False)
@@ -36,7 +39,7 @@ def work(i: int, folder: str):
 
     with (Path(folder) / str(i)).open("a") as file:
         file.write(f"{time.time()}\n")
-    time.sleep(0.15)
+    time.sleep(0.05)
     rng = np.random.default_rng(i)
     return {"i": i, "w": rng.normal(size=1000), "seeded": np.random.rand(2)}
 
@@ -66,6 +69,9 @@ def endless():
     return slow.map([1, 2])
 
 
+LATE, OWN = "longer than 1 s", "and then an error of its own"
+
+
 @wb.step(timeout_s=1)
 def late() -> int:
     import time
@@ -81,7 +87,13 @@ def twice(folder: str) -> int:
         file.write("x")
     if len(path.read_text()) < 2:
         os.kill(os.getpid(), 9)
-    raise ValueError("and then an error of its own")
+    raise ValueError(OWN)
+
+
+@wb.pipeline
+def failing(folder: str):
+    late()
+    twice(folder)
 
 
 def drawn():
@@ -123,7 +135,7 @@ def cluster(monkeypatch):
     """A folder for a cluster's token and logs, with everything in it ended afterwards."""
     pytest.importorskip("ray")
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
-    for name, value in authenticated(folder).items():
+    for name, value in {**authenticated(folder), **LOST_SOON}.items():
         monkeypatch.setenv(name, value)
     nodes: list[RayNode] = []
     yield folder, nodes
@@ -169,9 +181,13 @@ def test_a_cluster_of_three_nodes_to_its_end(store, tmp_path, cluster, networks,
     monkeypatch.setenv(MEETING, str(tmp_path / "meeting"))  # the nodes' processes inherit it
     address = f"{subnet}.1:{free_port()}"
     nodes.append(RayNode(folder, address, 1, head=True))
-    for at, name in zip((2, 3), names, strict=True):
+
+    def join(at, name):
         prefix = ("ip", "netns", "exec", name)
         nodes.append(RayNode(folder, address, 1, ip=f"{subnet}.{at}", prefix=prefix))
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(join, (2, 3), names))
     executor = f"ray://{address}"
     with shared(executor) as (name, room):
         assert (name, room) == (executor, 3)
@@ -184,10 +200,12 @@ def test_a_cluster_of_three_nodes_to_its_end(store, tmp_path, cluster, networks,
 
 
 def _errors_of_steps_come_back(store, tmp_path, executor):
-    with pytest.raises(WorkbenchError, match="longer than 1 s"):
-        wb.run(wb.pipeline(_late), store=store, executor=executor)
-    with pytest.raises(WorkbenchError, match="and then an error of its own"):
-        wb.run(wb.pipeline(_twice), {"folder": str(tmp_path)}, store=store, executor=executor)
+    with pytest.raises(WorkbenchError, match=f"{LATE}|{OWN}"):
+        wb.run(failing, {"folder": str(tmp_path)}, store=store, executor=executor)
+    run = store.runs.get(store.runs.list(1)[0].id)
+    errors = {step.verb: step.error["what"] for step in run.steps}
+    assert LATE in errors["late"]
+    assert OWN in errors["twice"]
 
 
 def _another_environment_is_refused_by_name(store, tmp_path, executor, monkeypatch):
@@ -228,7 +246,7 @@ def _a_sweep_uses_every_node(store, executor):
         "fp32 (eager)": "baseline",
         "int8/eager": "done",
         "ternary/eager": "stopped",
-    }
+    }, said
     assert result.trials["ternary/eager"]["rung"] == 0.25
     assert result.best == ["net:int8/eager"]
     assert {one["name"] for one in result.compared} >= {"net:int8/eager", "fp32 (eager)"}
@@ -276,17 +294,14 @@ def _a_lost_head_is_an_error_and_no_more(store, executor, nodes):
     assert store.runs.list(1)[0].state == "failed"
 
 
-def _late():
-    return late()
-
-
-def _twice(folder: str):
-    return twice(folder)
-
-
 def test_nobody_there_and_what_cannot_leave_is_refused_before_anything_starts(store, cluster):
     with pytest.raises(InputError, match="no executor 'slurm'"):
         wb.run(endless, store=store, executor="slurm")
+    with pytest.raises(RunError, match="no Ray cluster answers at") as caught:
+        wb.run(endless, store=store, executor=f"ray://127.0.0.1:{free_port()}")
+    assert "ray start --head" in caught.value.fix
+    with pytest.raises(InputError, match="'somewhere' is no HOST:PORT"):
+        wb.run(endless, store=store, executor="ray://somewhere")
     with pytest.raises(InputError, match="live module"):
         import torch
 

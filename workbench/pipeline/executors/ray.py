@@ -32,6 +32,7 @@ from ..workers.order import Order, Outcome, search_path
 from .limits import Room, check, refuse_bound
 from .ray_home import open_home
 from .ray_node import RayNode, authenticated, free_port
+from .reach import reach
 
 _AHEAD = 2.0
 _SYSTEM_RETRIES = 5
@@ -52,6 +53,8 @@ def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> H
         If a step carries a function that only this store can open, or asks for what no cluster has.
     MissingDependency
         If Ray is not installed.
+    RunError
+        If nothing listens at the address.
     """
     import importlib.util
 
@@ -60,6 +63,8 @@ def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> H
     check(graph, Room(float("inf"), float("inf"), float("inf")), "Ray")
     refuse_bound(graph, "Ray")
     _, _, address = executor.partition("://")
+    if address:
+        reach(address)
     arguments = (str(store.home), address, json.dumps(search_path()), *preload)
     return Host(__name__, *arguments, name=f"Ray at {address or 'this machine'}")
 

@@ -15,6 +15,7 @@ from ...errors import RunError, missing_dependency
 from .. import child
 from .choose import RAY, kind_of
 from .ray_node import authenticated, free_port
+from .reach import reach
 
 _READY_S = 120.0
 
@@ -39,6 +40,7 @@ def shared(executor: str) -> Iterator[tuple[str, int]]:
     if kind_of(executor) != RAY:
         yield executor, here
     elif address:
+        reach(address)
         yield executor, int(_answer("workbench.pipeline.executors.ray", "size", address))
     else:
         with _node(here) as started:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -79,9 +79,19 @@ def _component(
         return Component(name, inputs, outputs, dag=_dag(name, form["dag"]))
     label = form.get("executorLabel", "")
     if label not in executors:
-        raise InputError(f"{name} names the executor {label!r}, which is not there", where=name)
+        raise InputError(
+            f"{name} names the executor {label!r}, which is not there",
+            where=name,
+            fix=_written_as(label, executors),
+        )
     seconds = float(limits.get(label, {}).get("activeDeadlineSeconds", 0))
     return Component(name, inputs, outputs, executor=executors[label], timeout_s=seconds)
+
+
+def _written_as(name: str, known: Iterable[str]) -> str:
+    return (
+        f"write {name!r} as it is called where it is defined: {', '.join(sorted(known)) or 'there is none'}"
+    )
 
 
 def _definitions(form: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
@@ -94,7 +104,9 @@ def _dag(name: str, form: Mapping[str, Any]) -> Dag:
         for other in task.after:
             if other not in tasks:
                 raise InputError(
-                    f"{task.name} waits for {other!r}, which is not there", where=f"{name}/{task.name}"
+                    f"{task.name} waits for {other!r}, which is not there",
+                    where=f"{name}/{task.name}",
+                    fix=_written_as(other, tasks),
                 )
     order = _ordered(
         {key: task.after for key, task in tasks.items()}, f"tasks of {name} wait for one another"
@@ -159,18 +171,30 @@ def _check_dag(owner: Component, dag: Dag, components: Mapping[str, Component]) 
     for task in dag.tasks.values():
         where = f"{owner.name}/{task.name}"
         if task.component not in components:
-            raise InputError(f"{task.name} runs {task.component!r}, which is not there", where=where)
+            raise InputError(
+                f"{task.name} runs {task.component!r}, which is not there",
+                where=where,
+                fix=_written_as(task.component, components),
+            )
         known = {task.loop.item} if task.loop else set()
         for kind, sources in (("parameters", task.parameters), ("artifacts", task.artifacts)):
             known.update(sources)
             for key, source in sources.items():
                 _check_source(owner, dag, components, kind, source, f"{where}, input {key}")
         if task.loop and isinstance(task.loop.items, str) and task.loop.items not in known:
-            raise InputError(f"it loops over {task.loop.items!r}, which is no input of it", where=where)
+            raise InputError(
+                f"it loops over {task.loop.items!r}, which is no input of it",
+                where=where,
+                fix=_written_as(task.loop.items, known),
+            )
         inputs = components[task.component].inputs["parameters"]
         absent = [key for key, one in inputs.items() if key not in known and not one.get("isOptional")]
         if absent:
-            raise InputError(f"{task.name} gets no {', '.join(absent)}", where=where)
+            raise InputError(
+                f"{task.name} gets no {', '.join(absent)}",
+                where=where,
+                fix="give it one, or give the input a default",
+            )
 
 
 def _check_source(

@@ -99,9 +99,10 @@ class Sweep:
         except OutOfBudget:
             state = "stopped"
             self._cancel()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             state = "cancelled"
             self._cancel()
+            error.add_note(f"sweep {self.id} is cancelled; %mlops sweep --resume {self.id} goes on with it")
             raise
         finally:
             self._store.sweeps.end(self.id, state)
