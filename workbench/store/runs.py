@@ -95,13 +95,14 @@ class Runs:
         """Record who drives a run from now on, and that it runs.
 
         With `instead_of`, only if that is still who drives it: of two that take over a run at once, one gets it.
-        Returns whether it was recorded.
+        A wish to cancel it is forgotten, unless this driver has been named before and only now begins. Returns
+        whether it was recorded.
         """
         with self._database.transaction() as connection:
             done = connection.execute(
-                "UPDATE runs SET driver = ?, state = 'running', cancelling = 0, finished_s = NULL"
-                " WHERE id = ? AND (? = '' OR driver = ?)",
-                (driver, run_id, instead_of, instead_of),
+                "UPDATE runs SET cancelling = CASE WHEN ? = '' AND driver = ? THEN cancelling ELSE 0 END,"
+                " driver = ?, state = 'running', finished_s = NULL WHERE id = ? AND (? = '' OR driver = ?)",
+                (instead_of, driver, driver, run_id, instead_of, instead_of),
             )
             return done.rowcount == 1
 

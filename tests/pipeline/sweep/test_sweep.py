@@ -109,6 +109,23 @@ def test_no_time_is_no_loss(store, program, agreement):
     assert store.sweeps.get(result.id).state == "stopped"
 
 
+def test_an_interrupted_sweep_says_how_to_go_on(store, program, agreement, wait):
+    said = []
+
+    def interrupt(line):
+        said.append(line)
+        if len(said) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        api.sweep("small", schemes=["int8"], evaluate=agreement, say=interrupt, store=store)
+    (row,) = store.sweeps.list()
+    assert row.state == "cancelled"
+    (run,) = (run for run in store.runs.list() if run.title.startswith("sweep"))
+    wait(lambda: store.runs.get(run.id).state == "cancelled", "the end of what had begun", 120)
+    assert f"sweep --resume {row.id}" in caught.value.__notes__[0]
+
+
 def test_what_cannot_be_tried_is_said(store, program, agreement):
     def options(**changed):
         return {"schemes": ["int8"], "evaluate": agreement, "store": store, **changed}

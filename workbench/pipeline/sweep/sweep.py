@@ -162,10 +162,12 @@ class Sweep:
             run = None  # the Ray node it was on was started for the sweep that was interrupted
         if run is not None and run.state in ("interrupted", "cancelled"):
             run = self._executor.resume(run.id, background=True)
-        if run is None or run.state == "failed":
+        fresh = run is None or run.state == "failed"
+        if run is None or fresh:
             run = self._executor.submit(self._recipe(key, fraction), title=title, background=True)
+        self._move(key, "running", run=run.id)  # before anybody is told, who may interrupt
+        if fresh:
             self._say(f"{what} {key}")
-        self._move(key, "running", run=run.id)
         return run
 
     def _recipe(self, key: str, fraction: float) -> Recipe:
