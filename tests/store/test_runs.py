@@ -72,7 +72,12 @@ def test_asking_to_cancel(store):
     store.runs.ask_cancel(run)
     assert store.runs.cancelling(run)
     store.runs.drive(run, owner.current())
+    assert store.runs.cancelling(run), "its driver, named before, only begins"
+    store.runs.drive(run, owner.current(), instead_of=owner.current())
     assert not store.runs.cancelling(run), "driving again takes the request back"
+    store.runs.ask_cancel(run)
+    store.runs.drive(run, "another")
+    assert not store.runs.cancelling(run), "and so does another driver"
 
 
 def test_events_replay_from_any_point(store):
