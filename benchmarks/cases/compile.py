@@ -22,7 +22,7 @@ from ..zoo import ZOO, Specimen, specimen
 
 PARTS = tuple(ZOO)
 
-BUDGET_S = {"mlp": 40.0, "resnet18": 100.0, "efficientnet": 100.0, "minilm": 100.0}
+BUDGET_S = {"mlp": 40.0, "resnet18": 100.0, "efficientnet": 100.0, "minilm": 120.0}
 _OTHER_S, _AGAIN_S = 50.0, 15.0
 """Seconds of a search over everything, and of one among the best of that: 15 minutes for the whole zoo."""
 _BEST = 3

@@ -14,7 +14,7 @@ from workbench.examples import wordnet
 from . import Specimen
 
 _TOKENS, _CACHED = 128, 64
-_CALIBRATED, _JUDGED = 48, 96  # pairs of sentences: none is in both
+_CALIBRATED, _JUDGED = 64, 96  # pairs of sentences: none is in both
 _WIDTH, _HEADS, _LAYERS, _WORDS = 256, 8, 4, 4096
 
 
@@ -72,9 +72,14 @@ def decoder() -> Specimen:
 
 def minilm() -> Specimen:
     """Return MiniLM: timed on 128 tokens, calibrated and judged on sentences of WordNet."""
-    said, meant = wordnet.pairs(_CALIBRATED, skip=_JUDGED)
-    batches = [encoder.tokenize(both) for both in zip(said, meant, strict=True)]
-    return Specimen(encoder.load(), _tokens(), batches, cosine)
+    return Specimen(encoder.load(), _tokens(), _batches(_CALIBRATED, skip=_JUDGED), cosine)
+
+
+def _batches(pairs: int, skip: int = 0) -> list[tuple[Tensor, Tensor]]:
+    """Return the sentences of pairs of WordNet as ids and masks, eight a batch."""
+    said, meant = wordnet.pairs(pairs, skip=skip)
+    together = [*said, *meant]
+    return [encoder.tokenize(together[at : at + 8]) for at in range(0, len(together), 8)]
 
 
 def _tokens() -> tuple[Tensor, Tensor]:
@@ -87,8 +92,7 @@ def _tokens() -> tuple[Tensor, Tensor]:
 @functools.cache
 def _expected() -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Return the float encoder's vectors of the sentences to judge by, and these in batches of ids and masks."""
-    batches = [encoder.tokenize(both) for both in zip(*wordnet.pairs(_JUDGED), strict=True)]
-    model = encoder.load()
+    batches, model = _batches(_JUDGED), encoder.load()
     return torch.cat([model(*batch).detach() for batch in batches]), batches
 
 

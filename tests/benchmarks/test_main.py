@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.__main__ import main, names
 from benchmarks.samples import Samples
+from workbench.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,15 @@ def test_finished_cells_are_not_measured_again(tmp_path, monkeypatch):
         if len(measured) == 3:
             raise KeyboardInterrupt
         at = f"{name}.b{batch}.t{threads}"
-        return {"values": {f"{at}.picked.times_module": [2.0, 4.0]}, "best": ["none/onnxruntime"]}
+        if len(measured) == 5:
+            raise InputError("this one cannot be measured")
+        values = {
+            "times_module": [2.0, 4.0],
+            "over_best": [0.99 if batch == 1 else 1.0],
+            "drop_points": [0.1],
+        }
+        values = {f"{at}.picked.{key}": value for key, value in values.items()}
+        return {"values": values, "best": ["none/onnxruntime"]}
 
     monkeypatch.setattr(case, "_one", one)
     with pytest.raises(KeyboardInterrupt):
@@ -56,6 +65,11 @@ def test_finished_cells_are_not_measured_again(tmp_path, monkeypatch):
     assert measured.count(("mlp", 1, 1, [])) == measured.count(("mlp", 8, 1, ["none/onnxruntime"])) == 1
     assert len(measured) == 9
     assert samples.median("geometric_mean.times_module") == pytest.approx(3.0)
+    worst = [samples.median(key) for key in ("worst.over_best", "worst.drop_points", "cells.failed")]
+    assert worst == [0.99, 0.1, 1]
+    case.run(samples := Samples(), quick=False, only=["mlp", "gru"], keep=tmp_path)
+    assert len(measured) == 10, "what failed is tried again, the rest is kept"
+    assert samples.median("cells.failed") == 0
 
 
 def test_the_first_benchmarks_are_there():

@@ -60,9 +60,9 @@ class Ranged(nn.Module):
         return self.layer(x)
 
 
-@pytest.mark.parametrize("backend", ["eager", "onnxruntime", "openvino", "ternary", "tvm"])
+@pytest.mark.parametrize("backend", ["eager", "onnxruntime", "openvino", "ternary"])
 def test_a_size_beyond_the_range_is_refused_by_name(tmp_path, backend):
-    if backend in ("openvino", "tvm"):
+    if backend == "openvino":
         pytest.importorskip(backend)
     out, _ = compiled(tmp_path, Ranged(), torch.randn(2, 5, 4), backend)
     session = load(out)

@@ -14,7 +14,8 @@ from workbench.compile import CompileConfig, compile_program, load
 from workbench.compile.operator_times import operator_times
 from workbench.compile.work import with_work, work_of
 from workbench.errors import BadTensor, CompileError, CorruptArtifact
-from workbench.program import read_examples
+from workbench.operators import decompositions
+from workbench.program import read_examples, read_program
 from workbench.quantize import QuantizeConfig, quantize_program
 
 
@@ -73,7 +74,8 @@ FRESH = """
 import sys
 from pathlib import Path
 from workbench.compile import load
-from workbench.program import read_examples
+from workbench.operators import decompositions
+from workbench.program import read_examples, read_program
 folder = Path(sys.argv[1])
 examples = read_examples(folder)
 given = load(folder, threads=2).run(examples.inputs)
@@ -124,3 +126,17 @@ def test_without_a_compiler_it_says_what_to_install(variant, tmp_path, monkeypat
     with pytest.raises(MissingDependency) as caught:
         compile_program(variant, tmp_path, CompileConfig("inductor"))
     assert "install g++" in caught.value.fix
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_grids_found_at_each_call_multiply_integers(tmp_path):
+    (program := tmp_path / "program").mkdir(), (variant := tmp_path / "variant").mkdir()
+    torch.manual_seed(0)
+    inputs = 3 * torch.randn(2, 5, 24) + 1
+    capture_module(nn.Sequential(nn.Linear(24, 32), nn.GELU(), nn.Linear(32, 8)), inputs, program)
+    quantize_program(program, variant, QuantizeConfig(mode="dynamic"))
+    reference = read_program(variant)
+    lowered = read_program(variant).run_decompositions(decompositions(reference))
+    products = [node for node in lowered.graph.nodes if node.target is torch.ops.aten._int_mm.default]
+    assert len(products) == 2
+    torch.testing.assert_close(lowered.module()(inputs), reference.module()(inputs), rtol=0, atol=1e-5)

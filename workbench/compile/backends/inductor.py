@@ -70,7 +70,7 @@ class Inductor(ForThisMachine):
     about = "torch.compile ahead of time, weights frozen; needs a C++ compiler"
     reference = False
     options = InductorOptions
-    schemes = ("none", "int8-static")
+    schemes = ("none", "int8-static", "int8-dynamic")
 
     def available(self) -> WorkbenchError | None:
         """Need torch; a C++ compiler only to compile."""

@@ -1,7 +1,8 @@
 """The operators in torch's own: for compilers that know only those.
 
 Calibrated grids become ``quantized_decomposed`` pairs, which inductor fuses into integer convolutions and linear
-layers. Grids found at each call stay arithmetic in float: inductor has no integer product for a grid a row.
+layers. Grids found at each call leave ``_int_mm``, torch's product of signed bytes, between arithmetic in
+float: the form that torchao gives a linear layer with int8 weights and activations.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from .int4 import floats
 from .linear import _TINY
 
+_MIDDLE = 128
 decomposed = torch.ops.quantized_decomposed
 
 
@@ -35,8 +37,12 @@ def _linear_dynamic(x: Tensor, w_q: Tensor, w_scale: Tensor, bias: Tensor | None
     low = x.amin(-1, keepdim=True).clamp(max=0)
     high = x.amax(-1, keepdim=True).clamp(min=_TINY)
     scale = (high - low) * (1 / 255)
-    rounded = ((x - low) / scale).round().clamp(0, 255) * scale + low
-    return torch.nn.functional.linear(rounded, w_q.to(x.dtype) * w_scale.unsqueeze(-1), bias)
+    # The product is of signed bytes: the grid's 0 is moved to -128, and what that takes away is added by the column.
+    q = (((x - low) / scale).round().clamp(0, 255) - _MIDDLE).to(torch.int8)
+    sums = torch._int_mm(q.reshape(-1, x.shape[-1]), w_q.t()).reshape(*x.shape[:-1], w_q.shape[0])
+    columns = w_q.to(torch.int32).sum(-1).to(x.dtype)
+    y = (sums.to(x.dtype) + _MIDDLE * columns) * w_scale * scale + low * (columns * w_scale)
+    return y if bias is None else y + bias
 
 
 def _linear_static(
