@@ -29,8 +29,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 60
 MEETING = "MLOPS_TEST_MEETING"
-LOST_SOON = {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "1000"}
-"""Ray asks a node every 3 s and gives it up after five refusals; a slow answer may take as long as ever."""
+LOST_SOON = {
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+}
+"""Ray asks a node every 3 s and gives it up after five refusals, and looks for a lost head for a minute; a slow
+answer may take as long as ever."""
 
 
 @wb.step(cache=False)
