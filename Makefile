@@ -15,7 +15,7 @@ BPF := workbench/*/bpf
 
 ARGS ?=
 # All the tests run in two processes, a folder in one of them; some of them (ARGS) start sooner in one.
-IN_TWO := --numprocesses 2 --dist loadgroup
+IN_TWO := --numprocesses 2
 NAME ?= start
 # In a container there is often nobody but root, and Jupyter wants to be told.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)

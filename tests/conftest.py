@@ -47,11 +47,21 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in long]
     reasons = {"bpf": _no_bpf(), "browser": _no_browser()}
     for item in items:
-        # Where tests run in two processes (pytest -n 2), a folder stays in one: it shares what was dear to make.
-        item.add_marker(pytest.mark.xdist_group("/".join(Path(item.nodeid).parts[:2])))
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where tests run in two processes, keep a folder in one of them: its tests share what was dear to make."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "/".join(nodeid.partition("::")[0].split("/")[:2])
+
+    return ByFolder(config, log)
 
 
 def _no_bpf():

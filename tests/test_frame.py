@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import tomllib
@@ -136,8 +137,9 @@ def system_packages(tmp_path):
         (folder / "system-packages.txt").write_text(listed)
         nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
         for path in [script, *script.parents]:
-            if path.is_relative_to(tmp_path.parent.parent) and path.stat().st_uid == os.geteuid():
-                path.chmod(0o755)
+            mode = path.stat().st_mode
+            if path.stat().st_uid == os.geteuid() and not mode & stat.S_IXOTH:
+                path.chmod(stat.S_IMODE(mode) | 0o755)
         return subprocess.run(
             ["bash", str(script)],
             capture_output=True,

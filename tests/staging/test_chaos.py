@@ -113,12 +113,11 @@ def test_two_users_and_one_name(stage: Stage) -> None:
 
 @in_the_kernel
 def test_unstage_unpins_with_a_dead_router(stage: Stage) -> None:
-    before = set(PINS.glob("*/*"))
-    stage.push()
-    assert set(PINS.glob("*/*")) != before
-    kill(stage.status().route_pid)
-    staging.unstage(stage.store, "tiny")
-    assert set(PINS.glob("*/*")) == before
+    stage.push(name="lonely")
+    assert list(PINS.glob("*/lonely-*"))
+    kill(stage.status("lonely").route_pid)
+    staging.unstage(stage.store, "lonely")
+    assert not list(PINS.glob("*/lonely-*"))
 
 
 @in_the_kernel
