@@ -155,14 +155,15 @@ def test_an_interrupted_training_goes_on_where_it_stood(net: Any, tmp_path: Path
     long = HealConfig(1.0, 5e-3)
 
     def interrupt(name: str, state: Any, loss: float) -> None:
-        if state.step == 40:
+        if state.step == 10:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         heal(folder, task(items, long, tell=interrupt), tmp_path)
     seen: list[int] = []
     found = heal(folder, task(items, long, tell=lambda name, state, loss: seen.append(state.step)), tmp_path)
-    assert seen[0] == 41
+    assert seen[0] in (10, 11)  # a point of the curve may be due before the next step
+    assert 11 in seen
     assert found.curve[0].cpu_s == 0
     again: list[str] = []
     repeated = heal(folder, task(items, long, tell=lambda name, *_: again.append(name)), tmp_path)
