@@ -13,13 +13,13 @@ from workbench.widgets.profile import profile_view
 
 _META = TraceMeta("bpf", (), ("cpu",), 999, 10.0, 7)
 _LINES = [Frame("python", "<module>", "In[3]", n, 3, f"step({n})") for n in range(1, 5)]
-_MANY = 4 * MAX_STACKS
+_MANY = 1_000_000
 _INNER = [Frame("native", f"kernel_{n}", "lib.so") for n in range(1000)]
 
 
 @pytest.fixture(scope="module")
 def many():
-    """Give a trace of four times as many distinct stacks as are kept: two lines with 0.75 and 0.25 of them.
+    """Give a trace of a million distinct stacks, more than are kept: two lines with 0.75 and 0.25 of them.
 
     A million through the kernel: ``tests/kernel/test_many_stacks.py``.
     """
