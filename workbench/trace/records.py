@@ -25,6 +25,9 @@ _MEMORY = struct.Struct("<5Q")
 _NATIVE_OFFSET = _HEADER.size + _COUNTS.size
 _PYTHON_OFFSET = _NATIVE_OFFSET + 8 * NATIVE_FRAMES
 _STACKS = (RECORD_CPU, RECORD_FAULT, RECORD_STACK)
+_SCANNED = struct.Struct("<8xI8xHB")
+LATER = frozenset((RECORD_CPU, RECORD_FAULT, RECORD_OFFCPU, RECORD_CALL, RECORD_MEMORY, RECORD_DELAY))
+"""Kinds that can wait to be parsed: there is nothing to ask their process but the names of their Python frames."""
 
 
 class OffCpuBody(NamedTuple):
@@ -99,6 +102,16 @@ def parse_records(data: bytes) -> Iterator[Record]:
         else:
             body = _body(kind, data, at + _HEADER.size)
         yield Record(kind, flags, time_ns, pid, tid, weight, native, python, stack, body, pointer)
+        at += size
+
+
+def scan_records(data: bytes) -> Iterator[tuple[int, int, bool, tuple[int, bytes]]]:
+    """Yield where each record begins, its bytes, whether it can wait, and its process and Python frames."""
+    at, end, unpack = 0, len(data), _SCANNED.unpack_from
+    while at < end:
+        pid, size, kind = unpack(data, at)
+        frames = data[at + _PYTHON_OFFSET : at + size] if kind in _STACKS else b""
+        yield at, size, kind in LATER, (pid, frames)
         at += size
 
 

@@ -24,6 +24,8 @@ _STACK_BYTES = 8192
 _WORDS = struct.Struct(f"<{_STACK_BYTES // 8}Q")
 _PAGE = 12
 _MAPS_SECONDS = 0.5
+_SEND_SECONDS, _SEND_SECONDS_LATER, _EARLY_SECONDS = 0.1, 1.0, 2.0
+_MAX_TAKEN = 16384
 _MESSAGE_ROWS = 4096
 _ROW = struct.Struct("<QIhH")
 
@@ -47,8 +49,11 @@ class Unwinding:
         self._functions: dict[int, tuple[int, list[bytes]]] = {}
         self._missed: set[int] = set()
         self._settled: set[int] = set()
+        self._taken: set[tuple[int, ...]] = set()  # stacks with nothing more to learn of, for now
         self._elsewhere: set[int] = set()  # pages without code, most of what lies on a stack
         self._rows, self._sent, self._full = 0, 0, False
+        self._stack_pointer = 0
+        self._began = self._sent_at = time.monotonic()
         self._looked = -_MAPS_SECONDS
         self._read_maps()
         self._memory: Memory | None = None
@@ -57,31 +62,45 @@ class Unwinding:
 
     def take(self, record: Record) -> None:
         """Learn the functions of a stack."""
-        if not record.native or record.pid != self._pid or self._full:
+        native = record.native
+        if not native or native in self._taken or record.pid != self._pid or self._full:
             return
+        if len(self._taken) >= _MAX_TAKEN:
+            self._taken.clear()
+        self._taken.add(native)
         before = self._rows
-        if record.native[0] >> _PAGE in self._elsewhere:
+        if native[0] >> _PAGE in self._elsewhere:
             self._read_maps()
-        for depth, address in enumerate(record.native):
+        for depth, address in enumerate(native):
             if address not in self._settled and self._learn(address - bool(depth)):
                 self._settled.add(address)
-        if self._rows != before and self._memory is not None:
-            with contextlib.suppress(OSError):  # the end of the stack, or of the thread
-                for word in _WORDS.unpack(self._memory.read(record.stack_pointer, _STACK_BYTES)):
-                    if word >> _PAGE not in self._elsewhere and word not in self._settled:
-                        self._learn(word - 1)
+        if self._rows != before:
+            self._stack_pointer = record.stack_pointer
 
     def look(self) -> None:
-        """Send what is new."""
-        if self._rows == self._sent:
+        """Send what is new: soon at first, later seldom, because it is all rules every time."""
+        now = time.monotonic()
+        early = now < self._began + _EARLY_SECONDS
+        pause = _SEND_SECONDS if early else _SEND_SECONDS_LATER
+        if self._rows == self._sent or now < self._sent_at + pause:
             return
-        self._sent = self._rows
+        self._learn_ahead()
+        self._sent, self._sent_at = self._rows, now
         rows: list[bytes] = []
         for start in self._starts:
             rows += self._functions[start][1]
         for first in range(0, len(rows), _MESSAGE_ROWS):
             part = b"".join(rows[first : first + _MESSAGE_ROWS])
             self._send(Rules(first, len(rows), part))
+
+    def _learn_ahead(self) -> None:
+        """Learn what looks like a return address on the stack that showed something new last."""
+        if self._memory is None:
+            return
+        with contextlib.suppress(OSError):  # the end of the stack, or of the thread
+            for word in _WORDS.unpack(self._memory.read(self._stack_pointer, _STACK_BYTES)):
+                if word >> _PAGE not in self._elsewhere and word not in self._settled:
+                    self._learn(word - 1)
 
     def notes(self) -> list[str]:
         """Return what the reader of the trace should know."""
@@ -139,6 +158,7 @@ class Unwinding:
             return
         self._looked = now
         self._elsewhere.clear()
+        self._taken.clear()
         with contextlib.suppress(OSError):  # it has ended
             lines = Path(f"/proc/{self._pid}/maps").read_text(errors="replace").splitlines()
             fields = [[*line.split(None, 5), ""] for line in lines if "x" in line.partition(" ")[2][:4]]

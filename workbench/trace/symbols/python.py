@@ -92,7 +92,8 @@ class CodeReader:
         try:
             head = self._memory.read(address, _IDENTITY.stop)
             alive = 0 < int.from_bytes(head[:_TYPE_OFFSET], "little") < _REFERENCES_END
-            return head[_IDENTITY] if alive and self._type(address) == b"code" else b""
+            kind = int.from_bytes(head[_TYPE_OFFSET : _TYPE_OFFSET + 8], "little")
+            return head[_IDENTITY] if alive and self._type_name(kind) == b"code" else b""
         except OSError:
             return b""
 
@@ -114,7 +115,9 @@ class CodeReader:
         return Code(name, file, first, starts, lines)
 
     def _type(self, address: int) -> bytes:
-        kind = self._memory.word(address + _TYPE_OFFSET)
+        return self._type_name(self._memory.word(address + _TYPE_OFFSET))
+
+    def _type_name(self, kind: int) -> bytes:
         if kind not in self._types:
             name = self._memory.read(self._memory.word(kind + _TYPE_NAME_OFFSET), 8)
             self._types[kind] = name.partition(b"\0")[0]

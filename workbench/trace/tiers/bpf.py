@@ -1,7 +1,7 @@
 """The tier that sees everything: probes in the kernel, by way of a collector.
 
 This process keeps no rights and loads no BPF. A reader thread (itself not traced) takes the collector's
-records and names their Python frames at once; the rest is named at the end.
+records and looks at once at what may be gone soon; the rest is parsed and named at the end (:mod:`.intake`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from ..client import Collector
 from ..enforcement import AddressRule, Enforcement
 from ..functions import find_functions
 from ..policy import Policy
-from ..records import FLAG_TRUNCATED, RECORD_STACK, parse_records
+from ..records import FLAG_TRUNCATED, Record
 from ..symbols.interpreter import Interpreter, find_interpreter
 from ..symbols.process import ResolvedRecord, Symbols
 from ..unwinding import Unwinding
 from ..wire import RECORDS, Learned, Request, parse_table
 from .assembly import Assembly, Span
 from .base import Wanted
+from .intake import Intake
 from .memory import heap_end
 
 _START_SECONDS = 30.0
@@ -46,7 +47,6 @@ class BpfTier:
         self._wanted = wanted
         self._own = wanted.pid == os.getpid()
         self._interpreter, self._note = find_interpreter(wanted.pid)
-        self._records: list[ResolvedRecord] = []
         self._tables: dict[str, list[tuple[bytes, bytes]]] = {}
         self._collector: Collector | None = None
         self._failure: Exception | None = None
@@ -83,8 +83,9 @@ class BpfTier:
         self._symbols.refresh()
         span = Span(self._began, ended, self._heap_end)
         assembly = Assembly(self._wanted, self._symbols, self._found.functions, span)
-        builder = assembly.build(self._records, self._tables)
-        self._add_notes(builder)
+        records = list(self._intake.records())
+        builder = assembly.build(records, self._tables)
+        self._add_notes(builder, [*records, *self._symbols.stacks.values()])
         self._symbols.close()
         return builder
 
@@ -104,6 +105,7 @@ class BpfTier:
         """Take what comes; probe functions in what joins the trace, and learn to walk what its stacks show."""
         self._children = Children(self._wanted.probes, self._wanted.pid, self._found, collector.join)
         self._unwinding = Unwinding(self._wanted.pid, collector.rule)
+        self._intake = Intake(self._symbols, self._hear)
         try:
             for message in collector.messages(TICK_SECONDS):
                 self._children.hear(collector.answers)
@@ -150,20 +152,18 @@ class BpfTier:
         if self._collector is not None:
             self._collector.learn(Learned(pid, interpreter.walk()))
 
+    def _hear(self, record: Record) -> None:
+        self._children.take(record)
+        self._unwinding.take(record)
+
     def _take(self, message: bytes) -> None:
         if message[:1] == RECORDS:
-            self._symbols.begin()
-            for record in parse_records(message[1:]):
-                self._children.take(record)
-                self._unwinding.take(record)
-                resolved = self._symbols.resolve(record)
-                if record.kind != RECORD_STACK:
-                    self._records.append(resolved)
+            self._intake.take(message[1:])
         elif message:
             name, entries = parse_table(message[1:])
             self._tables.setdefault(name, []).extend(entries)
 
-    def _add_notes(self, builder: TraceBuilder) -> None:
+    def _add_notes(self, builder: TraceBuilder, resolved: list[ResolvedRecord]) -> None:
         builder.processes = self._symbols.names()
         if self._collector is not None:
             builder.lost = dict(self._collector.lost)
@@ -173,8 +173,7 @@ class BpfTier:
         builder.notes.extend(self._allocation_notes())
         if self._note:
             builder.notes.append(self._note)
-        stacks = (*self._records, *self._symbols.stacks.values())
-        cut = sum(bool(resolved.record.flags & FLAG_TRUNCATED) for resolved in stacks)
+        cut = sum(bool(one.record.flags & FLAG_TRUNCATED) for one in resolved)
         if cut:
             builder.notes.append(
                 f"{cut} stacks were deeper than 128 Python frames; their outer ends are missing"
