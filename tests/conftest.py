@@ -17,8 +17,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session", autouse=True)
 def _home(tmp_path_factory):
-    """Keep every test, and every process it starts, out of the checkout's own store."""
+    """Keep every test, and every process it starts, out of the checkout's own store; start no process ahead."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLOPS_AHEAD", "0")
         patch.setenv("MLOPS_HOME", str(tmp_path_factory.mktemp("mlops-home")))
         yield
 

@@ -77,8 +77,8 @@ _WORTH_WEIGHING_MB = 10.0  # of a smaller model the allocator's own pages would 
 # What a step process holds before it has read a model.
 _LIBRARIES = """
 import json, resource
-from workbench.pipeline import spare
-spare.load()
+from workbench.pipeline import spare, waiting
+waiting.load(spare.OF_TORCH)
 print(json.dumps({"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}))
 """
 

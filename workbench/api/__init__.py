@@ -14,6 +14,9 @@ also take ``background`` (return a handle at once; a detached process drives the
 with every event of the run) and ``dry_run`` (return the recipe as JSON and run nothing).
 """
 
+import sys
+
+from ..pipeline import spare
 from .artifacts import gc, show, verify
 from .assembly import asm
 from .backends import backends
@@ -93,3 +96,6 @@ __all__ = [
     "watch",
     "when",
 ]
+
+if hasattr(sys, "ps1"):  # somebody types: one verb will follow another
+    spare.stay_soon()

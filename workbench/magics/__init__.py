@@ -16,24 +16,39 @@ Importing this package costs nothing, and :func:`load` needs no more than IPytho
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+_AFTER_S = 0.1
+
 
 def load(ip: InteractiveShell) -> None:
     """Register ``%mlops``, its completion and its views in a running IPython shell.
 
-    Loading twice leaves one of each.
+    Loading twice leaves one of each. A moment later the first verb's process is started ahead of it.
     """
     from .magic import register
 
     register(ip)
+    soon = threading.Timer(_AFTER_S, _begin_ahead)
+    soon.daemon = True
+    soon.start()
+
+
+def _begin_ahead() -> None:
+    """Start the first verb's process ahead of it."""
+    from ..pipeline.spare import stay  # here, where nobody waits for the import
+
+    stay()
 
 
 def unload(ip: InteractiveShell) -> None:
     """Take away what :func:`load` registered."""
+    from ..pipeline.spare import leave
     from .magic import unregister
 
     unregister(ip)
+    leave()

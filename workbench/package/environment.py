@@ -8,6 +8,8 @@ Every step's cache key needs it.
 from __future__ import annotations
 
 import functools
+import hashlib
+import itertools
 import os
 import platform
 import re
@@ -42,10 +44,15 @@ class EnvironmentLock:
     platform: str
     packages: tuple[str, ...]
 
-    @property
+    @functools.cached_property
+    def text(self) -> str:
+        """Canonical JSON."""
+        return codec.dumps(self)
+
+    @functools.cached_property
     def digest(self) -> str:
         """``sha256:<hex>`` of the canonical text."""
-        return codec.digest(self)
+        return "sha256:" + hashlib.sha256(self.text.encode()).hexdigest()
 
 
 _SETTLED_NS = 2_000_000_000
@@ -73,10 +80,15 @@ def lock(path: Iterable[str] | None = None) -> EnvironmentLock:
     >>> "numpy" in {line.split("==")[0] for line in lock().packages}
     True
     """
+    return _lock(tuple(_installed(folder) for folder in (search_path() if path is None else path)))
+
+
+@functools.lru_cache(maxsize=4)
+def _lock(folders: tuple[tuple[tuple[str, str], ...], ...]) -> EnvironmentLock:
+    """Return the lock of what folders name: the same object for the same names, so its digest is made once."""
     found: dict[str, str] = {}
-    for folder in search_path() if path is None else path:
-        for name, version in _installed(folder):
-            found.setdefault(name, version)
+    for name, version in itertools.chain.from_iterable(folders):
+        found.setdefault(name, version)
     return EnvironmentLock(
         python=f"{sys.implementation.name} {platform.python_version()}",
         platform=f"{sys.platform} {platform.machine()}",

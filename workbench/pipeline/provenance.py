@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import codec
 from ..errors import StoreError
 from ..package.environment import lock
 from .machine import machine
@@ -30,9 +29,8 @@ def note(store: Store, digest: str, run_id: str, position: int) -> None:
 def note_environment(store: Store) -> str:
     """Record the environment of this process, and return its digest."""
     current = lock()
-    digest = current.digest
-    store.environments.note(digest, codec.dumps(current))
-    return digest
+    store.environments.note(current.digest, current.text)
+    return current.digest
 
 
 class TreeNote:

@@ -1,35 +1,41 @@
-"""A step's process started ahead of its step, so that nobody waits while it loads torch.
+"""A step's process started ahead of its step, so that nobody waits while it loads what steps load.
 
-Loading torch, its archive reader and the ONNX exporter costs seconds, all of it before a step knows what it
-is asked to do. While a live module is captured in the notebook's own process, or a step of a recipe works,
-:func:`prepare` starts the next step's process beside it; :func:`take` hands that process to the step if it would
-still start the same way (environment, folder, interpreter), and otherwise the step starts one of its own.
+Loading torch, its archive reader and the ONNX exporter costs seconds, and loading what every step needs a tenth of
+one, all of it before a step knows what it is asked to do. So the next step's process is started beside the work:
 
-The spare process is ``python -m workbench.pipeline.spare``: it loads what steps load, waits for one line on
-standard input (the order and the log), and becomes ``python -m workbench.pipeline.step``. It ends by itself
-when the other end of its standard input is closed, so it never outlives whoever started it, and it is ended
-when nobody wants it for a minute.
+* while a live module is captured in the notebook's own process: one with torch; it is ended after a minute;
+* while a step of a recipe works and another follows: one with what every step loads;
+* in a session (:func:`stay`: ``%load_ext workbench``, an interactive Python; or the second verb of any program): the
+  same, started when a step has taken the last one, and kept as long as the session lives.
+
+:func:`take` hands the waiting process to a step if it would still start the same way (environment, folder,
+interpreter); otherwise the step starts one of its own. There is none on one core, where memory is short, or where
+``MLOPS_AHEAD=0`` says so. What waits is :mod:`workbench.pipeline.waiting`.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
-import importlib
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import child
+from .free_memory import free_bytes
 
 _KEPT_S = 60.0
+_AFTER_S = 0.1
+"""A session's next one begins this long after a step has taken the last: a short step has ended by then, and is not
+held up by it."""
+_LEAVES_BYTES = 1 << 30
+"""It is started only where so much memory stays free for the notebook."""
+_NEEDS_BYTES = {False: 1 << 25, True: 1 << 29}
+"""What it holds itself: without torch, and with it."""
 # What the steps of a torch program load, in the order in which they do; a package that is not there is left out.
 OF_TORCH = (
     "torch",
@@ -49,13 +55,17 @@ OF_TORCH = (
     "workbench.compile.onnx_model",
     "workbench.pipeline.steps.quantize",
 )
-# What every step loads. More is not worth it while another step works: the next one may be no torch program.
+# What every step loads, and verbs that load no more. More is not worth it: the next one may be no torch program.
 OF_ALL = (
     "numpy.random",
     "safetensors.numpy",
     "workbench.pipeline.cache",
     "workbench.pipeline.context",
     "workbench.pipeline.step",
+    "workbench.pipeline.steps.call",
+    "workbench.pipeline.steps.capture",
+    "workbench.pipeline.steps.package",
+    "workbench.pipeline.steps.score",
 )
 # torch.export leaves it behind in the caller's environment; the spare process sets its own.
 _SET_BY_TORCH = {"TORCHINDUCTOR_CACHE_DIR"}
@@ -68,15 +78,59 @@ class _Spare:
     process: subprocess.Popen[bytes]
     names: tuple[str, ...]
     started_with: tuple[str, str, dict[str, str]]
-    end: threading.Timer
+    end: threading.Timer | None
 
 
 _lock = threading.Lock()
 _waiting: _Spare | None = None
+_session = False
+_recipes = 0
+
+
+def stay() -> None:
+    """Keep one waiting from now on: this process is a session, in which one verb follows another."""
+    global _session
+    _session = True
+    with contextlib.suppress(
+        OSError
+    ):  # no process can be started, the folder is gone: a verb will say so itself
+        prepare(OF_ALL)
+
+
+def stay_soon() -> None:
+    """Do so in a moment, beside whatever this thread does meanwhile."""
+    timer = threading.Timer(_AFTER_S, stay)
+    timer.daemon = True
+    timer.start()
+
+
+def leave() -> None:
+    """Keep none any more."""
+    global _session, _recipes
+    with _lock:
+        _session, _recipes = False, 0
+        _discard()
+
+
+def follow(more: bool) -> None:
+    """Start the next step's process, now that a step has begun.
+
+    Parameters
+    ----------
+    more
+        Whether another step of the same recipe follows. After the last one a session's is started, a moment later.
+    """
+    global _recipes
+    if more:
+        prepare(OF_ALL)
+        return
+    _recipes += 1
+    if _session or _recipes > 1:  # who has asked for two verbs will ask for a third
+        stay_soon()
 
 
 def prepare(names: tuple[str, ...] = OF_TORCH) -> None:
-    """Start a spare process unless one waits already, or this machine has no second core for it.
+    """Start a spare process unless one waits already, or this machine has no second core or no memory for it.
 
     Parameters
     ----------
@@ -84,13 +138,14 @@ def prepare(names: tuple[str, ...] = OF_TORCH) -> None:
         Modules it loads; one that has loaded :data:`OF_TORCH` serves every step.
     """
     global _waiting
-    if len(os.sched_getaffinity(0)) < 2:
+    if os.environ.get("MLOPS_AHEAD") == "0" or len(os.sched_getaffinity(0)) < 2:
         return
     with _lock:
         if _waiting is not None and _usable(_waiting) and _waiting.names in (names, OF_TORCH):
             return
         _discard()
-        _waiting = _start(names)
+        if free_bytes() >= _LEAVES_BYTES + _NEEDS_BYTES[names is OF_TORCH]:
+            _waiting = _start(names)
 
 
 def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
@@ -108,7 +163,8 @@ def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
         spare, _waiting = _waiting, None
     if spare is None:
         return None
-    spare.end.cancel()
+    if spare.end is not None:
+        spare.end.cancel()
     if _usable(spare):
         line = json.dumps({"order": str(order.resolve()), "log": str(log.resolve())}) + "\n"
         pipe = spare.process.stdin
@@ -122,11 +178,21 @@ def take(order: Path, log: Path) -> subprocess.Popen[bytes] | None:
 
 
 def _start(names: tuple[str, ...]) -> _Spare:
-    process = child.start(__name__, *names, out=subprocess.DEVNULL, stdin=subprocess.PIPE, env=child.steady())
-    timer = threading.Timer(_KEPT_S, _expire, (process,))
-    timer.daemon = True
-    timer.start()
-    return _Spare(process, names, _now(), timer)
+    started_with = _now()
+    process = child.start(
+        f"{__package__}.waiting",
+        str(os.getpid()),
+        *names,
+        out=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+        env=child.steady(),
+    )
+    timer = None
+    if names is OF_TORCH or not _session:
+        timer = threading.Timer(_KEPT_S, _expire, (process,))
+        timer.daemon = True
+        timer.start()
+    return _Spare(process, names, started_with, timer)
 
 
 def _now() -> tuple[str, str, dict[str, str]]:
@@ -140,15 +206,19 @@ def _usable(spare: _Spare) -> bool:
 
 def _expire(process: subprocess.Popen[bytes]) -> None:
     with _lock:
-        if _waiting is not None and _waiting.process is process:
-            _discard()
+        if _waiting is None or _waiting.process is not process:
+            return
+        _discard()
+    if _session:
+        stay()  # a light one in its place
 
 
 def _discard() -> None:
     """End the waiting process, if any; the lock is held."""
     global _waiting
     if _waiting is not None:
-        _waiting.end.cancel()
+        if _waiting.end is not None:
+            _waiting.end.cancel()
         _end(_waiting)
         _waiting = None
 
@@ -166,49 +236,8 @@ def _at_exit() -> None:
 
 def _forget() -> None:
     """Leave the waiting process to the one who started it: this is a fork of that one."""
-    global _waiting, _lock
-    _waiting, _lock = None, threading.Lock()
+    global _waiting, _lock, _session, _recipes
+    _waiting, _lock, _session, _recipes = None, threading.Lock(), False, 0
 
 
 os.register_at_fork(after_in_child=_forget)
-
-
-def load(names: Sequence[str]) -> None:
-    """Load modules that steps load."""
-    for name in names:
-        with contextlib.suppress(Exception):  # the step that needs it will say what is wrong with it
-            importlib.import_module(name)
-    gc.freeze()  # what was loaded stays: the collector need not walk it again and again while a step works
-
-
-def _wait() -> dict[str, str] | None:
-    """Return the order; None when the other end is gone, or held open by a fork of it that knows nothing."""
-    if not select.select([sys.stdin], [], [], 2 * _KEPT_S)[0]:
-        return None
-    line = sys.stdin.readline()
-    return json.loads(line) if line.endswith("\n") else None
-
-
-def _redirect(log: Path) -> None:
-    """Make a file standard output and error, and nothing standard input, as for a step started directly."""
-    with Path(os.devnull).open("rb") as nothing, log.open("ab") as out:
-        os.dup2(nothing.fileno(), 0)
-        os.dup2(out.fileno(), 1)
-        os.dup2(out.fileno(), 2)
-
-
-def main(become: Callable[[Path], int], names: Sequence[str]) -> int:
-    """Load, wait, and run the step that is asked for."""
-    load(names)
-    asked = _wait()
-    if asked is None:
-        return 0
-    _redirect(Path(asked["log"]))
-    return become(Path(asked["order"]))
-
-
-if __name__ == "__main__":
-    from .step import leave
-    from .step import main as run_step
-
-    leave(main(run_step, sys.argv[1:]))

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..atomic import write_bytes
+from ..atomic import disk_guard
 from ..store import Store, owner
 from . import record
 from .workers import body, ledger
@@ -21,8 +21,13 @@ from .workers.order import Order, Outcome
 
 
 def write(path: Path, home: Path, order: Order) -> None:
-    """Write what a step's process is told."""
-    write_bytes(path, json.dumps({"home": str(home), "order": order.to_json()}).encode(), mode=0o600)
+    """Write what a step's process is told: read once, by a process that starts now, so nothing waits for the disk."""
+    text = json.dumps({"home": str(home), "order": order.to_json()}).encode()
+    with (
+        disk_guard(path),
+        os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
+    ):
+        file.write(text)
 
 
 def run(store: Store, order: Order, live: Any = None) -> Outcome:

@@ -82,23 +82,25 @@ def write_tree(facts: dict[str, Any], objects: Path, out: Path) -> int:
 
 
 def _tree(where: Path, objects: Path) -> dict[str, Any]:
-    places = ("--show-toplevel", "--git-path", "index", "--git-path", "objects")
-    asked = _git(where, "rev-parse", "--path-format=absolute", *places)
-    root, index, theirs = (Path(line) for line in _lines(asked))
-    commit, committed = _head(root)
+    root, index, theirs, commit, committed = _asked(where)
     objects.mkdir(parents=True, exist_ok=True)
+    changes, taken, left_out = _status(root, objects)
+    if commit and not changes and not taken:  # the commit is all there is
+        return _facts(root, commit, committed, [], left_out)
     with tempfile.TemporaryDirectory() as scratch:
         variables = _variables(Path(scratch), objects, theirs)
         if index.is_file():  # a copy keeps what git knows of unchanged files: nothing is hashed again
             shutil.copyfile(index, variables["GIT_INDEX_FILE"])
-        taken, left_out = _untracked(root, objects)
         _git(root, "add", "--update", variables=variables)
         if taken:
             literal = {**variables, "GIT_LITERAL_PATHSPECS": "1"}
             listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
             _git(root, "add", *listed, variables=literal, stdin=b"\0".join(taken))
         tree = _lines(_git(root, "write-tree", variables=variables))[0]
-        changed = _changed(root, committed, tree, variables)
+        return _facts(root, commit, tree, _changed(root, committed, tree, variables), left_out)
+
+
+def _facts(root: Path, commit: str, tree: str, changed: list[str], left_out: list[str]) -> dict[str, Any]:
     return {
         "root": str(root),
         "commit": commit,
@@ -109,21 +111,29 @@ def _tree(where: Path, objects: Path) -> dict[str, Any]:
     }
 
 
-def _head(root: Path) -> tuple[str, str]:
+def _asked(where: Path) -> tuple[Path, Path, Path, str, str]:
+    """Return the root, the index, the folder of objects, the commit and its tree (empty before the first)."""
+    places = ("--show-toplevel", "--git-path", "index", "--git-path", "objects")
     try:
-        commit, tree = _lines(_git(root, "rev-parse", "HEAD", "HEAD^{tree}"))
-    except subprocess.CalledProcessError:  # a repository without a commit
-        return "", ""
-    return commit, tree
+        lines = _lines(_git(where, "rev-parse", "--path-format=absolute", *places, "HEAD", "HEAD^{tree}"))
+    except subprocess.CalledProcessError:  # a repository without a commit, or none
+        lines = [*_lines(_git(where, "rev-parse", "--path-format=absolute", *places)), "", ""]
+    root, index, theirs = (Path(line) for line in lines[:3])
+    return root, index, theirs, lines[3], lines[4]
 
 
-def _untracked(root: Path, objects: Path) -> tuple[list[bytes], list[str]]:
-    """Return the untracked files to take, and the names of those that are too large."""
+def _status(root: Path, objects: Path) -> tuple[int, list[bytes], list[str]]:
+    """Return how many tracked files differ from the commit, untracked ones to take, names of those too large."""
     home, left = objects.parent.resolve(), _ALL_BYTES
-    taken, left_out = [], []
-    for name in _git(root, "ls-files", "-z", "--others", "--exclude-standard").split(b"\0"):
+    changes, taken, left_out = 0, list[bytes](), list[str]()
+    asked = ("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
+    for line in _git(root, *asked).split(b"\0"):
+        name = line[3:]
         path = root / os.fsdecode(name)
-        if not name or name.endswith(b"/") or path.resolve().is_relative_to(home):
+        if not line.startswith(b"?? "):
+            changes += bool(line)
+            continue
+        if name.endswith(b"/") or path.resolve().is_relative_to(home):
             continue
         try:
             size = path.lstat().st_size
@@ -134,7 +144,7 @@ def _untracked(root: Path, objects: Path) -> tuple[list[bytes], list[str]]:
         else:
             left -= size
             taken.append(name)
-    return taken, left_out
+    return changes, taken, left_out
 
 
 def _changed(root: Path, before: str, after: str, variables: dict[str, str]) -> list[str]:

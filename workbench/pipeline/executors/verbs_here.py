@@ -62,8 +62,8 @@ class VerbsHere:
             self._here(ticket, order)
         else:
             self._running[ticket] = StepProcess(self._store, order, self._isolation, self._environment)
-            if self._isolation is None and order.position + 1 < self._steps:
-                spare.prepare(spare.OF_ALL)
+            if self._isolation is None:
+                spare.follow(more=order.position + 1 < self._steps)
 
     def cancel(self, ticket: int) -> None:
         """End an order's process and what it started."""
