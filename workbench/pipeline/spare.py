@@ -57,6 +57,7 @@ OF_TORCH = (
 )
 # What every step loads, and verbs that load no more. More is not worth it: the next one may be no torch program.
 OF_ALL = (
+    "cloudpickle",
     "numpy.random",
     "safetensors.numpy",
     "workbench.pipeline.cache",

@@ -116,8 +116,10 @@ def _asked(where: Path) -> tuple[Path, Path, Path, str, str]:
     places = ("--show-toplevel", "--git-path", "index", "--git-path", "objects")
     try:
         lines = _lines(_git(where, "rev-parse", "--path-format=absolute", *places, "HEAD", "HEAD^{tree}"))
-    except subprocess.CalledProcessError:  # a repository without a commit, or none
-        lines = [*_lines(_git(where, "rev-parse", "--path-format=absolute", *places)), "", ""]
+    except subprocess.CalledProcessError as error:
+        lines = [*_lines(error.stdout)[:3], "", ""]
+        if len(lines) < 5:
+            raise  # no repository; one without a commit still told its places
     root, index, theirs = (Path(line) for line in lines[:3])
     return root, index, theirs, lines[3], lines[4]
 
