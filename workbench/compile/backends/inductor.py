@@ -26,6 +26,7 @@ from ...program import read_signature, to_arrays
 from ...types import Signature
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
+from ..cpp_builds import builds_side_by_side, settings_for
 from ..one_channel import widen
 from ..options import read_options
 from ..places import module_of
@@ -100,24 +101,13 @@ class Inductor(ForThisMachine):
         if not any(map(shutil.which, ("g++", "clang++", "c++"))):
             raise MissingDependency("no C++ compiler is installed", where="g++", fix="apt-get install g++")
         _check_recurrent(source.program)
-        program = _prepared(source)
-        origins = {
-            n.name: n.meta["from_node"][-1].name for n in program.graph.nodes if n.meta.get("from_node")
-        }
-        progress(0.4, "writing and compiling C++")
-        settings = {
-            "freezing": options.freezing,
-            "max_autotune": options.autotune,
-            "max_autotune_gemm_backends": "CPP,ATEN",
-            "cpp.enable_kernel_profile": True,  # %mlops operators; costs some 0.3 us a kernel
-        }
-        try:
-            with _quiet(), torch.no_grad(), torch_threads(config.threads):
-                torch._inductor.aoti_compile_and_package(
-                    program, package_path=str(out / MODEL_FILE), inductor_configs=settings
-                )
-        except Exception as error:
-            raise _refused(error) from error
+        with builds_side_by_side():
+            program = _prepared(source)
+            origins = {
+                n.name: n.meta["from_node"][-1].name for n in program.graph.nodes if n.meta.get("from_node")
+            }
+            progress(0.4, "writing and compiling C++")
+            _package(program, out / MODEL_FILE, options, config.threads)
         used = sorted(one for one in cpu_features() if one.startswith(_COUNTED) or "vnni" in one)
         write_bytes(out / RECORD_FILE, json.dumps({"needs": used, "origins": origins}).encode())
         return {"torch": str(torch.__version__)}
@@ -201,6 +191,24 @@ def _prepared(source: Source) -> ExportedProgram:
     leaves = [torch.tensor(source.examples.inputs[one.name]) for one in source.signature.inputs]
     program._example_inputs = pytree.tree_unflatten(leaves, spec)
     return program
+
+
+def _package(program: ExportedProgram, file: Path, options: InductorOptions, threads: int) -> None:
+    import torch
+
+    settings = {
+        "freezing": options.freezing,
+        "max_autotune": options.autotune,
+        "max_autotune_gemm_backends": "CPP,ATEN",
+        **settings_for(sum(one.numel() for one in program.state_dict.values())),
+    }
+    try:
+        with _quiet(), torch.no_grad(), torch_threads(threads):
+            torch._inductor.aoti_compile_and_package(
+                program, package_path=str(file), inductor_configs=settings
+            )
+    except Exception as error:
+        raise _refused(error) from error
 
 
 def _check_recurrent(program: ExportedProgram) -> None:
