@@ -14,6 +14,10 @@ from workbench.route.state import start_canary
 
 def ask(line: http.client.HTTPConnection, path: str = "/", body: bytes | None = None) -> str:
     line.request("POST" if body else "GET", path, body)
+    return answered_by(line, body)
+
+
+def answered_by(line: http.client.HTTPConnection, body: bytes | None = None) -> str:
     answer = line.getresponse()
     data = answer.read()
     assert answer.status == 200

@@ -14,7 +14,7 @@ import pytest
 
 from tests.route.behind_kernel import begin, endpoint, eventually, track
 from tests.route.conftest import Lines, Rig
-from tests.route.kept_connections import ask, half
+from tests.route.kept_connections import answered_by, answers, ask, half
 from tests.route.traffic import ask_get, traffic
 from workbench.bpf.libbpf import Library
 from workbench.errors import TraceError
@@ -25,6 +25,8 @@ from workbench.route.policy import Budget
 from workbench.route.state import Track, promote, roll_back, start_canary, swap
 
 pytestmark = pytest.mark.bpf
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def test_one_connection_meets_both_tracks_exactly(rig: Rig, route: RequestRoute, lines: Lines) -> None:
@@ -108,6 +110,35 @@ def test_a_replica_that_dies_in_a_request_is_a_502(rig: Rig, route: RequestRoute
 
 def connectors(rig: Rig) -> list[subprocess.Popen[bytes]]:
     return [p for p in rig.processes if "workbench.route.kernel.connector" in p.args]  # type: ignore[operator]
+
+
+def test_a_version_may_end_while_the_connector_does_not_run(
+    rig: Rig, route: RequestRoute, lines: Lines
+) -> None:
+    url = begin(route, rig, track(rig, 1))
+    kept = [lines.http(url) for _ in range(4)]
+    sent = [lines.raw(url) for _ in range(2)]
+    for one in sent:
+        one.sendall(GET)
+    assert [ask(line) for line in kept] + [answers(one, 1)[0] for one in sent] == ["1"] * 6
+    (connector,) = connectors(rig)
+    connector.send_signal(signal.SIGSTOP)
+    last = track(rig, 2)
+    after = route.update(lambda now: swap(now, last))
+    assert after.draining is not None
+    assert route.drained(after.draining.endpoints, 30)
+    rig.by_id["1-0"].kill()
+    rig.by_id["1-0"].wait(10)
+    for line in kept:
+        line.request("GET", "/")
+    for one in sent:  # a head, and a body in pieces
+        one.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n")
+        one.sendall(b"abc")
+    connector.send_signal(signal.SIGCONT)
+    for one in sent:
+        one.sendall(b"def")
+    assert [answered_by(line) for line in kept] + [answers(one, 1)[0] for one in sent] == ["2"] * 6
+    assert [ask(line) for line in kept] == ["2"] * 4
 
 
 def test_without_its_connector_the_kernel_splits_connections(

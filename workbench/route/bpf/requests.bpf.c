@@ -4,6 +4,8 @@
  * ATTACH  sk_skb verdict, on a map of sockets: a client's and one of each track, put there by connector.py
  * COST    about 1 us for a message's head, 0.2 us for each further piece of its body
  * LOSS    none; a connection whose messages cannot be told apart stays with the track it was at (`stuck`)
+ * CLOSE   a track whose replica has closed is asked no more from that instant on, whenever the connector hears of it; a
+ *         request that nobody can take waits in the client's socket, where the connector finds it
  *
  * A client asks again when it has its answer; whoever sends its next request before (pipelining) keeps its track.
  */
@@ -12,10 +14,12 @@
 
 #define PAIRS 8192
 #define ENDS (1 + TRACKS) /* the client, then a socket for each track slot */
+#define TCP_ESTABLISHED 1
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-enum phase { QUIET, ASKED, ANSWERED }; /* ASKED: no byte of the answer has come; ANSWERED: not all of it */
+/* ASKED: no byte of the answer has come; ANSWERED: not all of it; REFUSED: nobody could be asked, the connector must */
+enum phase { QUIET, ASKED, ANSWERED, REFUSED };
 
 /* One client and its sockets. The connector writes `open` and `lost`, and clears the rest before the client enters. */
 struct pair {
@@ -37,7 +41,7 @@ struct tally {
 	u64 requests; /* that were told apart */
 	u64 canary; /* of these */
 	u64 stuck; /* connections */
-	u64 refused; /* requests nobody was there for; the connector answers them */
+	u64 refused; /* requests nobody was there for; the connector takes them over, or answers them */
 };
 
 struct {
@@ -90,16 +94,38 @@ static __always_inline void stick(struct pair *p)
 		__sync_fetch_and_add(&t->stuck, 1);
 }
 
-static __always_inline bool has(struct pair *p, u32 slot)
+/* What comes from now on waits in the client's socket, until the connector has read it and made the pair `stuck`. */
+static __always_inline void refuse(struct pair *p)
 {
-	return slot < TRACKS && p->open >> (slot & (TRACKS - 1)) & 1;
+	struct tally *t = the_tally();
+
+	p->phase = REFUSED;
+	if (t)
+		__sync_fetch_and_add(&t->refused, 1);
+}
+
+/* Whether a track may be asked: the connector says so, and its replica has not closed since. */
+static __always_inline bool has(struct pair *p, u32 index, u32 slot)
+{
+	u32 place = index * ENDS + 1 + slot;
+	struct bpf_sock *sk;
+	bool open;
+
+	if (slot >= TRACKS || !(p->open >> (slot & (TRACKS - 1)) & 1))
+		return 0;
+	sk = bpf_map_lookup_elem(&sockets, &place);
+	if (!sk)
+		return 0;
+	open = sk->state == TCP_ESTABLISHED;
+	bpf_sk_release(sk);
+	return open;
 }
 
 /* The track slot of the next request; TRACKS when nobody is there. */
-static __always_inline u32 choose(struct control *c, struct pair *p)
+static __always_inline u32 choose(struct control *c, struct pair *p, u32 index)
 {
 	u32 ticket = __sync_fetch_and_add(&c->ticket, 1), slot = c->stable;
-	bool picked = has(p, c->canary) && (picks_canary(ticket, c->weight) || !has(p, slot));
+	bool picked = has(p, index, c->canary) && (picks_canary(ticket, c->weight) || !has(p, index, slot));
 	struct tally *t = the_tally();
 
 	if (t)
@@ -109,25 +135,24 @@ static __always_inline u32 choose(struct control *c, struct pair *p)
 			__sync_fetch_and_add(&t->canary, 1);
 		return c->canary;
 	}
-	if (!has(p, slot)) /* a swap a moment ago: who was stable answers, and sends the client away */
+	if (!has(p, index, slot)) /* a swap a moment ago: who was stable answers, and sends the client away */
 		slot = p->stable;
-	if (!has(p, slot)) {
-		if (t)
-			__sync_fetch_and_add(&t->refused, 1);
+	if (!has(p, index, slot))
 		return TRACKS;
-	}
 	p->stable = slot;
 	return slot;
 }
 
 /* Bytes of a client: whose are they? 0: nobody's. */
-static __always_inline bool ask(struct __sk_buff *skb, struct control *c, struct pair *p)
+static __always_inline bool ask(struct __sk_buff *skb, struct control *c, struct pair *p, u32 index)
 {
 	struct head h = {};
 	u32 slot, first = 0;
 
 	if (p->stuck)
 		return 1;
+	if (p->phase == REFUSED)
+		return 0;
 	if (p->asked_left) {
 		if (skb->len > p->asked_left)
 			stick(p);
@@ -140,9 +165,11 @@ static __always_inline bool ask(struct __sk_buff *skb, struct control *c, struct
 		return 1;
 	}
 	read_head(skb, &h);
-	slot = choose(c, p); /* just before the bytes go there, so that a flip meanwhile counts */
-	if (slot >= TRACKS)
+	slot = choose(c, p, index); /* just before the bytes go there, so that a flip meanwhile counts */
+	if (slot >= TRACKS) {
+		refuse(p);
 		return 0;
+	}
 	p->slot = slot;
 	bpf_skb_load_bytes(skb, 0, &first, sizeof(first));
 	p->no_body = first == 0x44414548; /* HEAD */
@@ -185,7 +212,7 @@ static __always_inline bool read_answer(struct __sk_buff *skb, struct pair *p)
 /* Bytes of a track: 0 when nobody asked for them, such as a farewell to a client that was idle. */
 static __always_inline bool answer(struct __sk_buff *skb, struct pair *p, u32 slot)
 {
-	if (p->slot != slot || (p->phase == QUIET && !p->stuck))
+	if (p->slot != slot || ((p->phase == QUIET || p->phase == REFUSED) && !p->stuck))
 		return 0;
 	if (!p->stuck) {
 		if (p->phase == ASKED) {
@@ -210,6 +237,7 @@ int carry(struct __sk_buff *skb)
 	struct control *c = the_control();
 	u32 *place, index, end, slot;
 	struct pair *p;
+	bool fresh;
 
 	if (!skb->len) /* that a side has closed comes as a piece too; carried on it would break the pipe */
 		return SK_DROP;
@@ -226,11 +254,22 @@ int carry(struct __sk_buff *skb)
 			return SK_DROP;
 		return bpf_sk_redirect_map(skb, &sockets, index * ENDS, 0);
 	}
-	if (!ask(skb, c, p))
+	fresh = p->phase == QUIET && !p->stuck && !p->asked_left;
+	if (!ask(skb, c, p, index))
 		return SK_PASS;
 	slot = p->slot & (TRACKS - 1);
 	if (p->lost >> slot & 1)
 		return SK_DROP;
-	__sync_fetch_and_add(&p->asked[slot], skb->len);
-	return bpf_sk_redirect_map(skb, &sockets, index * ENDS + 1 + slot, 0);
+	if (bpf_sk_redirect_map(skb, &sockets, index * ENDS + 1 + slot, 0) == SK_PASS) {
+		__sync_fetch_and_add(&p->asked[slot], skb->len);
+		return SK_PASS;
+	}
+	if (!fresh)
+		return SK_DROP;
+	/* It left the map just now: as if nobody had been asked. */
+	p->stuck = 0;
+	p->closes = 0;
+	p->asked_left = 0;
+	refuse(p);
+	return SK_PASS;
 }

@@ -28,11 +28,13 @@ from ...errors import TraceError, WorkbenchError
 from ...store import owner
 from . import client as router
 from . import layout
+from .dialer import Dialer
 from .ending import Ending, refuse
-from .pairs import Client, Tables, acknowledged, connect_track, hang_up, unmark, wanted
-from .passing import pass_on
+from .listeners import BACKLOG, client_listener
+from .pairs import Client, Tables, acknowledged, has_bytes, is_open, wanted
+from .passing import pass_on, take_over
+from .troubles import Troubles
 
-_BACKLOG = 1024
 _HANDLES = 32
 """Descriptors kept for ourselves; the rest are for clients, each with its tracks, and one more is refused."""
 _MOST_PASSED = 256
@@ -47,7 +49,9 @@ class Connector:
     """Connects clients to tracks until it is told to stop."""
 
     def __init__(self, listener: socket.socket, tables: Tables, port: int) -> None:
-        self._listener, self._tables, self._port = listener, tables, port
+        self._listener, self._tables = listener, tables
+        self._dialer = Dialer(tables, port, listener.getsockname()[1])
+        self._troubles = Troubles()
         self._poll = select.epoll()
         self._poll.register(listener, select.EPOLLIN)
         self._free = list(range(layout.PAIRS))
@@ -63,7 +67,7 @@ class Connector:
     def run(self) -> None:
         """Serve; once :attr:`stopping`, accept nobody more and return when the last request is answered."""
         followed = swept = 0.0
-        while not self.stopping or self._passed() or any(self._is_busy(one) for one in self._clients):
+        while not self.stopping or self._passed() or any(self._phase(one) for one in self._clients):
             wait = _SOON_S if self._ending else _FOLLOW_S if self._clients else _REST_S
             for handle, events in self._poll.poll(wait):
                 self._hear(handle, events)
@@ -102,14 +106,14 @@ class Connector:
             if not one.reset:
                 self._poll.modify(handle, 0)  # told once; that it is gone altogether is always told
             self._ending.add(one)
-        elif events & select.EPOLLIN and self._has_bytes(one):
+        elif events & select.EPOLLIN and has_bytes(one.sock):
             self._join(one)
         else:
             self._close(one)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # nobody waits, or one has gone: the poll tells again
-            for _ in range(_BACKLOG):
+            for _ in range(BACKLOG):
                 sock, _ = self._listener.accept()
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -121,12 +125,6 @@ class Connector:
                 self._clients.add(one)
                 self._by_handle[sock.fileno()] = one, None
                 self._poll.register(sock, select.EPOLLIN | select.EPOLLRDHUP)
-
-    @staticmethod
-    def _has_bytes(one: Client) -> bool:
-        with contextlib.suppress(OSError):
-            return bool(one.sock.recv(1, socket.MSG_PEEK))
-        return False
 
     def _join(self, one: Client) -> None:
         """Connect a client to the tracks and let the kernel carry its requests, the one that waits first."""
@@ -164,27 +162,32 @@ class Connector:
         self._poll.unregister(one.sock)  # else its copy is heard under a number that is free
         client = one.sock.dup()
         self._close(one)
-        threading.Thread(target=pass_on, args=(client, self._tables, self._port, slot), daemon=True).start()
+        threading.Thread(
+            target=pass_on, args=(client, self._dialer, slot, self._troubles), daemon=True
+        ).start()
 
     @staticmethod
     def _passed() -> int:
         return threading.active_count() - 1
 
     def _connect(self, one: Client, slot: int) -> None:
-        with contextlib.suppress(OSError, TraceError):
-            sock = connect_track(self._tables, self._port, slot)
-            try:
-                self._tables.enter(sock, one.place(slot))
-            except TraceError:
-                hang_up(self._tables, sock)
-                return
-            pair = self._tables.pairs[one.index]
-            pair.asked[slot], pair.lost = 0, pair.lost & ~(1 << slot)
-            one.tracks[slot] = sock
-            one.asked_acked[slot] = acknowledged(sock)
-            self._by_handle[sock.fileno()] = one, slot
-            self._poll.register(sock, select.EPOLLRDHUP)
-            pair.open |= 1 << slot
+        try:
+            sock = self._dialer.connect(slot)
+        except (OSError, TraceError) as error:
+            self._troubles.tell(f"track slot {slot} could not be connected: {error}")
+            return
+        try:
+            self._tables.enter(sock, one.place(slot))
+        except TraceError:  # closed again already
+            self._dialer.hang_up(sock)
+            return
+        pair = self._tables.pairs[one.index]
+        pair.asked[slot], pair.lost = 0, pair.lost & ~(1 << slot)
+        one.tracks[slot] = sock
+        one.asked_acked[slot] = acknowledged(sock)
+        self._by_handle[sock.fileno()] = one, slot
+        self._poll.register(sock, select.EPOLLRDHUP)
+        pair.open |= 1 << slot
 
     def _follow(self) -> None:
         """Connect every client to tracks that are new, and take it from those that have no traffic any more."""
@@ -194,9 +197,23 @@ class Connector:
             self._ending |= {one for one in self._clients if one.index >= 0}
         if self._tables.tally.refused != self._refused:
             self._refused = self._tables.tally.refused
-            for one in [one for one in self._clients if one.index >= 0 and self._has_bytes(one)]:
-                refuse(one.sock)
-                self._close(one)
+            for one in [one for one in self._clients if self._phase(one) == layout.REFUSED]:
+                if not self._take_over(one):
+                    refuse(one.sock)
+                    self._close(one)
+
+    def _take_over(self, one: Client) -> bool:
+        """Send a request that came when no track could be asked to one that can be now."""
+        for slot in [slot for slot, sock in one.tracks.items() if not is_open(sock)]:
+            self._drop(one, slot)
+        for slot in self._wanted:
+            if slot not in one.tracks:
+                self._connect(one, slot)
+            if slot in one.tracks:
+                sent = take_over(one.sock, one.tracks[slot], self._tables.pairs[one.index], slot)
+                one.asked_acked[slot] += sent or 0  # what we sent, the kernel has not counted
+                return sent is not None
+        return False
 
     def _mend(self, one: Client) -> None:
         """Bring a client's tracks to those that have traffic; done with it once they are."""
@@ -225,7 +242,7 @@ class Connector:
         one.lost.pop(slot, None)
         one.spare.pop(slot, None)
         del self._by_handle[sock.fileno()]
-        unmark(self._tables, sock)
+        self._dialer.unmark(sock)
         self._tables.leave(sock, one.place(slot))
 
     def _close(self, one: Client) -> None:
@@ -241,30 +258,17 @@ class Connector:
             self._tables.leave(one.sock, one.place())
             self._free.append(one.index)
 
-    def _is_busy(self, one: Client) -> bool:
-        return one.index >= 0 and self._tables.pairs[one.index].phase != layout.QUIET
+    def _phase(self, one: Client) -> int:
+        return self._tables.pairs[one.index].phase if one.index >= 0 else layout.QUIET
 
     def _sweep(self, now: float) -> None:
         """Close who has asked nothing for long."""
         for one in list(self._clients):
             answered = self._tables.pairs[one.index].answered if one.index >= 0 else 0
-            if answered != one.seen or self._is_busy(one):
+            if answered != one.seen or self._phase(one) != layout.QUIET:
                 one.seen, one.since_s = answered, now
             elif now - one.since_s > _IDLE_S:
                 self._close(one)
-
-
-def listen() -> socket.socket:
-    """Return a socket for IPv4 and IPv6 that nobody connects to: the kernel gives it the service's clients."""
-    try:
-        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
-        listener.bind(("::ffff:127.0.0.1", 0))
-    except OSError:  # a machine without IPv6
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("127.0.0.1", 0))
-    listener.listen(_BACKLOG)
-    listener.setblocking(False)
-    return listener
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -276,7 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = line.parse_args(arguments)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    listener = listen()
+    listener = client_listener()
     try:
         answer, handles = router.ask(
             options.router, {"do": "connect", "key": options.key}, [listener.fileno()]

@@ -17,6 +17,7 @@ BROKEN = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\
 REFUSED = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 )
+_PIECE = 1 << 16
 _SETTLE_S = 0.001
 _LONGEST_S = 60.0
 
@@ -72,6 +73,8 @@ class Ending:
 
     def _track_is_lost(self, one: Client, pair: layout.Pair, for_s: float) -> bool:
         """Whether to close a client whose replica, the one it asked last, has closed."""
+        if pair.phase == layout.REFUSED:
+            return False  # its request will be taken over
         if pair.phase == layout.QUIET and not pair.stuck and not pair.closes:
             return False  # the next request goes to another replica
         if unread(one.tracks[pair.slot]) and for_s < _LONGEST_S:
@@ -84,6 +87,14 @@ class Ending:
 
 
 def refuse(client: socket.socket) -> None:
-    """Tell a client that nobody is there for it now."""
+    """Tell a client that nobody is there for it now.
+
+    Its request is read first: what is unread when a socket is closed becomes a reset, and that can overtake the answer.
+    """
+    client.setblocking(False)
+    with contextlib.suppress(OSError):  # the last of all bytes that are there, or it has gone
+        while client.recv(_PIECE):
+            pass
     with contextlib.suppress(OSError):
         client.send(REFUSED)
+        client.shutdown(socket.SHUT_WR)

@@ -29,7 +29,7 @@ CONNECTOR = 2 * REPLICAS
 """Place of the connector's listener, after the replicas'."""
 
 PAIRS, ENDS = 8_192, 1 + TRACKS
-QUIET, ASKED, ANSWERED = 0, 1, 2
+QUIET, ASKED, ANSWERED, REFUSED = 0, 1, 2, 3
 
 GRPC = "/grpc"
 """After a replica's id, it names the listener for gRPC."""

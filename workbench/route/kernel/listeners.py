@@ -1,4 +1,4 @@
-"""A replica's listening socket, taken from its process.
+"""Listening sockets: a replica's, taken from its process, and the connector's.
 
 The kernel hands out a duplicate of another process's descriptor to whoever might trace it (same user, or root):
 the replica need not know that a route exists.
@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import NoPrivilege, StagingError
+
+BACKLOG = 1024
+"""Clients that may wait to be connected to tracks."""
 
 _SYS_PIDFD_GETFD = 438  # the same number on every architecture
 
@@ -46,6 +49,19 @@ def listener_of(pid: int, port: int) -> Iterator[socket.socket]:
     finally:
         os.close(process)
     raise _gone(pid, port)
+
+
+def client_listener() -> socket.socket:
+    """Return a socket for IPv4 and IPv6 that nobody connects to: the kernel gives it the service's clients."""
+    try:
+        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        listener.bind(("::ffff:127.0.0.1", 0))
+    except OSError:  # a machine without IPv6
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("127.0.0.1", 0))
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
 
 
 def _listening(process: int, pid: int, link: Path, port: int) -> socket.socket | None:

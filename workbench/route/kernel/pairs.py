@@ -17,10 +17,9 @@ from ...errors import TraceError
 from . import layout
 from .pinned import key_bytes, mapped, set_number
 
-CONNECT_S = 0.5
-
 _SO_COOKIE = 57
-_BYTES_ACKED = 120  # in struct tcp_info
+_BYTES_ACKED = 120  # in struct tcp_info; its first byte is the state
+_ESTABLISHED = 1
 
 
 class Tables:
@@ -111,47 +110,23 @@ class Client:
         return acknowledged(self.sock) - self.acked >= int(pair.answered)
 
 
+def has_bytes(sock: socket.socket) -> bool:
+    """Whether bytes wait to be read."""
+    with contextlib.suppress(OSError):
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    return False
+
+
+def is_open(sock: socket.socket) -> bool:
+    """Whether neither side has closed."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
+
+
 def wanted(control: layout.Control) -> tuple[int, ...]:
     """Return the track slots that have traffic, stable first."""
     tracks = (control.stable,) if control.stable < layout.TRACKS else ()
     canary = control.canary if control.state == layout.ACTIVE else layout.NO_TRACK
     return (*tracks, canary) if canary < layout.TRACKS else tracks
-
-
-def connect_track(tables: Tables, port: int, slot: int) -> socket.socket:
-    """Return a connection to a replica of one track, through the service's own address, and so judged there.
-
-    Raises
-    ------
-    OSError
-        If no replica of it lives.
-    TraceError
-        If the kernel takes no mark.
-    """
-    sock = socket.socket()
-    try:
-        sock.bind(("127.0.0.1", 0))
-        tables.marks.set(_mark(sock), key_bytes(slot))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(CONNECT_S)
-        sock.connect(("127.0.0.1", port))
-        sock.setblocking(False)
-    except BaseException:
-        hang_up(tables, sock)
-        raise
-    return sock
-
-
-def hang_up(tables: Tables, sock: socket.socket) -> None:
-    """Close a connection to a track that has not entered."""
-    unmark(tables, sock)
-    sock.close()
-
-
-def unmark(tables: Tables, sock: socket.socket) -> None:
-    """Forget for which track a connection was: its port may be a stranger's later."""
-    with contextlib.suppress(OSError):
-        tables.marks.remove(_mark(sock))
 
 
 def acknowledged(sock: socket.socket) -> int:
@@ -163,13 +138,6 @@ def acknowledged(sock: socket.socket) -> int:
 def unread(sock: socket.socket) -> int:
     """Return how many bytes wait to be read."""
     return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
-
-
-def _mark(sock: socket.socket) -> bytes:
-    """Return a connection's key in the map of marks: its address and port in the network's order."""
-    host, port = sock.getsockname()
-    address = struct.unpack("=I", socket.inet_aton(host))[0]
-    return int(address << 16 | socket.htons(port)).to_bytes(8, "little")
 
 
 def _cookie(sock: socket.socket) -> bytes:

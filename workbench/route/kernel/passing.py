@@ -1,4 +1,8 @@
-"""Carry one exchange in user space: of a client that closed its side before the kernel could take its connection."""
+"""Carry in user space what the kernel could not.
+
+One exchange of a client that closed its side before the kernel could take its connection; and a request that came
+when no track could be asked, which happens in the moment in which a replica has closed and the next is not connected.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,60 @@ import contextlib
 import socket
 
 from ...errors import TraceError
+from . import layout
+from .dialer import CONNECT_S, Dialer
 from .ending import refuse
-from .pairs import Tables, connect_track, hang_up
+from .troubles import Troubles
 
 _PIECE = 1 << 16
 _SILENT_S = 60.0
 
 
-def pass_on(client: socket.socket, tables: Tables, port: int, slot: int) -> None:
+def pass_on(client: socket.socket, dialer: Dialer, slot: int, troubles: Troubles) -> None:
     """Send what a client sent to a replica of a track, and its answer back, until both have ended; close both."""
     with client:
         try:
-            replica = connect_track(tables, port, slot)
-        except (OSError, TraceError):
+            replica = dialer.connect(slot)
+        except (OSError, TraceError) as error:
+            troubles.tell(f"track slot {slot} could not be connected: {error}")
             refuse(client)
             return
         try:
             _carry(client, replica)
         finally:
-            hang_up(tables, replica)
+            dialer.hang_up(replica)
+
+
+def take_over(client: socket.socket, replica: socket.socket, pair: layout.Pair, slot: int) -> int | None:
+    """Send a request that waits at a client, whom no track's answer is due, to a replica; it stays with that one.
+
+    Returns
+    -------
+    int | None
+        How many bytes that were; ``None`` if the request cannot be put together: it went on coming meanwhile.
+    """
+    sent = _hand_on(client, replica)
+    if sent is None:
+        return None
+    asked = pair.asked[slot]
+    pair.slot, pair.phase, pair.closes = slot, layout.ASKED, 0
+    pair.stuck = 1  # from here on the kernel carries what comes: it must be what comes next
+    late = _hand_on(client, replica)
+    return None if late is None or (late and pair.asked[slot] != asked) else sent + late
+
+
+def _hand_on(source: socket.socket, sink: socket.socket) -> int | None:
+    count = 0
+    try:
+        sink.settimeout(CONNECT_S)
+        with contextlib.suppress(BlockingIOError):
+            while data := source.recv(_PIECE):
+                sink.sendall(data)
+                count += len(data)
+        sink.setblocking(False)
+    except OSError:  # the replica closes too, or does not read
+        return None
+    return count
 
 
 def _carry(client: socket.socket, replica: socket.socket) -> None:
