@@ -1,4 +1,4 @@
-"""The command line: run one benchmark, print one JSON object. Progress goes to the error stream."""
+"""The command line: run one benchmark, print one JSON object. Progress and faults go to the error stream."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(text + "\n")
     print(text)
-    return 0
+    for fault in samples.faults:
+        print(f"fault: {fault}", file=sys.stderr)
+    return 1 if samples.faults else 0
 
 
 def _parts(parser: argparse.ArgumentParser, case: ModuleType, text: str) -> dict[str, list[str]]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import socket
 import sys
 import time
 from array import array
 from typing import Any
 
+IP_BIND_ADDRESS_NO_PORT = 24  # the port is chosen when the connection is made, so that many may share it
 KEEP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -29,7 +31,25 @@ class Counts:
         self.latencies_us = array("f")  # four bytes each: ten million fit
 
 
-async def client(port: int, keep: bool, until: float, most: float, counts: Counts) -> None:
+async def connect(port: int, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect from an address, as a client on another machine has one of its own.
+
+    From one address, what these clients close would hold every port of this machine for a minute, and a replica that
+    starts meanwhile would get none.
+    """
+    sock = socket.socket()
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((source, 0))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        return await asyncio.open_connection(sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def client(port: int, source: str, keep: bool, until: float, most: float, counts: Counts) -> None:
     """Ask until the time is over, or everything was asked."""
     reader: asyncio.StreamReader | None = None
     writer: asyncio.StreamWriter | None = None
@@ -37,7 +57,7 @@ async def client(port: int, keep: bool, until: float, most: float, counts: Count
         start = time.perf_counter()
         try:
             if reader is None or writer is None:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                reader, writer = await connect(port, source)
             writer.write(KEEP if keep else CLOSE)
             head = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(2)
@@ -61,7 +81,13 @@ async def run(port: int, keep: int, close: int, seconds: float, most: float = ma
     """Run all clients and return what they saw."""
     counts, until = Counts(), time.monotonic() + seconds
     kinds = [True] * keep + [False] * close
-    await asyncio.gather(*(client(port, kind, until, most, counts) for kind in kinds))
+    sources = [f"127.1.{number // 250}.{number % 250 + 1}" for number in range(len(kinds))]
+    await asyncio.gather(
+        *(
+            client(port, source, kind, until, most, counts)
+            for source, kind in zip(sources, kinds, strict=True)
+        )
+    )
     ordered = sorted(counts.latencies_us)
     return {
         "answered": counts.answered,

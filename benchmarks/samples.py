@@ -29,6 +29,8 @@ class Samples:
 
     def __init__(self) -> None:
         self._values: dict[str, list[float]] = {}
+        self.faults: list[str] = []
+        """What must not happen and did, whatever was measured: the command ends with 1 then."""
 
     def add(self, key: str, value: float) -> None:
         """Add the next round's number.

@@ -44,6 +44,7 @@ KERNEL = {"kernel": KernelRoute, "sockmap": RequestRoute}
 """Split by connection, and by request."""
 
 POLL_S = 1.0
+DRAIN_S = 10.0
 HANG_MS = 50.0
 FLIPS = 1000
 
@@ -67,8 +68,9 @@ def run(samples: Samples, *, quick: bool) -> None:
         for trigger in ("crash", "hang"):
             with Rig("sockmap") as rig:
                 _trigger(samples, rig, trigger, "by_request.")
-        with Rig() as rig:
-            _swaps(samples, rig, 3 if quick else 10, seconds=3.0 if quick else 12.0)
+        for kind, mark in (("kernel", ""), ("sockmap", "by_request.")):
+            with Rig(kind) as rig:
+                _swaps(samples, rig, 3 if quick else 10, seconds=3.0 if quick else 12.0, mark=mark)
         _overhead(samples, 0.5 if quick else 2.0, turn=number)
     samples.ratio("errors.poller_over_kernel", "poller.to_flip_ms", "errors.to_flip_ms")
     for kind in ("keep", "close"):
@@ -214,7 +216,7 @@ def _poll(rig: Rig) -> int:
         before = errors
 
 
-def _swaps(samples: Samples, rig: Rig, count: int, *, seconds: float) -> None:
+def _swaps(samples: Samples, rig: Rig, count: int, *, seconds: float, mark: str = "") -> None:
     """Swap, promote and roll back under 32 clients that keep and 32 that close their connections."""
     serve(rig)
     process = clients(rig.port, 32, 32, seconds)
@@ -223,12 +225,12 @@ def _swaps(samples: Samples, rig: Rig, count: int, *, seconds: float) -> None:
         if process.poll() is not None:
             break
         replace_version(rig, version, version % 3)
-        samples.add("swap.changes", 1)
+        samples.add(f"{mark}swap.changes", 1)
     seen = finish(process)
-    samples.add("swap.requests", seen["answered"])
-    samples.add("swap.failed", seen["failed"])
+    samples.add(f"{mark}swap.requests", seen["answered"])
+    samples.add(f"{mark}swap.failed", seen["failed"])
     if seen["failed"]:
-        print(seen["failures"], file=sys.stderr)
+        samples.faults.append(f"{mark}swap lost {seen['failed']} of {seen['answered']}: {seen['failures']}")
 
 
 def replace_version(rig: Rig, version: int, how: int) -> None:
@@ -256,7 +258,8 @@ def _asked(state: RouteState) -> RouteState:
 def retire(rig: Rig, state: RouteState) -> None:
     """End the replicas of a version that gets no traffic any more."""
     assert state.draining is not None
-    rig.route.drained(state.draining.endpoints, 10)
+    if not rig.route.drained(state.draining.endpoints, DRAIN_S):
+        print("not drained:", *rig.route.busy(state.draining.endpoints), sep="\n", file=sys.stderr)
     for one in state.draining.endpoints:
         os.kill(one.pid, signal.SIGTERM)
     rig.route.update(settle)

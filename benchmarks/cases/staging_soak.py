@@ -53,8 +53,7 @@ def run(samples: Samples, *, quick: bool) -> None:
         signal.signal(signal.SIGTERM, before)
     for key, value in _report(found, pushed).items():
         samples.add(key, value)
-    for failure in (*found["failures"], *pushed.failures):
-        print(failure, file=sys.stderr)
+    samples.faults += [*found["failures"], *pushed.failures]
 
 
 def _soak(rig: Rig, load: str, wanted: int, seconds: float, pushed: Changes) -> dict[str, Any]:

@@ -32,6 +32,18 @@ def test_an_unknown_part_is_refused_before_anything_runs(capsys, name, known):
     assert known in message
 
 
+def test_a_fault_ends_with_1_and_keeps_the_figures(capsys, monkeypatch):
+    def run(samples, *, quick):
+        samples.add("asked", 7)
+        samples.faults.append("lost 1 of 7")
+
+    monkeypatch.setattr("benchmarks.cases.start.run", run)
+    assert main(["start"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["metrics"] == {"asked": 7.0}
+    assert told.err == "fault: lost 1 of 7\n"
+
+
 def test_what_has_no_parts_keeps_none(capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["start", "--keep", str(tmp_path)])

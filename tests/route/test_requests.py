@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from tests.route.behind_kernel import begin, endpoint, eventually, track
+from tests.route.behind_kernel import begin, endpoint, eventually, in_flight, track
 from tests.route.conftest import Lines, Rig
 from tests.route.kept_connections import answered_by, answers, ask, half
 from tests.route.traffic import ask_get, traffic
@@ -106,6 +106,23 @@ def test_a_replica_that_dies_in_a_request_is_a_502(rig: Rig, route: RequestRoute
     time.sleep(0.2)
     os.kill(one.pid, signal.SIGKILL)
     assert line.getresponse().status == 502
+
+
+def test_a_track_that_still_answers_says_so(rig: Rig, route: RequestRoute, lines: Lines) -> None:
+    line = lines.http(begin(route, rig, track(rig, 1)))
+    assert ask(line) == "1"
+    line.request("GET", "/slow?1")
+    eventually(lambda: in_flight(route))
+    last = track(rig, 2)
+    old = route.update(lambda now: swap(now, last)).draining
+    assert old is not None
+    (left,) = route.busy(old.endpoints)
+    assert f"process {old.endpoints[0].pid} " in left
+    assert ": 1 requests without an answer, 1 open connections, 1 answered," in left
+    assert not route.drained(old.endpoints, 0)
+    assert answered_by(line) == "1"
+    assert route.drained(old.endpoints, 30)
+    assert route.busy(old.endpoints) == ()
 
 
 def connectors(rig: Rig) -> list[subprocess.Popen[bytes]]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from collections import Counter
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.staging.conftest import Stage, in_the_kernel, infer
+from tests.staging.conftest import Stage, by_request, eventually, in_the_kernel, infer
 from workbench import staging
 from workbench.errors import InputError, StagingError
 from workbench.route.slo import parse
 from workbench.staging import processes
 from workbench.staging.choice import route_for
+from workbench.staging.deployment import find
 
 
 @pytest.mark.parametrize("route", ["proxy", pytest.param("kernel", marks=pytest.mark.bpf)])
@@ -58,6 +60,21 @@ def test_a_limit_of_cuda_calls_needs_the_kernel(stage: Stage) -> None:
     with pytest.raises(StagingError, match="sees no CUDA calls") as caught:
         stage.push(route="auto", canary=0.5, budget=limit)
     assert caught.value.fix == "%mlops unstage tiny, then push with --route kernel"
+
+
+@by_request
+def test_a_replica_that_is_ended_undrained_is_written_down(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = urlsplit(stage.push().url)
+    monkeypatch.setattr("workbench.staging.deployment.STOP_GRACE_S", 0.5)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as line:
+        line.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[")
+        route = find(stage.store, "tiny").route()  # the body never comes
+        eventually(lambda: (stats := route.stats()) and stats.in_flight)
+        stage.push()
+    (told,) = [one.text for one in stage.record().events if one.kind == "replica.undrained"]
+    assert "1 requests without an answer" in told
 
 
 @in_the_kernel

@@ -107,6 +107,9 @@ class Route(Protocol):
             Whether it came so in time.
         """
 
+    def busy(self, endpoints: Sequence[Endpoint]) -> tuple[str, ...]:
+        """Return what undrained ones of `endpoints` still have to answer, a line each, with the counters."""
+
     def stats(self) -> RouteStats | None:
         """Return its counters; ``None`` while the data path does not run."""
 

@@ -132,6 +132,16 @@ class UserSpaceRoute:
             time.sleep(_POLL_S)
         return True
 
+    def busy(self, endpoints: Sequence[Endpoint]) -> tuple[str, ...]:
+        """Return how many requests `endpoints` have not answered, a line each that has one."""
+        stats = self.stats()
+        left = stats.in_flight if stats else {}
+        return tuple(
+            f"replica {e.id} (pid {e.pid}): {left[e.address]} requests without an answer"
+            for e in endpoints
+            if e.address in left
+        )
+
     def stats(self) -> RouteStats | None:
         """Return the proxy's counters; ``None`` while it does not answer."""
         port = self._known().get("admin_port")

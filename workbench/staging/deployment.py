@@ -19,7 +19,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from ..errors import DeploymentBusy, InputError, NoPrivilege, ServeError, Unknow
 from ..route.base import Route
 from ..route.kernel.request_route import RequestRoute
 from ..route.kernel.route import KernelRoute
-from ..route.state import settle, with_endpoints
+from ..route.state import Endpoint, settle, with_endpoints
 from ..route.statefile import file_lock
 from ..route.user_space import UserSpaceRoute
 from ..serve.control_group import ControlGroup
@@ -172,6 +172,16 @@ class Deployment:
         if state.draining is not None:
             self.route().update(settle)
 
+    def drain(self, endpoints: Sequence[Endpoint]) -> None:
+        """Wait until replicas have answered all they were asked; who has not in time is written down.
+
+        They have no traffic any more. What is left to them is lost when they are ended now.
+        """
+        route = self.route()
+        if not route.drained(endpoints, STOP_GRACE_S):
+            left = "; ".join(route.busy(endpoints)) or "nothing, at last"
+            self.note("replica.undrained", f"not drained in {STOP_GRACE_S:.0f} s, left to do: {left}")
+
     def retire(self, number: int) -> None:
         """Drain and stop one version that gets no traffic, and forget it.
 
@@ -180,7 +190,7 @@ class Deployment:
         version = self.records.read().version(number)
         if version is None:
             return
-        self.route().drained(version.track().endpoints, STOP_GRACE_S)
+        self.drain(version.track().endpoints)
         for one in version.replicas:
             self.thaw(one)
         processes.stop_all([r.owner for r in version.replicas], grace_s=STOP_GRACE_S)
@@ -205,7 +215,7 @@ class Deployment:
         if replica is None:
             return
         self.follow_replicas(int(id.partition("-")[0]))
-        self.route().drained((replica.endpoint(),), STOP_GRACE_S)
+        self.drain((replica.endpoint(),))
         self.thaw(replica)
         processes.stop(replica.owner, grace_s=STOP_GRACE_S)
         self.control_group(id).remove()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from ..errors import StagingError
 from ..store import Store, owner
 from . import processes
-from .deployment import STOP_GRACE_S, Deployment, OnEvent, find
+from .deployment import Deployment, OnEvent, find
 from .record import ReplicaRecord, VersionRecord
 from .status import DeploymentStatus, status_of
 
@@ -51,7 +51,7 @@ def freeze(store: Store, name: str, replica: str, *, on_event: OnEvent | None = 
         deployment.records.update(lambda record: record.with_replica(frozen, was=one))
         try:
             deployment.follow_replicas(version.version)
-            deployment.route().drained((one.endpoint(),), STOP_GRACE_S)
+            deployment.drain((one.endpoint(),))
             deployment.control_group(one.id).freeze(True, pid=owner.pid_of(one.owner))
         except BaseException:
             deployment.thaw(one)

@@ -66,15 +66,23 @@ def in_flight(pinned: Pinned, state: RouteState) -> dict[str, int]:
     return found
 
 
-def is_quiet(pinned: Pinned, word: int, quiet_s: float) -> bool:
-    """Whether a replica answers nobody, and nobody has asked through an open connection for `quiet_s`."""
+def busy(pinned: Pinned, word: int, quiet_s: float) -> list[str]:
+    """Return why a replica cannot be ended yet, a line each process.
+
+    It answers somebody, or somebody has asked through a connection that is still open in the last `quiet_s` seconds.
+    """
     now = time.monotonic_ns()
-    ones = [pinned.replicas[i] for i in range(layout.REPLICAS) if pinned.replicas[i].word == word]
-    return all(
-        one.in_flight == 0 and (one.connections == 0 or (now - one.progress_ns) / 1e9 > quiet_s)
-        for one in ones
-        if one.pid
-    )
+    found = []
+    for place, one in enumerate(pinned.replicas):
+        if one.word != word or not one.pid:
+            continue
+        silent_s = (now - one.progress_ns) / 1e9
+        if one.in_flight or (one.connections and silent_s <= quiet_s):
+            found.append(
+                f"process {one.pid} (place {place}): {one.in_flight} requests without an answer, "
+                f"{one.connections} open connections, {one.requests} answered, the last {silent_s:.1f} s ago"
+            )
+    return found
 
 
 def learnt_latency_ns(pinned: Pinned) -> int:

@@ -157,15 +157,18 @@ class KernelRoute:
 
     def drained(self, endpoints: Sequence[Endpoint], timeout_s: float) -> bool:
         """Wait until these replicas answer nobody and no open connection has asked for a second."""
-        words = [drain_word(one.id) for one in endpoints]
         until = time.monotonic() + timeout_s
-        while words and "port" in self._known():
-            if self._ask({"do": "quiet", "words": words})[0]["quiet"]:
-                break
+        while self.busy(endpoints):
             if time.monotonic() > until:
                 return False
             time.sleep(_POLL_S)
         return True
+
+    def busy(self, endpoints: Sequence[Endpoint]) -> tuple[str, ...]:
+        """Return what is left to answer, as the kernel counted it; a line each replica that is not drained."""
+        if not endpoints or "port" not in self._known():
+            return ()
+        return tuple(self._ask({"do": "quiet", "words": [drain_word(e.id) for e in endpoints]})[0]["busy"])
 
     def prepare(self, replica_id: str) -> Inheritance:
         """Return what a new process of a replica inherits; the caller closes the descriptors afterwards."""

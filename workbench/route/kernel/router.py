@@ -107,7 +107,7 @@ class Router:
             tables = connect(self._library, folder, route, handed[0])
             return {"port": route.control.port}, tables
         if ask["do"] == "quiet":
-            return {"quiet": all(reading.is_quiet(route, int(w), _QUIET_S) for w in ask["words"])}, []
+            return {"busy": [one for w in ask["words"] for one in reading.busy(route, int(w), _QUIET_S)]}, []
         state = codec.from_json(ask["state"])
         if not isinstance(state, RouteState):
             raise BadRequest("no route state", where="router")
