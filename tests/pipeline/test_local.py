@@ -1,5 +1,6 @@
 """The local executor: steps in processes of their own, cached, logged, retried, failing as themselves."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,6 @@ def value(run):
 
 
 def test_steps_run_in_order_in_processes_of_their_own(store, executor, calls, cell):
-    import os
-
     functions = cell(
         """
         def pid():
@@ -246,3 +245,19 @@ def test_a_dry_run_prints_the_recipe_and_runs_nothing(store, calls, cell):
 def test_a_step_imports_no_torch_by_itself(executor, calls, cell):
     source = "def heavy():\n    import sys\n    return sorted({'torch', 'numpy', 'onnx'} & set(sys.modules))"
     assert value(executor.submit(calls(cell(source)["heavy"]))) == []
+
+
+def test_a_run_that_ends_before_its_starter_goes_on_is_done(executor, calls, cell, monkeypatch):
+    """Whoever started it in the background is held up until it is over."""
+    start = child.start
+
+    def held_up(*arguments, **options):
+        process = start(*arguments, **options)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        return process
+
+    monkeypatch.setattr(child, "start", held_up)
+    work = cell("def one():\n    return 1\n")
+    run = executor.submit(calls(work["one"]), background=True)
+    assert run.state == "done"
+    assert run.wait(timeout_s=30).state == "done"

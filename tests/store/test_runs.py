@@ -56,6 +56,21 @@ def test_a_living_step_keeps_a_run_alive(store, stranger):
     assert store.runs.get(run).state == "running"
 
 
+def test_a_run_that_ends_between_two_looks_is_not_interrupted(store, monkeypatch):
+    """Its row is read as running, then it ends with its process, then its process is looked for."""
+
+    run = store.runs.create("{}", ["call"])
+
+    def ends(text):
+        store.runs.set_state(run, "done")
+        return False
+
+    monkeypatch.setattr(owner, "alive", ends)
+    for look in (store.runs.get, lambda run: store.runs.list()[0], lambda run: store.runs.some([run])[0]):
+        store.runs.set_state(run, "running")
+        assert look(run).state == "done"
+
+
 def test_the_newest_runs_come_first(store):
     ids = [store.runs.create("[]", ["call"], title=str(n)) for n in range(5)]
     assert [row.id for row in store.runs.list(3)] == ids[:1:-1]

@@ -61,8 +61,9 @@ class RunDriver(Generic[Results]):
             why = error.to_json()
             raise
         finally:
-            self.store.runs.set_state(self.run_id, state)
-            self._tell(f"run.{state}", why)
+            with self.store.together():  # whoever sees that it ended finds why
+                self.store.runs.set_state(self.run_id, state)
+                self._tell(f"run.{state}", why)
             self._forward()
             openlineage.end(self.store, self.run_id)
             tracking.begin(self.store, self.run_id)

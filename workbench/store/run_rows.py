@@ -11,6 +11,7 @@ from typing import Any
 from . import owner
 
 ENDED = ("done", "failed", "cancelled")
+INTERRUPTED = "interrupted"
 """States in which a run or a step stays."""
 
 
@@ -75,7 +76,7 @@ def run_of(row: sqlite3.Row, steps: tuple[StepRow, ...] = ()) -> RunRow:
     state = row["state"]
     if state not in ENDED:
         holders = [row["driver"], *(row["owners"] or "").split(",")]
-        state = state if any(owner.alive(holder) for holder in holders) else "interrupted"
+        state = state if any(owner.alive(holder) for holder in holders) else INTERRUPTED
     return RunRow(
         row["id"],
         row["title"],

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import UnknownRun
 from . import owner
 from .database import Database
-from .run_rows import ENDED, RunRow, StepRow, run_of, step_of
+from .run_rows import ENDED, INTERRUPTED, RunRow, StepRow, run_of, step_of
 
 _SUMMARY = """
 SELECT runs.*, count(steps.position) AS steps_total, total(steps.state = 'done') AS steps_done,
@@ -64,24 +64,34 @@ class Runs:
         UnknownRun
             If no run has this id.
         """
+        row = self._get(run_id)
+        # It may have ended, and its processes with it, after it was read and before they were looked for. Whoever
+        # is gone writes no more, so a second look tells.
+        return self._get(run_id) if row.state == INTERRUPTED else row
+
+    def list(self, limit: int = 100) -> builtins.list[RunRow]:
+        """Return the newest runs, newest first, without their steps."""
+        return self._rows("(SELECT * FROM runs ORDER BY created_s DESC LIMIT ?)", (limit,))
+
+    def some(self, run_ids: Iterable[str]) -> builtins.list[RunRow]:
+        """Return those of these runs that there are, newest first, without their steps."""
+        ids = tuple(run_ids)
+        marks = ",".join("?" * len(ids))
+        return self._rows(f"(SELECT * FROM runs WHERE id IN ({marks}))", ids)  # noqa: S608
+
+    def _rows(self, source: str, values: tuple[Any, ...]) -> builtins.list[RunRow]:
+        found = [run_of(row) for row in self._database.query(_SUMMARY.format(source=source), values)]
+        if any(row.state == INTERRUPTED for row in found):  # a second look, as above
+            found = [run_of(row) for row in self._database.query(_SUMMARY.format(source=source), values)]
+        return found
+
+    def _get(self, run_id: str) -> RunRow:
         summary = _SUMMARY.format(source="(SELECT * FROM runs WHERE id = ?)")
         rows = self._database.query(summary, (run_id,))
         if not rows:
             raise UnknownRun(f"no run has the id {run_id!r}", where=run_id, fix="%mlops runs lists them")
         steps = self._database.query("SELECT * FROM steps WHERE run_id = ? ORDER BY position", (run_id,))
         return run_of(rows[0], tuple(step_of(row) for row in steps))
-
-    def list(self, limit: int = 100) -> builtins.list[RunRow]:
-        """Return the newest runs, newest first, without their steps."""
-        newest = "(SELECT * FROM runs ORDER BY created_s DESC LIMIT ?)"
-        return [run_of(row) for row in self._database.query(_SUMMARY.format(source=newest), (limit,))]
-
-    def some(self, run_ids: Iterable[str]) -> builtins.list[RunRow]:
-        """Return those of these runs that there are, newest first, without their steps."""
-        ids = tuple(run_ids)
-        marks = ",".join("?" * len(ids))
-        source = f"(SELECT * FROM runs WHERE id IN ({marks}))"  # noqa: S608
-        return [run_of(row) for row in self._database.query(_SUMMARY.format(source=source), ids)]
 
     def set_state(self, run_id: str, state: str) -> None:
         """Move a run to a state; an ended state also stamps the time."""

@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -10,6 +12,11 @@ from torch import nn
 
 from workbench import api
 from workbench.errors import InputError, RunError, UnknownBackend, UnknownRun
+from workbench.pipeline.callables import send
+from workbench.pipeline.recipe import Recipe
+from workbench.pipeline.steps.call import CallStep
+from workbench.pipeline.sweep.sweep import Sweep
+from workbench.store import Store
 from workbench.widgets.views import mimebundle
 
 pytest.importorskip("onnxruntime", reason="sweeps compile for onnxruntime")
@@ -99,6 +106,71 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(store, program, agreement, t
     again = api.sweep(resume=row.id, store=store)
     assert again.best == result.best
     assert len(store.runs.list()) == len(titles) + 1, "nothing is left to run"
+
+
+LOSING = """
+import os, pathlib, psutil, signal
+
+def losing():
+    marks = pathlib.Path(MARKS)
+    (marks / str(os.getpid())).touch()
+    if len(list(marks.iterdir())) <= TIMES:
+        psutil.Process().parent().kill()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [1.0]
+"""
+
+
+@dataclass(frozen=True)
+class OneUnit:
+    """A plan of one trial, whose one unit calls a function."""
+
+    work: Callable[..., object]
+    store: Store
+    executor: str = "local"
+    rungs: tuple[float, ...] = ()
+
+    def build(self, key):
+        return Recipe((CallStep(send(self.store, self.work)),))
+
+
+class Units(Sweep):
+    """A sweep that is over when its units are."""
+
+    def _built(self, key, results):
+        self._end(key, "done", "")
+
+
+@pytest.fixture
+def losing(store, cell, tmp_path):
+    """Make a sweep whose unit kills the process that drives it and its own, as often as is said."""
+
+    def sweep(times):
+        said, marks = [], tmp_path / "marks"
+        marks.mkdir()
+        plan = OneUnit(cell(LOSING, MARKS=str(marks), TIMES=times)["losing"], store)
+        id = store.sweeps.create("units", {}, ["one"])
+        return Units(store, id, plan, budget_s=None, at_once=1, say=said.append), said
+
+    return sweep
+
+
+def test_a_unit_that_loses_its_driver_goes_on(store, losing):
+    sweep, said = losing(times=1)
+    outcome = sweep.drive()
+    assert outcome.passed == ("one",), said
+    assert [line for line in said if line.endswith("are gone; it goes on")]
+    assert len(store.runs.list()) == 1
+
+
+def test_a_sweep_that_loses_its_drivers_again_and_again_can_be_resumed(store, losing):
+    sweep, _ = losing(times=3)
+    with pytest.raises(RunError, match=r"lost the executor: the processes of run \w+ are gone") as caught:
+        sweep.drive()
+    assert f"--resume {sweep.id}" in caught.value.fix
+    assert store.sweeps.get(sweep.id).state == "failed"
+    assert [trial.state for trial in store.sweeps.trials(sweep.id)] == ["running"]
+    assert sweep.drive().passed == ("one",)
 
 
 def test_no_time_is_no_loss(store, program, agreement):

@@ -173,7 +173,8 @@ class Executor:
     def _detach(self, run_id: str) -> None:
         with (self.store.home / "logs" / f"{run_id}.log").open("ab") as log:
             process = child.start("workbench.pipeline.driver", str(self.store.home), run_id, out=log)
-        self.store.runs.drive(run_id, owner.of(process.pid))
+        # Unless it has begun by now, or has even ended: then it has said so itself.
+        self.store.runs.drive(run_id, owner.of(process.pid), instead_of=owner.current())
         threading.Thread(target=process.wait, daemon=True, name=f"reap {run_id}").start()
 
 

@@ -17,7 +17,7 @@ from .choose import RAY, kind_of
 from .ray_node import authenticated, free_port
 from .reach import reach
 
-_READY_S = 120.0
+_READY_S = 300.0
 
 
 @contextlib.contextmanager

@@ -2,13 +2,16 @@
 
 Each unit of work is a run of its own on the executor, driven by a process of its own: as many at once as there is
 room for. What a trial has reached is in the store after every unit, so a sweep whose driver was killed goes on where
-it was; what still runs then is waited for, not started again.
+it was; what still runs then is waited for, not started again. A trial fails by its own steps only: a unit that lost
+its processes, its host program or the cluster under it goes on, and where that happens again and again the sweep
+ends with its trials open, for whoever resumes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +27,7 @@ from .halving import Standing, stops
 from .plan import BASELINE, SweepPlan
 
 _POLL_S = 0.1
+_TRIES = 3
 _ALIVE = ("pending", "running")
 Say = Callable[[str], None]
 
@@ -40,6 +44,14 @@ class SweepOutcome:
 
 class OutOfBudget(Exception):
     """Raised when the time given is over; what was reached is kept."""
+
+
+class ExecutorLost(Exception):
+    """Raised when what runs the units was lost again and again; holds the last error."""
+
+    def __init__(self, error: RunError) -> None:
+        super().__init__(error.what)
+        self.error = error
 
 
 class Sweep:
@@ -65,6 +77,7 @@ class Sweep:
         self._store, self.id, self._plan = store, id, plan
         self._until = None if budget_s is None else time.monotonic() + budget_s
         self._at_once, self._say = at_once, say
+        self._lost: Counter[str] = Counter()
         self._facts: dict[str, dict[str, Any]] = {}
         self._states: dict[str, str] = {}
 
@@ -104,6 +117,14 @@ class Sweep:
             self._cancel()
             error.add_note(f"sweep {self.id} is cancelled; %mlops sweep --resume {self.id} goes on with it")
             raise
+        except ExecutorLost as lost:
+            self._cancel()
+            raise RunError(
+                f"sweep {self.id} lost the executor: {lost.error.what}",
+                where=self._plan.executor,
+                fix=f"see that it runs, then %mlops sweep --resume {self.id}: what is done stays done",
+                log=lost.error.to_json().get("log", ""),
+            ) from lost.error
         finally:
             self._store.sweeps.end(self.id, state)
         trials = tuple(self._store.sweeps.trials(self.id))
@@ -150,7 +171,9 @@ class Sweep:
                 key = waiting.pop(0)
                 running[key] = self._start(key, what, fraction)
             for key in [key for key, run in running.items() if run.state not in _ALIVE]:
-                self._finish(key, running.pop(key), fraction)
+                again = self._finish(key, running.pop(key), fraction)
+                if again is not None:
+                    running[key] = again
             time.sleep(_POLL_S if running else 0)
 
     def _start(self, key: str, what: str, fraction: float) -> Run:
@@ -175,20 +198,35 @@ class Sweep:
             return self._plan.build(key)
         return self._plan.score(self._facts[key].get("compiled", ""), fraction)
 
-    def _finish(self, key: str, run: Run, fraction: float) -> None:
+    def _finish(self, key: str, run: Run, fraction: float) -> Run | None:
+        """Keep what a unit reached; return it where it goes on, because what ended it was no step of it."""
         try:
             run.wait()
         except WorkbenchError as error:
+            steps = run.row.steps
+            if type(error) is RunError and not any(step.error for step in steps):
+                return self._again(key, run, error)
             self._move(key, "failed", error=error.to_json(), why=error.what)
             self._say(f"{key}: {error.what}")
-            return
+            return None
         results = run.results()
         if fraction:
             self._scored(key, results[-1], fraction)
         else:
-            variant, compiled = (one.output for one in results)
-            size = figures(self._store, compiled).size_bytes
-            self._move(key, "running", variant=variant, compiled=compiled, size_bytes=size)
+            self._built(key, results)
+        return None
+
+    def _again(self, key: str, run: Run, error: RunError) -> Run:
+        self._lost[key] += 1
+        if self._lost[key] >= _TRIES:
+            raise ExecutorLost(error)
+        self._say(f"{key}: {error.what}; it goes on")
+        return self._executor.resume(run.id, background=True)
+
+    def _built(self, key: str, results: Sequence[StepResult]) -> None:
+        variant, compiled = (one.output for one in results)
+        size = figures(self._store, compiled).size_bytes
+        self._move(key, "running", variant=variant, compiled=compiled, size_bytes=size)
 
     def _scored(self, key: str, result: StepResult, fraction: float) -> None:
         value = result.metrics["score"]

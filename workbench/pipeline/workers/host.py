@@ -22,7 +22,9 @@ from ...errors import RunError, from_json
 from .. import child
 from .order import Order, Outcome
 
-READY_S = 120.0
+READY_S = 600.0
+"""A program that lives is waited for: Ray loads and connects for half a minute where many share two cores. One that
+cannot come up says so and ends long before."""
 
 
 @dataclass(frozen=True)

@@ -27,18 +27,19 @@ def begin(store: Store, order: Order, who: str) -> bool:
 
 def awaited(store: Store, order: Order) -> Outcome:
     """Return what the process left that has the order, once it has ended."""
-    while True:
-        row = store.runs.step(order.run_id, order.position)
-        if row.state == "done" and row.result is not None:
-            return Outcome.of(row.result)
-        if row.state != "running" or not owner.alive(row.owner):
-            died = StepFailed(
-                "the process that had it died",
-                where=f"{order.run_id}, {order.path}",
-                fix=f"%mlops resume {order.run_id} goes on with it",
-            )
-            return Outcome(error=row.error or died.to_json())
+    while (row := store.runs.step(order.run_id, order.position)).state == "running":
+        if not owner.alive(row.owner):
+            row = store.runs.step(order.run_id, order.position)  # it may have ended between the two looks
+            break
         time.sleep(_LOOK_S)
+    if row.state == "done" and row.result is not None:
+        return Outcome.of(row.result)
+    died = StepFailed(
+        "the process that had it died",
+        where=f"{order.run_id}, {order.path}",
+        fix=f"%mlops resume {order.run_id} goes on with it",
+    )
+    return Outcome(error=row.error or died.to_json())
 
 
 def finish(
