@@ -87,15 +87,30 @@ static __always_inline u64 blocks_of(u64 size, u64 every_bytes)
 	return size && size < every_bytes ? every_bytes * BLOCK / size : BLOCK;
 }
 
-static __always_inline struct held *held_by(u32 pid, u64 stack)
+static __always_inline struct held *held_by(struct holder *holder)
 {
-	struct holder holder = { .pid = pid, .stack = stack };
-	struct held *entry = bpf_map_lookup_elem(&held, &holder), fresh = {};
+	struct held fresh = {};
 
-	if (entry)
-		return entry;
-	bpf_map_update_elem(&held, &holder, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&held, &holder);
+	bpf_map_update_elem(&held, holder, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&held, holder);
+}
+
+/* What is held by who allocates here, and his stack: known already where something was. */
+static __always_inline struct held *held_here(struct pt_regs *ctx, struct target *target, bool by_rules, u64 *stack)
+{
+	struct holder holder = { .pid = target->pid };
+	struct position at;
+	struct held *entry;
+
+	entry_position(ctx, &at, by_rules ? target->ruled : 0);
+	holder.stack = name_stack(&at, target);
+	entry = bpf_map_lookup_elem(&held, &holder);
+	if (!entry) {
+		holder.stack = know_stack(&at, target, holder.stack);
+		entry = held_by(&holder);
+	}
+	*stack = holder.stack;
+	return entry;
 }
 
 SEC("uprobe")
@@ -110,8 +125,7 @@ int handle_new(struct pt_regs *ctx)
 
 	if (!target || !block.address || left_out(size, sampled))
 		return 0;
-	allocated.stack = function_stack(ctx, target, sampled != 0);
-	entry = held_by(target->pid, allocated.stack);
+	entry = held_here(ctx, target, sampled != 0, &allocated.stack);
 	if (!entry || bpf_map_update_elem(&live, &block, &allocated, BPF_ANY)) {
 		count_lost(LOST_BLOCKS);
 		return 0;
@@ -129,6 +143,7 @@ int handle_delete(struct pt_regs *ctx)
 	u64 id = bpf_get_current_pid_tgid();
 	struct target *target = current_target(id);
 	struct block block = { .address = PT_REGS_PARM2(ctx), .tgid = id >> 32 };
+	struct holder holder = {};
 	struct allocated *known;
 	u64 sampled = sampled_every();
 	struct held *entry;
@@ -138,7 +153,9 @@ int handle_delete(struct pt_regs *ctx)
 	known = bpf_map_lookup_elem(&live, &block);
 	if (!known)
 		return 0;
-	entry = held_by(target->pid, known->stack);
+	holder.pid = target->pid;
+	holder.stack = known->stack;
+	entry = bpf_map_lookup_elem(&held, &holder);
 	if (entry) {
 		__sync_fetch_and_add(&entry->bytes, -bytes_of(known->bytes, sampled));
 		__sync_fetch_and_add(&entry->blocks, -blocks_of(known->bytes, sampled));

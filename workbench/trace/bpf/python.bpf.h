@@ -16,6 +16,8 @@
 
 #define FRAME_BYTES 80		/* of every _PyInterpreterFrame: its fields and one local */
 #define LAST_WORD (FRAME_BYTES - 8)
+#define WORD_MASK 0x78		/* shows the verifier that a word's offset is within SLACK_BYTES */
+#define SLACK_BYTES 128
 #define PAGE_BYTES 4096ULL
 #define WINDOW_BYTES (PAGE_BYTES + FRAME_BYTES)
 #define WINDOWS 8		/* of a walk; a frame of a generator lies apart and would take one each */
@@ -25,8 +27,11 @@ struct window {
 	u64 start;		/* where the page is */
 	u64 used;		/* bytes read */
 	u32 busy;
+	u32 thread;		/* the thread last seen here, by its global number: found without a search */
+	u32 tid;		/* as it sees itself */
 	u32 pad;
-	u8 bytes[WINDOW_BYTES];
+	u64 state;
+	u8 bytes[PAGE_BYTES + SLACK_BYTES];
 };
 
 struct {
@@ -48,7 +53,7 @@ struct walk {
 	u32 offset;
 	u32 windows;
 	u64 owner;
-	u8 frame[FRAME_BYTES];
+	u8 bytes[SLACK_BYTES];	/* of a thread state, or of a frame outside the window */
 };
 
 static __always_inline u64 read_word(u64 address)
@@ -67,31 +72,35 @@ static long visit_thread(u32 index, struct walk *walk)
 	return 0;
 }
 
-static __always_inline u64 find_thread_state(struct walk *walk, u32 global_tid)
+/* Read a thread state from the frame pointer on, its thread's number with it; whether that is the thread we are in. */
+static __always_inline bool read_state(struct walk *walk, u64 state)
+{
+	struct python_layout *layout = walk->layout;
+	u32 apart = layout->thread_native_id - layout->thread_frame;
+
+	if (apart > WORD_MASK || bpf_probe_read_user(walk->bytes, SLACK_BYTES, (void *)state + layout->thread_frame))
+		return 0;
+	return *(u32 *)&walk->bytes[apart & WORD_MASK] == walk->tid;
+}
+
+/* Find and read the current thread's state; 0 when it has none. */
+static __always_inline u64 search_state(struct walk *walk, u32 global_tid)
 {
 	struct python_layout *layout = walk->layout;
 	u64 *known = bpf_map_lookup_elem(&thread_states, &global_tid);
 	u64 interpreter;
 
-	if (known && (u32)read_word(*known + layout->thread_native_id) == walk->tid)
+	if (known && read_state(walk, *known))
 		return *known;
 	interpreter = read_word(layout->runtime + layout->interpreters_head);
 	if (!interpreter)
 		return 0;
 	walk->cursor = read_word(interpreter + layout->threads_head);
 	bpf_loop(THREADS_SEARCHED, visit_thread, walk, 0);
-	if (!walk->cursor || (u32)read_word(walk->cursor + layout->thread_native_id) != walk->tid)
+	if (!walk->cursor || !read_state(walk, walk->cursor))
 		return 0;
 	bpf_map_update_elem(&thread_states, &global_tid, &walk->cursor, BPF_ANY);
 	return walk->cursor;
-}
-
-/* A word of the frame read last; 0 when the layout points outside it. */
-static __always_inline u64 frame_word(struct walk *walk, u32 offset)
-{
-	if (offset > LAST_WORD)
-		return 0;
-	return *(u64 *)&walk->frame[offset & 0x78];
 }
 
 static __always_inline void move_window(struct window *window, u64 frame)
@@ -106,53 +115,59 @@ static __always_inline void move_window(struct window *window, u64 frame)
 	window->used = bpf_probe_read_user(window->bytes, size, (void *)start) ? 0 : size;
 }
 
-/* Copy the frame at the cursor out of the window; 0 when it does not lie there. */
-static __always_inline bool copy_frame(struct walk *walk, struct window *window)
+/* The frame at the cursor, in the window; NULL when it does not lie there. */
+static __always_inline u8 *frame_inside(struct walk *walk, struct window *window)
 {
-	u64 at = walk->cursor - window->start, *from, *to = (u64 *)walk->frame;
-	u32 word;
+	u64 at = walk->cursor - window->start;
 
-	if (at + FRAME_BYTES > window->used)
-		return 0;
+	if (at >= PAGE_BYTES || at + FRAME_BYTES > window->used)
+		return NULL;
+	/* Keeps the compiler from adding first and comparing then: the verifier must see the bound on this register. */
 	barrier_var(at);
-	if (at >= PAGE_BYTES)
-		return 0;
-	from = (u64 *)(window->bytes + at);
-	for (word = 0; word < FRAME_BYTES / sizeof(u64); word++)
-		to[word] = from[word];
-	return 1;
+	return window->bytes + (at & (PAGE_BYTES - 1));
 }
 
-static __always_inline bool read_frame(struct walk *walk)
+static __always_inline u8 *read_frame(struct walk *walk)
 {
 	struct window *window = walk->window;
+	u8 *frame;
 
 	if (window) {
-		if (copy_frame(walk, window))
-			return 1;
+		frame = frame_inside(walk, window);
+		if (frame)
+			return frame;
 		if (walk->windows++ < WINDOWS) {
 			move_window(window, walk->cursor);
-			if (copy_frame(walk, window))
-				return 1;
+			frame = frame_inside(walk, window);
+			if (frame)
+				return frame;
 		}
 	}
-	return !bpf_probe_read_user(walk->frame, sizeof(walk->frame), (void *)walk->cursor);
+	return bpf_probe_read_user(walk->bytes, FRAME_BYTES, (void *)walk->cursor) ? NULL : walk->bytes;
+}
+
+static __always_inline u64 frame_word(u8 *frame, u32 offset)
+{
+	return *(u64 *)(frame + (offset & WORD_MASK));
 }
 
 /* Take the frame at the cursor and move on; 1: a frame with code, 0: a shim, -1: the end. */
 static __always_inline int next_frame(struct walk *walk)
 {
 	struct python_layout *layout = walk->layout;
-	u32 owner = layout->frame_owner;
+	u8 *frame;
 
-	if (!walk->cursor || owner >= FRAME_BYTES || !read_frame(walk))
+	if (!walk->cursor)
 		return -1;
-	walk->cursor = frame_word(walk, layout->frame_previous);
-	walk->owner = walk->frame[owner];
+	frame = read_frame(walk);
+	if (!frame)
+		return -1;
+	walk->cursor = frame_word(frame, layout->frame_previous);
+	walk->owner = frame[layout->frame_owner & (SLACK_BYTES - 1)];
 	if (walk->owner == OWNED_BY_C_STACK)
 		return 0;
-	walk->code = frame_word(walk, layout->frame_code);
-	walk->offset = frame_word(walk, layout->frame_instruction) - walk->code - layout->code_bytes;
+	walk->code = frame_word(frame, layout->frame_code);
+	walk->offset = frame_word(frame, layout->frame_instruction) - walk->code - layout->code_bytes;
 	return 1;
 }
 
@@ -214,21 +229,44 @@ static __always_inline void end_walk(void)
 		__sync_fetch_and_add(&window->busy, -1);
 }
 
-/* Put the cursor on this thread's innermost frame; 0 when it has none, else there must be an end_walk. */
+static __always_inline bool within_frame(struct python_layout *layout)
+{
+	return layout->frame_previous <= LAST_WORD && layout->frame_code <= LAST_WORD &&
+	       layout->frame_instruction <= LAST_WORD && layout->frame_owner < FRAME_BYTES;
+}
+
+/* Read the current thread's state: where it was last on this CPU, or after a search. */
+static __always_inline bool find_state(struct walk *walk, u32 global_tid)
+{
+	struct window *window = walk->window;
+
+	if (window && window->thread == global_tid) {
+		walk->tid = window->tid;
+		if (read_state(walk, window->state))
+			return 1;
+	}
+	walk->tid = current_own_tid();
+	walk->cursor = search_state(walk, global_tid);
+	if (!walk->cursor)
+		return 0;
+	if (window) {
+		window->thread = global_tid;
+		window->tid = walk->tid;
+		window->state = walk->cursor;
+	}
+	return 1;
+}
+
+/* Put the cursor on this thread's innermost frame; 0 when it has none. In any case there must be an end_walk. */
 static __always_inline bool start_walk(struct walk *walk, struct target *target, u32 global_tid)
 {
-	u64 state;
-
 	walk->layout = &target->python;
-	if (!target->python.runtime)
+	take_window(walk);
+	if (!target->python.runtime || !within_frame(&target->python) || !find_state(walk, global_tid))
 		return 0;
-	state = find_thread_state(walk, global_tid);
-	if (!state)
-		return 0;
-	walk->cursor = read_word(state + target->python.thread_frame);
+	walk->cursor = *(u64 *)walk->bytes;
 	if (target->python.cframe_indirect)
 		walk->cursor = read_word(walk->cursor + target->python.cframe_frame);
-	take_window(walk);
 	return 1;
 }
 
@@ -236,11 +274,9 @@ static __always_inline void walk_python(struct stack_record *record, struct targ
 {
 	struct walk walk = { .record = record };
 
-	walk.tid = current_own_tid();
-	if (!start_walk(&walk, target, global_tid))
-		return;
 	/* Twice the frames: shim frames take an iteration and no slot. */
-	bpf_loop(2 * PYTHON_FRAMES, visit_frame, &walk, 0);
+	if (start_walk(&walk, target, global_tid))
+		bpf_loop(2 * PYTHON_FRAMES, visit_frame, &walk, 0);
 	end_walk();
 	record->python_count = walk.count;
 	if (walk.cursor && walk.count >= PYTHON_FRAMES)

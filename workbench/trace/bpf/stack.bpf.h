@@ -52,10 +52,8 @@ OWN_STACK u64 hash_python(struct target *target, u64 hash)
 
 	if (!target)
 		return hash;
-	walk.tid = current_own_tid();
-	if (!start_walk(&walk, target, bpf_get_current_pid_tgid()))
-		return hash;
-	bpf_loop(2 * PYTHON_FRAMES, hash_frame, &walk, 0);
+	if (start_walk(&walk, target, bpf_get_current_pid_tgid()))
+		bpf_loop(2 * PYTHON_FRAMES, hash_frame, &walk, 0);
 	end_walk();
 	return walk.hash;
 }
@@ -99,19 +97,28 @@ OWN_STACK u64 send_known(struct position *from, struct target *target, u64 id)
 }
 
 /*
- * The id of the current thread's stack, 0 for none. The first of its kind is also sent; after that a stack costs its
- * walk and a lookup. Nothing is kept between the two walks of a new stack, so no preemption can mix two threads' frames.
+ * What the current thread's stack is called; 0 for none.
  *
- * Global, so that the verifier looks at it once: of a static function it follows each call, from each state before it.
+ * This and the next are global, so that the verifier looks at them once: of a static function it follows each call, from
+ * each state before it.
  */
-__noinline u64 stack_from(struct position *from, struct target *target)
+__noinline u64 name_stack(struct position *from, struct target *target)
 {
-	u32 seen = 1;
-	u64 id, sent;
-
 	if (!target)
 		return 0;
-	id = hash_python(target, hash_native(from, mix(0, target->pid)));
+	return hash_python(target, hash_native(from, mix(0, target->pid)));
+}
+
+/*
+ * The id of the current thread's stack, by its name; 0 where it cannot be known. The first of its kind is also sent; after
+ * that a stack costs its walk and a lookup. Nothing is kept between the two walks of a new stack, so no preemption can mix
+ * two threads' frames.
+ */
+__noinline u64 know_stack(struct position *from, struct target *target, u64 id)
+{
+	u32 seen = 1;
+	u64 sent;
+
 	if (!id || bpf_map_lookup_elem(&known_stacks, &id))
 		return id;
 	if (bpf_map_update_elem(&known_stacks, &id, &seen, BPF_ANY)) {
@@ -132,7 +139,7 @@ static __always_inline u64 current_stack(struct target *target)
 	if (!target)
 		return 0;
 	thread_position(&at, target);
-	return stack_from(&at, target);
+	return know_stack(&at, target, name_stack(&at, target));
 }
 
 /* From the first instruction of a function; by rules where they are had, or by frame pointers alone. */
@@ -141,7 +148,7 @@ static __always_inline u64 function_stack(struct pt_regs *ctx, struct target *ta
 	struct position at;
 
 	entry_position(ctx, &at, by_rules ? target->ruled : 0);
-	return stack_from(&at, target);
+	return know_stack(&at, target, name_stack(&at, target));
 }
 
 /* Send one stack record of the current thread. */
