@@ -21,7 +21,7 @@ _LIBRARIES: dict[str, dict[str, tuple[str, ...]]] = {
     "alloc": {"torch": ("lib/libc10.so",)},
     "operators": {
         "torch": ("lib/libtorch_cpu.so", "lib/libtorch_python.so"),
-        "tvm": ("libtvm*.so",),
+        "tvm": ("lib/libtvm_runtime.so",),
         "tvm_ffi": ("lib/libtvm_ffi.so",),
     },
 }
