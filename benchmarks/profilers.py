@@ -44,6 +44,20 @@ def _session(probes: tuple[str, ...], hz: int) -> Profiler:
     return start
 
 
+@contextlib.contextmanager
+def clock(hz: int) -> Iterator[object]:
+    """Let a clock fire on every CPU, and nothing take its samples."""
+    from workbench.trace.perf_event import online_cpus, open_clock
+
+    handles: list[int] = []
+    try:
+        handles += (open_clock(hz, cpu=cpu) for cpu in online_cpus())
+        yield handles
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
 def others() -> dict[str, Profiler]:
     """Return the other profilers that can be switched on and off inside a process."""
     found: dict[str, Profiler] = {

@@ -1,57 +1,92 @@
 """Whether a profile can be told from none: the CPU sampler and the default set, told from noise.
 
 Two ways. Paired: a short block of steps without a profiler, one with it, one without again, many times; the middle over
-the mean of its neighbours, so that what drifts falls out, with the standard error of the median beside it. And summed:
-what the kernel says its programs took, and what the reader in this process and the collector used, as shares of one
-CPU. The sum is exact where the ratio is noise.
+the mean of its neighbours, so that what drifts falls out, with the standard error of the median beside it. Blocks are
+added where that error is large, until it is small everywhere or the time is up. And summed: what the kernel says its
+programs took, and what the reader in this process and the collector used, as shares of one CPU. The sum is exact where
+the ratio is noise.
+
+A clock without a program that takes its samples is measured as well: what any sampler at that rate pays here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from workbench.trace import client
 
 from .. import kernel_costs
-from ..harness import progress
-from ..profilers import Profiler, ours
+from ..profilers import Profiler, clock, ours
 from ..samples import Samples
 from ..workloads import Step, mlp, tiny
 
 _SETS = ("cpu_99hz", "cpu_999hz", "default")
 _READER = "workbench-trace"
+_ROUNDS, _ERROR = 12, 0.01
+_WARM = 0.5
+"""Of a block's time: how long steps run under a profiler before they are measured."""
 
 
 def run(samples: Samples, *, quick: bool) -> None:
-    """Measure; 1 round when quick, else 24 pairs, and the sums over 3 s."""
-    rounds, block_s, sum_s = (1, 0.05, 0.1) if quick else (24, 0.2, 3.0)
+    """Measure; 1 round when quick, else 12 and more in at most 130 s a workload, and the sums over 3 s."""
+    rounds, most_s, block_s, sum_s = (1, 0.0, 0.05, 0.1) if quick else (_ROUNDS, 130.0, 0.2, 3.0)
     for make in (mlp, tiny):
         step, sets = make(), {name: ours()[name] for name in _SETS}
         for _ in range(50):
             step()
-        for _ in progress(rounds, f"{make.__name__}: {', '.join(sets)}"):
-            for name, profiler in sets.items():
-                _pair(samples, f"{make.__name__}.{name}", step, profiler, block_s)
+        _pairs(
+            samples, make.__name__, step, sets | {"clock_999hz": lambda: clock(999)}, rounds, most_s, block_s
+        )
         for name, profiler in sets.items():
-            _error(samples, f"{make.__name__}.{name}.over_plain")
             with contextlib.suppress(PermissionError):  # the account is root's
                 _sum(samples, f"{make.__name__}.{name}", step, profiler, sum_s)
 
 
-def _pair(samples: Samples, key: str, step: Step, profiler: Profiler, seconds: float) -> None:
-    before = _block(step, seconds)
+def _pairs(
+    samples: Samples,
+    workload: str,
+    step: Step,
+    sets: dict[str, Profiler],
+    rounds: int,
+    most_s: float,
+    block_s: float,
+) -> None:
+    """Add ratios, each round of those whose error is not small yet, and the errors."""
+    end, done, wanted = time.monotonic() + most_s, 0, list(sets)
+    while wanted and (done < rounds or time.monotonic() < end):
+        print(f"[{done + 1}] {workload}: {', '.join(wanted)}", file=sys.stderr, flush=True)
+        turn = done % len(wanted)
+        before = _block(step, block_s)
+        for name in wanted[turn:] + wanted[:turn]:
+            before = _pair(samples, f"{workload}.{name}", step, sets[name], block_s, before)
+        done += 1
+        if done >= rounds:
+            wanted = [name for name in sets if _error(samples, f"{workload}.{name}.over_plain") > _ERROR]
+    for name in sets:
+        key = f"{workload}.{name}.over_plain"
+        samples.add(f"{key}_error", _error(samples, key))
+
+
+def _pair(
+    samples: Samples, key: str, step: Step, profiler: Profiler, seconds: float, before: tuple[float, float]
+) -> tuple[float, float]:
+    """Add the ratios of a block over those around it; return the block after it, which the next one begins with."""
     with profiler():
+        _while(step, _WARM * seconds)
         profiled = _block(step, seconds)
     after = _block(step, seconds)
     for name, place in (("over_plain", 0), ("wall_over_plain", 1)):
         samples.add(f"{key}.{name}", 2 * profiled[place] / (before[place] + after[place]))
+    return after
 
 
 def _block(step: Step, seconds: float) -> tuple[float, float]:
@@ -66,11 +101,11 @@ def _block(step: Step, seconds: float) -> tuple[float, float]:
     return (time.thread_time() - began) / count, statistics.median(walls)
 
 
-def _error(samples: Samples, key: str) -> None:
-    """Add the standard error of a ratio's median."""
-    values = samples.values(key)
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    samples.add(f"{key}_error", 1.2533 * spread / math.sqrt(len(values)))
+def _error(samples: Samples, key: str) -> float:
+    """Return the standard error of a ratio's median, by drawing from the ratios anew (bootstrap)."""
+    values = np.array(samples.values(key))
+    drawn = np.random.default_rng(0).choice(values, (1000, values.size))
+    return float(np.median(drawn, axis=1).std())
 
 
 def _sum(samples: Samples, key: str, step: Step, profiler: Profiler, seconds: float) -> None:
