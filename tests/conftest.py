@@ -5,9 +5,15 @@ import os
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+LONGEST = tuple(
+    f"tests/{name}" for name in ("pipeline", "notebooks", "compile", "api", "browser", "staging", "kernel")
+)
+"""Folders that take minutes, the longest first: each begins while both processes still have work."""
 
 # Set before torch loads: OpenMP threads that wait for one another on two busy cores cost up to twenty times.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -51,6 +57,12 @@ def pytest_collection_modifyitems(config, items):
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    if hasattr(
+        config, "workerinput"
+    ):  # several processes: the scheduler below hands folders out in this order
+        sizes = Counter(_folder(item.nodeid) for item in items)
+        rank = {folder: number for number, folder in enumerate(LONGEST)}
+        items.sort(key=lambda item: (rank.get(_folder(item.nodeid), len(rank)), -sizes[_folder(item.nodeid)]))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -60,9 +72,14 @@ def pytest_xdist_make_scheduler(config, log):
 
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return "/".join(nodeid.partition("::")[0].split("/")[:2])
+            return _folder(nodeid)
 
+    config.option.loadscopereorder = False  # by number of tests, the few long ones would begin last
     return ByFolder(config, log)
+
+
+def _folder(nodeid):
+    return "/".join(nodeid.partition("::")[0].split("/")[:2])
 
 
 def _no_bpf():
