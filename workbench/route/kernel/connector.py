@@ -78,10 +78,9 @@ class Connector:
             if now - followed >= _FOLLOW_S:
                 followed = now
                 self._follow()
-            for one in [one for one in self._ending if self._ends.is_over(one)]:
-                self._close(one)
             for one in list(self._ending):
-                self._mend(one)
+                step = self._close if self._ends.is_over(one) else self._mend
+                step(one)
             if now - swept >= _REST_S:
                 swept = now
                 self._sweep(now)
@@ -129,8 +128,7 @@ class Connector:
     def _join(self, one: Client) -> None:
         """Connect a client to the tracks and let the kernel carry its requests, the one that waits first."""
         if not self._free:
-            refuse(one.sock)
-            self._close(one)
+            self._turn_away(one)
             return
         one.index = self._free.pop()
         pair = self._tables.pairs[one.index]
@@ -140,8 +138,7 @@ class Connector:
         for slot in wanted(control):
             self._connect(one, slot)
         if not one.tracks:
-            refuse(one.sock)
-            self._close(one)
+            self._turn_away(one)
             return
         one.acked = acknowledged(one.sock)
         try:
@@ -156,8 +153,7 @@ class Connector:
     def _pass_on(self, one: Client, slot: int) -> None:
         """Have a client that has half-closed already answered by a thread of its own."""
         if self._passed() >= _MOST_PASSED:
-            refuse(one.sock)
-            self._close(one)
+            self._turn_away(one)
             return
         self._poll.unregister(one.sock)  # else its copy is heard under a number that is free
         client = one.sock.dup()
@@ -199,8 +195,7 @@ class Connector:
             self._refused = self._tables.tally.refused
             for one in [one for one in self._clients if self._phase(one) == layout.REFUSED]:
                 if not self._take_over(one):
-                    refuse(one.sock)
-                    self._close(one)
+                    self._turn_away(one)
 
     def _take_over(self, one: Client) -> bool:
         """Send a request that came when no track could be asked to one that can be now."""
@@ -228,7 +223,8 @@ class Connector:
             if slot not in one.tracks:
                 self._connect(one, slot)
         if not one.tracks and not one.left:
-            self._close(one)
+            leave = self._turn_away if has_bytes(one.sock) else self._close
+            leave(one)
             return
         if self._wanted and self._wanted[0] in one.tracks:
             for slot in [slot for slot in one.tracks if slot not in self._wanted and slot not in one.lost]:
@@ -244,6 +240,10 @@ class Connector:
         del self._by_handle[sock.fileno()]
         self._dialer.unmark(sock)
         self._tables.leave(sock, one.place(slot))
+
+    def _turn_away(self, one: Client) -> None:
+        refuse(one.sock)
+        self._close(one)
 
     def _close(self, one: Client) -> None:
         for slot in list(one.tracks):
