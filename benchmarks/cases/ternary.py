@@ -11,6 +11,7 @@ from ..ternary.timing import call_us
 
 SIZES = ((2560, 2560), (2560, 6912), (6912, 2560), (4096, 11008))
 _OTHERS = ("torch_bf16", "torch_dynamic_int8", "torch_int_mm", "ort_2bit", "ort_4bit", "ort_8bit")
+_BETWEEN = 50e6  # weights multiplied between two readings of the clock
 _AVX2 = """
 import json, torch
 torch.set_num_threads(1)
@@ -81,7 +82,7 @@ def _shapes(quick: bool) -> Iterator[tuple[int, int, int, bool, int]]:
 def _products(samples: Samples, k: int, n: int, m: int, cold: bool, threads: int, rounds: int) -> None:
     import torch
 
-    from ..ternary.engines import Shape, engines
+    from ..ternary.engines import Shape, engines, ours
     from ..ternary.limits import peak_decoded, peak_products
 
     torch.set_num_threads(threads)
@@ -89,12 +90,17 @@ def _products(samples: Samples, k: int, n: int, m: int, cold: bool, threads: int
     at = f"{k}x{n}.m{m}.{'cold' if cold else 'hot'}.{'one' if threads == 1 else 'two'}"
     calls = engines(shape)
     names = list(calls)
-    for call in calls.values():
+    bounded = m == threads == 1 and not cold  # by the processor alone: what Python adds to a call would count
+    times = max(2, round(_BETWEEN / (k * n)))
+    in_c = {layout: ours(shape, layout, times=times) for layout in ("t2", "t5") if bounded}
+    for call in [*calls.values(), *in_c.values()]:
         call()
     for number in progress(rounds, at):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             samples.add(f"{at}.{name}.us", call_us(calls[name], threads))
+        for layout, call in in_c.items():
+            samples.add(f"{at}.{layout}_in_c.us", call_us(call) / times)
         peak = peak_products()
         if peak:
             samples.add(f"{at}.peak.us", m * k * n / peak / threads * 1e6)
@@ -116,10 +122,11 @@ def _ratios(samples: Samples, at: str, names: list[str]) -> None:
     other = min(_OTHERS, key=lambda name: samples.median(us[name]))
     samples.ratio(f"{at}.times_best_other", us[other], us[best])
     samples.ratio(f"{at}.times_int_mm", us["torch_int_mm"], us[best])
+    alone = f"{at}.{best}_in_c.us" if f"{at}.{best}_in_c.us" in samples else us[best]
     if "peak" in us:
-        samples.ratio(f"{at}.share_of_peak", us["peak"], us[best])
+        samples.ratio(f"{at}.share_of_peak", us["peak"], alone)
     if f"decode_{best}" in us:
-        samples.ratio(f"{at}.share_of_decoding", us[f"decode_{best}"], us[best])
+        samples.ratio(f"{at}.share_of_decoding", us[f"decode_{best}"], alone)
     if f"read_{best}" in us:
         samples.ratio(f"{at}.share_of_reading", us[f"read_{best}"], us[best])
 

@@ -124,8 +124,8 @@ def onnxruntime_nbits(shape: Shape, bits: int) -> Call:
     return _cycle([functools.partial(s.run, None, feeds) for s in sessions])
 
 
-def ours(shape: Shape, layout: str, target: str = "host") -> Call:
-    """Call the kernels as compiled models call them."""
+def ours(shape: Shape, layout: str, target: str = "host", *, times: int = 1) -> Call:
+    """Call the kernels as compiled models call them, so many times without returning to Python."""
     first = kernels.pack(shape.codes(), shape.k, layout=layout)
     copies = [first]
     for _ in range(shape.copies(first.nbytes) - 1):
@@ -138,7 +138,10 @@ def ours(shape: Shape, layout: str, target: str = "host") -> Call:
     rest = (scales.ctypes.data, None, x.ctypes.data, y.ctypes.data, shape.m, 0, shape.threads)
 
     def one(packed: PackedTernary) -> Call:
-        return functools.partial(call, ctypes.byref(packed.matrix), *rest)
+        matrix = ctypes.byref(packed.matrix)
+        if times > 1:
+            return functools.partial(limits.repeat_linear, call, matrix, *rest, times=times)
+        return functools.partial(call, matrix, *rest)
 
     return _cycle([one(packed) for packed in copies], (copies, x, y, scales))
 

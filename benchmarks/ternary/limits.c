@@ -2,6 +2,16 @@
 #include <stdint.h>
 #include <string.h>
 
+/* tern_linear() so many times, as a compiled model calls it: without Python in between. */
+typedef int linear_call(const void *, const float *, const float *, const float *, float *, int64_t, int, int);
+__attribute__((visibility("default"))) void repeat_linear(linear_call *call, const void *w, const float *w_scale, const float *bias,
+							  const float *x, float *y, int64_t m, int activation, int threads,
+							  int64_t times)
+{
+	while (times--)
+		call(w, w_scale, bias, x, y, m, activation, threads);
+}
+
 #if defined(__AVX512VNNI__)
 #include <immintrin.h>
 __attribute__((visibility("default"))) void read_bytes(const char *p, int64_t n)

@@ -7,6 +7,7 @@ import functools
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from workbench.kernels import compile_command
 from workbench.kernels.build import run_compiler
@@ -22,6 +23,13 @@ def _calls() -> ctypes.CDLL:
         run_compiler([*compile_command("host"), "-shared", "-fPIC", str(source), "-o", str(library)])
         calls = ctypes.CDLL(str(library))
     calls.read_bytes.argtypes, calls.read_bytes.restype = [ctypes.c_void_p, ctypes.c_int64], None
+    calls.repeat_linear.argtypes = [ctypes.c_void_p] * 6 + [
+        ctypes.c_int64,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int64,
+    ]
+    calls.repeat_linear.restype = None
     for name in ("multiply_adds", "decode_t2", "decode_t5"):
         function = getattr(calls, name)
         function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_int64
@@ -31,6 +39,11 @@ def _calls() -> ctypes.CDLL:
 def read(address: int, size: int) -> None:
     """Load `size` bytes, doing nothing with them."""
     _calls().read_bytes(address, size)
+
+
+def repeat_linear(call: ctypes._FuncPointer, *arguments: Any, times: int) -> None:
+    """Make a call of ``tern_linear`` so many times without Python in between."""
+    _calls().repeat_linear(ctypes.cast(call, ctypes.c_void_p), *arguments, times)
 
 
 def peak_products() -> float:

@@ -67,6 +67,11 @@ def test_ratios_say_how_many_times_as_fast():
     assert samples.median("a.times_int_mm") == 5
     assert samples.median("a.share_of_reading") == 0.9
     assert "a.share_of_peak" not in samples
+    for name, value in {"peak": 6.0, "decode_t2": 7.0, "t2_in_c": 8.0}.items():
+        samples.add(f"a.{name}.us", value)  # limits of the processor: without what Python adds to a call
+    ternary._ratios(samples, "a", list(us))
+    assert samples.median("a.share_of_peak") == 0.75
+    assert samples.median("a.share_of_decoding") == 0.875
 
 
 def test_loading_is_measured_for_both_layouts(monkeypatch):

@@ -41,11 +41,33 @@ INLINE void store(int32_t *out, __m512i sum, int add)
 	_mm512_storeu_si512(out, add ? _mm512_add_epi32(sum, _mm512_loadu_si512(out)) : sum);
 }
 
+/* What becomes of a tile's sums. They are scaled where they are, for one that a store has just left takes long to load. */
+INLINE void end_row(__m512i sum, int32_t *out, int add, const scaling *f, const int lane)
+{
+	if (!f) {
+		store(out + lane, sum, add);
+		return;
+	}
+	const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(f->s), _mm512_loadu_ps(f->w_scale + lane));
+	const __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_set1_epi32(f->offset)));
+	_mm512_storeu_ps(f->y + lane, _mm512_mul_ps(exact, scale));
+}
+
 /* sum += u . a, as an instruction of its own: gcc 12 copies and spills the many sums of a loop around the intrinsic. */
 #define DOT(sum, u, a) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(a))
+/* Four of them in one go, each field with its activations: fields and products in turn would share pipes, and cost 6 %. */
+#define DOT4(s0, s1, s2, s3, u0, u1, u2, u3) \
+	__asm__("vpdpbusd %8, %4, %0\n\tvpdpbusd %9, %5, %1\n\tvpdpbusd %10, %6, %2\n\tvpdpbusd %11, %7, %3" \
+		: "+v"(s0), "+v"(s1), "+v"(s2), "+v"(s3) \
+		: "v"(u0), "v"(u1), "v"(u2), "v"(u3), "v"(a0), "v"(a1), "v"(a2), "v"(a3))
 /* One load for several uses; as an operand of each, gcc would read memory again. */
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
+/* Two rules, each the faster in its loop. T2: one line of two, into the second cache only; the processor itself fetches the
+ * others, and what does so from memory is slower than that if every line is asked for. */
 #define FETCH(p) _mm_prefetch((const char *)(p) + AHEAD, _MM_HINT_T0)
+#define FETCH_PAIR(p, t) \
+	if (t % 2 == 0) \
+	__asm__ volatile("prefetcht1 %0" : : "m"((p)[t * TILE_BYTES + AHEAD]))
 #define EACH_TILE(X) \
 	X(0) \
 	if (tiles > 1) \
@@ -55,7 +77,8 @@ INLINE void store(int32_t *out, __m512i sum, int add)
 	if (tiles > 3) \
 		X(3)
 
-INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add)
+INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add,
+		       const scaling *f)
 {
 	const __m512i m0 = _mm512_set1_epi8(0x03), m1 = _mm512_set1_epi8(0x0c), m2 = _mm512_set1_epi8(0x30),
 		      m3 = _mm512_set1_epi8((char)0xc0), zero = _mm512_setzero_si512();
@@ -68,11 +91,9 @@ INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64
 	{ \
 		__m512i v = _mm512_loadu_si512(w + t * TILE_BYTES); \
 		IN_REGISTER(v); \
-		FETCH(w + t * TILE_BYTES); \
-		DOT(s0_##t, _mm512_and_si512(v, m0), a0); \
-		DOT(s1_##t, _mm512_and_si512(v, m1), a1); \
-		DOT(s2_##t, _mm512_and_si512(v, m2), a2); \
-		DOT(s3_##t, _mm512_and_si512(v, m3), a3); \
+		DOT4(s0_##t, s1_##t, s2_##t, s3_##t, _mm512_and_si512(v, m0), _mm512_and_si512(v, m1), \
+		     _mm512_and_si512(v, m2), _mm512_and_si512(v, m3)); \
+		FETCH_PAIR(w, t); \
 	}
 		EACH_TILE(STEP)
 #undef STEP
@@ -81,13 +102,14 @@ INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64
 	{ \
 		const __m512i low = _mm512_add_epi32(s0_##t, _mm512_srai_epi32(s1_##t, 2)); \
 		const __m512i high = _mm512_add_epi32(_mm512_srai_epi32(s2_##t, 4), _mm512_srai_epi32(s3_##t, 6)); \
-		store(out + t * LANES, _mm512_add_epi32(low, high), add); \
+		end_row(_mm512_add_epi32(low, high), out, add, f, t * LANES); \
 	}
 	EACH_TILE(END)
 #undef END
 }
 
-INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add)
+INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add,
+		       const scaling *f)
 {
 	const __m512i g28 = _mm512_load_si512(times28), d0 = _mm512_load_si512(digit0), d1 = _mm512_load_si512(digit1),
 		      d2 = _mm512_load_si512(digit2), d3 = _mm512_load_si512(digit3), d4 = _mm512_load_si512(digit4),
@@ -114,7 +136,7 @@ INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64
 		EACH_TILE(STEP)
 #undef STEP
 	}
-#define END(t) store(out + t * LANES, _mm512_add_epi32(s0_##t, s1_##t), add);
+#define END(t) end_row(_mm512_add_epi32(s0_##t, s1_##t), out, add, f, t * LANES);
 	EACH_TILE(END)
 #undef END
 }
@@ -186,12 +208,28 @@ static void one_row(int layout, const uint8_t *w, int tiles, const int8_t *a, in
 {
 #define CASE(t) \
 	case t: \
-		layout == TERN_T5 ? one_row_t5(w, t, a, blocks, out, add) : one_row_t2(w, t, a, blocks, out, add); \
+		layout == TERN_T5 ? one_row_t5(w, t, a, blocks, out, add, NULL) : \
+					 one_row_t2(w, t, a, blocks, out, add, NULL); \
 		break;
 	switch (tiles) {
 		CASE(1) CASE(2) CASE(3) CASE(4)
 	}
 #undef CASE
+}
+
+#define SCALED_ROW
+/* A whole panel. Functions of their own: in a loop over panels gcc would copy sums about. */
+#define SCALED(layout, kernel) \
+	static __attribute__((noinline)) void one_row_##layout(const uint8_t *w, const int8_t *a, int64_t blocks, \
+							       const scaling *f) \
+	{ \
+		kernel(w, TILES, a, blocks, NULL, 0, f); \
+	}
+SCALED(TERN_T2, one_row_t2)
+SCALED(TERN_T5, one_row_t5)
+static void scaled_row(int layout, const uint8_t *w, const int8_t *a, int64_t blocks, const scaling *f)
+{
+	(layout == TERN_T5 ? one_row_TERN_T5 : one_row_TERN_T2)(w, a, blocks, f);
 }
 
 static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t lda, int rows, int64_t blocks,

@@ -135,13 +135,39 @@ static void panel_rows(const multiply *p, int64_t first, int64_t row, int rows)
 		finish_row(p, first, lanes, p->y + (row + r) * p->ld + first);
 }
 
+#ifndef SCALED_ROW
+static void scaled_row(int layout, const uint8_t *w, const int8_t *a, int64_t blocks, const scaling *f)
+{
+	int32_t sums[PANEL] __attribute__((aligned(64)));
+	micro(layout, w, TILES, a, 0, 1, blocks, sums, 0);
+	for (int i = 0; i < PANEL; i++)
+		f->y[i] = (float)(sums[i] - f->offset) * (f->s * f->w_scale[i]);
+}
+#endif
+
+/* Whole panels of a weight with one scale a row, times one row of activations. */
+static void one_row_panels(const multiply *p, int64_t begin, int64_t end)
+{
+	const int64_t blocks = group_blocks(p->w), bytes = blocks * TILES * TILE_BYTES;
+	const uint8_t *data = p->data + panel_offset(p->w, begin);
+	scaling f = { .s = p->a.scale[0], .offset = p->a.sums[0], .w_scale = p->w_scale + begin, .y = p->y + begin };
+	for (int64_t n = begin; n < end; n += PANEL, data += bytes, f.w_scale += PANEL, f.y += PANEL)
+		scaled_row(p->w->layout, data, p->a.q, blocks, &f);
+	finish_row(p, begin, (int)(end - begin), p->y + begin);
+}
+
 static void multiply_chunk(const void *job, int64_t chunk)
 {
 	const multiply *p = job;
-	const int64_t begin = chunk / p->row_chunks * p->panels_a_chunk * PANEL, last = begin + p->panels_a_chunk * PANEL;
+	int64_t begin = chunk / p->row_chunks * p->panels_a_chunk * PANEL, last = begin + p->panels_a_chunk * PANEL;
 	const int64_t end = last < p->w->n ? last : p->w->n;
 	const int64_t top = chunk % p->row_chunks * p->rows_a_chunk;
 	const int64_t bottom = top + p->rows_a_chunk < p->a.m ? top + p->rows_a_chunk : p->a.m;
+	if (p->a.m == 1 && p->y && p->w->groups == 1 && group_blocks(p->w) <= BLOCKS_AT_ONCE) {
+		const int64_t whole = begin + (end - begin) / PANEL * PANEL;
+		one_row_panels(p, begin, whole);
+		begin = whole; /* and what is left */
+	}
 	const int64_t stay = STAYS / panel_offset(p->w, PANEL), step = (stay > 1 ? stay : 1) * PANEL;
 	for (int64_t from = begin; from < end; from += step)
 		for (int64_t row = top, parts = ceil_div(bottom - top, ROWS); row < bottom; parts--) {

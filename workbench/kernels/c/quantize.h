@@ -98,6 +98,14 @@ static int32_t quantize(const float *x, int64_t k, int64_t padded, float s, int8
 	return sum_of(q, k);
 }
 
+/* The way back, for outputs that lie side by side: y = float(sum - offset) * (s * w_scale). */
+typedef struct scaling {
+	float s;
+	int32_t offset; /* what codes t + 1 count too much: the sum of q */
+	const float *w_scale;
+	float *y;
+} scaling;
+
 float tern_quantize_row(const float *x, int64_t k, int8_t *q)
 {
 	float s = scale_of(x, k);
