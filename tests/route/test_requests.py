@@ -125,6 +125,28 @@ def test_a_track_that_still_answers_says_so(rig: Rig, route: RequestRoute, lines
     assert route.busy(old.endpoints) == ()
 
 
+def test_a_request_that_has_not_arrived_keeps_its_track(rig: Rig, route: RequestRoute, lines: Lines) -> None:
+    line = lines.http(begin(route, rig, track(rig, 1)))
+    assert ask(line) == "1"
+    (connector,) = connectors(rig)
+    connector.send_signal(signal.SIGSTOP)  # it would move the client to the next track
+    last = track(rig, 2)
+    old = route.update(lambda now: swap(now, last)).draining
+    assert old is not None
+    assert route.drained(old.endpoints, 30)
+    pinned = Pinned(Library(), PINS / str(os.geteuid()) / route.key)
+    (pair,) = [one for one in pinned.pairs if one.answered]
+    pair.phase = (
+        layout.ASKED
+    )  # as the program does when it has chosen, and before the replica can see anything
+    (left,) = route.busy(old.endpoints)
+    assert "0 requests without an answer, 1 open connections" in left
+    assert left.endswith(", 1 carried to its track or unanswered there")
+    connector.kill()  # and its sockets with it
+    connector.wait(10)
+    assert route.busy(old.endpoints) == ()
+
+
 def connectors(rig: Rig) -> list[subprocess.Popen[bytes]]:
     return [p for p in rig.processes if "workbench.route.kernel.connector" in p.args]  # type: ignore[operator]
 

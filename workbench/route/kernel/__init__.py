@@ -10,7 +10,7 @@ Everything is pinned before the first connection, so the split and the roll-back
 
 * `layout`     the maps as structures, field for field those of ``bpf/control.h``
 * `pinned`     one deployment's programs and maps: load, pin, find again, remove
-* `apply`      write a route's state into the maps; `places` in them; `reading` what they say
+* `apply`      write a route's state into the maps; `places` in them; `reading` and `carried` what they say
 * `listeners`  a replica's listening socket, taken from its process, and the connector's own
 * `router`     the small privileged process (``python -m workbench.route.kernel.router``); `client` asks it,
   `clients` hears those who ask, `service` starts one for all users; `machine` says what is possible here

@@ -18,7 +18,6 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -32,13 +31,13 @@ from .dialer import Dialer
 from .ending import Ending, refuse
 from .listeners import BACKLOG, client_listener
 from .pairs import Client, Tables, acknowledged, has_bytes, is_open, wanted
-from .passing import pass_on, take_over
+from .passing import Passing, take_over
 from .troubles import Troubles
 
 _HANDLES = 32
 """Descriptors kept for ourselves; the rest are for clients, each with its tracks, and one more is refused."""
-_MOST_PASSED = 256
-"""Clients with a thread of their own."""
+_TRIES = 3
+"""A client is connected to tracks so many times: they may change meanwhile."""
 
 _SOON_S, _FOLLOW_S, _REST_S = 0.001, 0.02, 1.0
 _IDLE_S = 75.0
@@ -52,6 +51,7 @@ class Connector:
         self._listener, self._tables = listener, tables
         self._dialer = Dialer(tables, port, listener.getsockname()[1])
         self._troubles = Troubles()
+        self._passing = Passing(self._dialer, self._troubles)
         self._poll = select.epoll()
         self._poll.register(listener, select.EPOLLIN)
         self._free = list(range(layout.PAIRS))
@@ -67,7 +67,7 @@ class Connector:
     def run(self) -> None:
         """Serve; once :attr:`stopping`, accept nobody more and return when the last request is answered."""
         followed = swept = 0.0
-        while not self.stopping or self._passed() or any(self._phase(one) for one in self._clients):
+        while not self.stopping or self._passing.count or any(self._phase(one) for one in self._clients):
             wait = _SOON_S if self._ending else _FOLLOW_S if self._clients else _REST_S
             for handle, events in self._poll.poll(wait):
                 self._hear(handle, events)
@@ -116,7 +116,7 @@ class Connector:
                 sock, _ = self._listener.accept()
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if len(self._clients) + self._passed() >= self._most:
+                if len(self._clients) + self._passing.count >= self._most:
                     refuse(sock)
                     sock.close()
                     continue
@@ -133,10 +133,13 @@ class Connector:
         one.index = self._free.pop()
         pair = self._tables.pairs[one.index]
         c.memset(c.addressof(pair), 0, c.sizeof(pair))
-        control = self._tables.control()
-        pair.stable = control.stable
-        for slot in wanted(control):
-            self._connect(one, slot)
+        for _ in range(_TRIES):
+            control = self._tables.control()
+            pair.stable = control.stable
+            for slot in wanted(control):
+                self._connect(one, slot)
+            if one.tracks or wanted(self._tables.control()) == wanted(control):
+                break
         if not one.tracks:
             self._turn_away(one)
             return
@@ -152,19 +155,12 @@ class Connector:
 
     def _pass_on(self, one: Client, slot: int) -> None:
         """Have a client that has half-closed already answered by a thread of its own."""
-        if self._passed() >= _MOST_PASSED:
-            self._turn_away(one)
-            return
         self._poll.unregister(one.sock)  # else its copy is heard under a number that is free
         client = one.sock.dup()
         self._close(one)
-        threading.Thread(
-            target=pass_on, args=(client, self._dialer, slot, self._troubles), daemon=True
-        ).start()
-
-    @staticmethod
-    def _passed() -> int:
-        return threading.active_count() - 1
+        if not self._passing.begin(client, slot):
+            refuse(client)
+            client.close()
 
     def _connect(self, one: Client, slot: int) -> None:
         try:

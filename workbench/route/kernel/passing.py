@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 
 from ...errors import TraceError
 from . import layout
@@ -15,23 +16,42 @@ from .dialer import CONNECT_S, Dialer
 from .ending import refuse
 from .troubles import Troubles
 
+_MOST = 256
 _PIECE = 1 << 16
 _SILENT_S = 60.0
 
 
-def pass_on(client: socket.socket, dialer: Dialer, slot: int, troubles: Troubles) -> None:
-    """Send what a client sent to a replica of a track, and its answer back, until both have ended; close both."""
-    with client:
-        try:
-            replica = dialer.connect(slot)
-        except (OSError, TraceError) as error:
-            troubles.tell(f"track slot {slot} could not be connected: {error}")
-            refuse(client)
-            return
-        try:
-            _carry(client, replica)
-        finally:
-            dialer.hang_up(replica)
+class Passing:
+    """Clients that closed their side before the kernel could take them, a thread each."""
+
+    def __init__(self, dialer: Dialer, troubles: Troubles) -> None:
+        self._dialer, self._troubles = dialer, troubles
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return threading.active_count() - 1
+
+    def begin(self, client: socket.socket, slot: int) -> bool:
+        """Have a client answered by a replica of a track, and close it; ``False`` if there are too many already."""
+        if self.count >= _MOST:
+            return False
+        threading.Thread(target=self._pass_on, args=(client, slot), daemon=True).start()
+        return True
+
+    def _pass_on(self, client: socket.socket, slot: int) -> None:
+        """Send what it sent to a replica, and the answer back, until both have ended; close both."""
+        with client:
+            try:
+                replica = self._dialer.connect(slot)
+            except (OSError, TraceError) as error:
+                self._troubles.tell(f"track slot {slot} could not be connected: {error}")
+                refuse(client)
+                return
+            try:
+                _carry(client, replica)
+            finally:
+                self._dialer.hang_up(replica)
 
 
 def take_over(client: socket.socket, replica: socket.socket, pair: layout.Pair, slot: int) -> int | None:

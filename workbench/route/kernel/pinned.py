@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes as c
+import functools
 import mmap
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 from ...bpf.build import load_object
 from ...bpf.libbpf import BpfMap, BpfObject, Library, open_pinned
 from ...errors import NoPrivilege
-from .layout import REASONS, REPLICAS, Control, Drains, Latencies, Replica, Replicas
+from .layout import REASONS, REPLICAS, Control, Drains, Latencies, Pairs, Replica, Replicas
 
 BPFFS = Path("/sys/fs/bpf")
 PINS = BPFFS / "mlops"
@@ -51,7 +52,7 @@ class Pinned:
     """
 
     def __init__(self, library: Library, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self._library = folder, library
         self.listeners = open_pinned(library, folder / "listeners", 4, 8)
         self.processes = open_pinned(library, folder / "processes", 4, 4)
         self.drain_map = open_pinned(library, folder / "drains", 4, 8)
@@ -59,6 +60,16 @@ class Pinned:
         self.replicas = self._map(library, "replicas", Replicas)
         self.latencies = self._map(library, "latencies", Latencies)
         self.drains = self._map(library, "drains", Drains)
+
+    @functools.cached_property
+    def pairs(self) -> Any:
+        """The clients whose requests are split; there only where they are."""
+        return self._map(self._library, "pairs", Pairs)
+
+    @functools.cached_property
+    def sockets(self) -> BpfMap:
+        """Their sockets, and those to the tracks."""
+        return open_pinned(self._library, self.folder / "sockets", 4, 8)
 
     def _map(self, library: Library, name: str, shape: type[T]) -> T:
         return mapped(open_pinned(library, self.folder / name, 4, 8).fd, shape)

@@ -8,6 +8,7 @@ from ..meters import Histogram, TrackStats
 from ..policy import Verdict
 from ..state import RouteState
 from . import layout
+from .carried import carried
 from .pinned import Pinned, reason_name
 from .places import find_slot, position, positions, version_at
 
@@ -77,10 +78,12 @@ def busy(pinned: Pinned, word: int, quiet_s: float) -> list[str]:
         if one.word != word or not one.pid:
             continue
         silent_s = (now - one.progress_ns) / 1e9
-        if one.in_flight or (one.connections and silent_s <= quiet_s):
+        sent = carried(pinned, place // layout.PER_TRACK)
+        if one.in_flight or sent or (one.connections and silent_s <= quiet_s):
             found.append(
                 f"process {one.pid} (place {place}): {one.in_flight} requests without an answer, "
                 f"{one.connections} open connections, {one.requests} answered, the last {silent_s:.1f} s ago"
+                + (f", {sent} carried to its track or unanswered there" if sent else "")
             )
     return found
 
