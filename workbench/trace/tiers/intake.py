@@ -63,7 +63,8 @@ class Intake:
         yield from self._resolved
         for data, names in self._waiting:
             for record in parse_records(data):
-                yield ResolvedRecord(record, names.get((record.pid, record.python), ()))
+                frames = record.python
+                yield ResolvedRecord(record, names.get((record.pid, frames), ()) if frames else ())
 
     def _begin(self) -> None:
         """Look again at code objects that were looked at before this moment."""
