@@ -22,9 +22,9 @@ from ..zoo import ZOO, Specimen, specimen
 
 PARTS = tuple(ZOO)
 
-BUDGET_S = {"mlp": 40.0, "resnet18": 100.0, "efficientnet": 100.0, "minilm": 120.0}
+BUDGET_S = {"mlp": 40.0, "resnet18": 100.0, "efficientnet": 100.0, "minilm": 150.0}
 _OTHER_S, _AGAIN_S = 50.0, 15.0
-"""Seconds of a search over everything, and of one among the best of that: 15 minutes for the whole zoo."""
+"""Seconds of a search over everything, and of one among the best of that: 16 minutes for the whole zoo."""
 _BEST = 3
 """So many of the first search are measured again at other sizes and threads."""
 _ROUNDS, _TURN_S = 15, 0.05
@@ -43,7 +43,7 @@ def run(samples: Samples, *, quick: bool, only: Sequence[str] = (), keep: Path |
             at, began = f"{name}.b{batch}.t{threads}", time.monotonic()
             try:
                 cell = _kept(keep, at, lambda: _one(name, batch, threads, among))  # noqa: B023
-            except (WorkbenchError, FileNotFoundError) as error:
+            except (WorkbenchError, OSError, RuntimeError) as error:  # one cell is no reason to lose the rest
                 print(f"{at}: failed: {error}", file=sys.stderr, flush=True)
                 failed += 1  # not kept: with the same folder, the next run tries it again
                 continue

@@ -13,7 +13,7 @@ from workbench.capture import capture_module
 from workbench.compile import CompileConfig, compile_program, load
 from workbench.compile.operator_times import operator_times
 from workbench.compile.work import with_work, work_of
-from workbench.errors import BadTensor, CompileError, CorruptArtifact
+from workbench.errors import BadTensor, CompileError, CorruptArtifact, InputError
 from workbench.operators import decompositions
 from workbench.program import read_examples, read_program
 from workbench.quantize import QuantizeConfig, quantize_program
@@ -140,3 +140,20 @@ def test_grids_found_at_each_call_multiply_integers(tmp_path):
     products = [node for node in lowered.graph.nodes if node.target is torch.ops.aten._int_mm.default]
     assert len(products) == 2
     torch.testing.assert_close(lowered.module()(inputs), reference.module()(inputs), rtol=0, atol=1e-5)
+
+
+def test_torchao_s_tensors_are_an_option(tmp_path):
+    (program := tmp_path / "program").mkdir(), (out := tmp_path / "out").mkdir()
+    torch.manual_seed(0)
+    inputs, net = torch.randn(3, 24), nn.Sequential(nn.Linear(24, 32), nn.ReLU(), nn.Linear(32, 8))
+    capture_module(net, inputs, program)
+    report = compile_program(program, out, CompileConfig("inductor", options={"torchao": "int8-dynamic"}))
+    assert {case["batch"] for case in report.checked} > {1, 3}
+    assert report.max_abs_error > 1e-5  # no float program
+    feeds = {"input": inputs.numpy()}
+    assert sum(one.name.count("int_mm") for one in operator_times(out, feeds, repeats=2)) == 2
+
+
+def test_torchao_takes_no_program_that_is_quantized(variant, tmp_path):
+    with pytest.raises(InputError, match="quantized already"):
+        compile_program(variant, tmp_path, CompileConfig("inductor", options={"torchao": "int8-weights"}))

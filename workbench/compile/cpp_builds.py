@@ -45,15 +45,15 @@ def builds_side_by_side() -> Iterator[None]:
     run, traces = cpp_builder.run_compile_cmd, torch.fx.config.do_not_emit_stack_traces
     wrappers: list[Future[None]] = []
 
-    def run_or_begin(command: str, cwd: str) -> None:
-        if command.endswith(".wrapper.o"):
+    def run_or_begin(cmd_line: str, cwd: str) -> None:
+        if cmd_line.endswith(".wrapper.o"):
             # not in cwd: inductor removes it as soon as this returns
-            wrappers.append(pool.submit(run, command, str(Path(cwd).parent)))
+            wrappers.append(pool.submit(run, cmd_line, str(Path(cwd).parent)))
             return
-        if ".wrapper.so" in command:
+        if ".wrapper.so" in cmd_line:
             for one in wrappers:
                 one.result()
-        run(command, cwd)
+        run(cmd_line, cwd)
 
     with ThreadPoolExecutor(2) as pool:
         pool.submit(_ask_compiler)

@@ -27,8 +27,8 @@ class Operator:
     name, kind
         As the backend calls it after its own fusions.
     seconds
-        Of one pass: the median over the repeats, so that a process that was put aside once does not count; TVM, which
-        shows equal calls as one, gives the mean.
+        Of one pass: the median over the repeats, so that a process that was put aside once does not count; where
+        equal calls are one row, the sum of theirs.
     flops
         Floating-point or integer operations (a multiply-add counts two); None where shapes are not told.
     bytes

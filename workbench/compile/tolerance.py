@@ -62,6 +62,10 @@ def tolerance_for(source: Source, config: CompileConfig) -> Tolerance:
     if source.quantized or getattr(chosen, "quantizes", False):
         coarse = source.on_grids or (source.weights_only and getattr(chosen, "rounds_activations", False))
         default = _ON_GRIDS if coarse else _QUANTIZED
+    elif any(config.options.get(name, "none") != "none" for name in getattr(chosen, "quantizing", ())):
+        default = (
+            _ON_GRIDS  # the reference is the float program: what quantizing costs is part of the difference
+        )
     return Tolerance(
         default.absolute if config.tolerance_abs is None else config.tolerance_abs,
         default.relative if config.tolerance_rel is None else config.tolerance_rel,

@@ -16,10 +16,17 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...atomic import write_bytes
-from ...errors import CompileError, CorruptArtifact, MissingDependency, WorkbenchError, missing_dependency
+from ...errors import (
+    CompileError,
+    CorruptArtifact,
+    InputError,
+    MissingDependency,
+    WorkbenchError,
+    missing_dependency,
+)
 from ...kernels.features import cpu_features
 from ...operators import decompositions
 from ...program import read_signature, to_arrays
@@ -32,6 +39,7 @@ from ..options import read_options
 from ..places import module_of
 from ..source import Source
 from ..torch_threads import torch_threads
+from ..torchao_linears import with_torchao
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +66,14 @@ class InductorOptions:
         Fold weights and lay them out for the processor; without it they stay as they are.
     autotune
         Measure several implementations of every matrix product while compiling; takes minutes.
+    torchao
+        Linear layers of a float program in torchao's 8-bit tensors: ``int8-dynamic``, with activations, or
+        ``int8-weights``. Outputs are then compared with those of the float program.
     """
 
     freezing: bool = True
     autotune: bool = False
+    torchao: Literal["none", "int8-dynamic", "int8-weights"] = "none"
 
 
 class Inductor(ForThisMachine):
@@ -72,6 +84,7 @@ class Inductor(ForThisMachine):
     reference = False
     options = InductorOptions
     schemes = ("none", "int8-static", "int8-dynamic")
+    quantizing = ("torchao",)
 
     def available(self) -> WorkbenchError | None:
         """Need torch; a C++ compiler only to compile."""
@@ -102,7 +115,7 @@ class Inductor(ForThisMachine):
             raise MissingDependency("no C++ compiler is installed", where="g++", fix="apt-get install g++")
         _check_recurrent(source.program)
         with builds_side_by_side():
-            program = _prepared(source)
+            program = _prepared(source, options)
             origins = {
                 n.name: n.meta["from_node"][-1].name for n in program.graph.nodes if n.meta.get("from_node")
             }
@@ -174,7 +187,7 @@ def _named(signature: Signature, outputs: list[Any]) -> dict[str, np.ndarray[Any
     return to_arrays(dict(zip(names, [one for one in outputs if one is not None], strict=True)))
 
 
-def _prepared(source: Source) -> ExportedProgram:
+def _prepared(source: Source, options: InductorOptions) -> ExportedProgram:
     """Return the program in torch's own operators, with the example inputs that inductor asks for."""
     import torch
     from torch.utils import _pytree as pytree
@@ -182,13 +195,21 @@ def _prepared(source: Source) -> ExportedProgram:
     program = source.program
     spec = program.call_spec.in_spec
     assert spec is not None, "a captured program says how it is called"
+    leaves = [torch.tensor(source.examples.inputs[one.name]) for one in source.signature.inputs]
+    if options.torchao != "none":
+        if source.quantized:
+            raise InputError(
+                "the program is quantized already",
+                where="torchao",
+                fix="leave the option out, or compile the float program",
+            )
+        program = with_torchao(program, leaves, options.torchao)
     table = decompositions(program)
     if table:
         widen(program)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = program.run_decompositions(table)
-    leaves = [torch.tensor(source.examples.inputs[one.name]) for one in source.signature.inputs]
     program._example_inputs = pytree.tree_unflatten(leaves, spec)
     return program
 

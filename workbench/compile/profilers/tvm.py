@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ...errors import InputError
@@ -20,9 +22,15 @@ Shapes = tuple[tuple[int, ...], ...]
 
 @dataclass
 class _Seen:
-    seconds: float = 0.0
-    calls: int = 0
+    """Equal calls: for each of a pass, the first to the last, its seconds in every pass."""
+
+    seconds: list[list[float]] = field(default_factory=list)
     bytes: float = 0.0
+
+    def note(self, number: int, seconds: float) -> None:
+        if number == len(self.seconds):
+            self.seconds.append([])
+        self.seconds[number].append(seconds)
 
 
 def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int) -> list[Operator]:
@@ -42,26 +50,35 @@ def profile(compiled: Path, feeds: Mapping[str, Any], threads: int, repeats: int
     runner = RelaxRunner(compiled, threads)
     for _ in range(_WARM):
         runner.run(feeds)
-    seen: dict[tuple[str, Shapes], _Seen] = {}
-    runner.watch(_Watch(seen))
+    watch = _Watch()
+    runner.watch(watch)
     for _ in range(repeats):
+        watch.begin()
         runner.run(feeds)
-    return [_operator(name, shapes, one, repeats) for (name, shapes), one in seen.items()]
+    return [_operator(name, shapes, one) for (name, shapes), one in watch.seen.items()]
 
 
 class _Watch:
     """Notes the time between the calls before and after a function."""
 
-    def __init__(self, seen: dict[tuple[str, Shapes], _Seen]) -> None:
-        self._seen, self._begun_s = seen, 0.0
+    def __init__(self) -> None:
+        self.seen: dict[tuple[str, Shapes], _Seen] = {}
+        self._calls: Counter[tuple[str, Shapes]] = Counter()
+        self._begun_s = 0.0
+
+    def begin(self) -> None:
+        """Begin a pass."""
+        self._calls.clear()
 
     def __call__(self, _function: Any, name: Any, before: Any, _result: Any, *given: Any) -> int:
         now = time.perf_counter()
         if not before:
             tensors = [one for one in given if hasattr(one, "shape") and hasattr(one, "dtype")]
             shapes = tuple(tuple(map(int, one.shape)) for one in tensors)
-            one = self._seen.setdefault((str(name), shapes), _Seen())
-            one.seconds, one.calls = one.seconds + now - self._begun_s, one.calls + 1
+            key = (str(name), shapes)
+            one = self.seen.setdefault(key, _Seen())
+            one.note(self._calls[key], now - self._begun_s)
+            self._calls[key] += 1
             one.bytes = float(sum(math.prod(s) * _itemsize(t) for s, t in zip(shapes, tensors, strict=True)))
         self._begun_s = time.perf_counter()
         return 0
@@ -72,15 +89,15 @@ def _itemsize(tensor: Any) -> float:
     return int(digits) / 8 if digits else 1.0
 
 
-def _operator(name: str, shapes: Shapes, seen: _Seen, repeats: int) -> Operator:
-    each = seen.calls / repeats
+def _operator(name: str, shapes: Shapes, seen: _Seen) -> Operator:
+    each = len(seen.seconds)
     work = flops(name, shapes)
     named = " ".join("x".join(map(str, shape)) for shape in shapes[:1] + shapes[-1:])
-    times = f"{each:g} x " if each != 1 else ""
+    times = f"{each} x " if each != 1 else ""
     return Operator(
         f"{times}{name} {named}".strip(),
         name.removeprefix("vm.builtin."),
-        seen.seconds / repeats,
+        sum(map(median, seen.seconds)),
         None if work is None else work * each,
         seen.bytes * each or None,
         calls=each,
