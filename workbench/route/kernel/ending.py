@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Iterator
 
 from . import layout
 from .pairs import Client, Tables, acknowledged, unread
@@ -17,7 +18,7 @@ BROKEN = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\
 REFUSED = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 )
-_PIECE = 1 << 16
+_PIECE, _MOST_PIECES = 1 << 16, 128
 _SETTLE_S = 0.001
 _LONGEST_S = 60.0
 
@@ -86,15 +87,23 @@ class Ending:
         return one.is_answered(pair) or for_s > _LONGEST_S
 
 
+def pieces(client: socket.socket) -> Iterator[bytes]:
+    """Yield what waits to be read, as much as fits into buffers: nobody who goes on sending may hold us up."""
+    client.setblocking(False)
+    with contextlib.suppress(OSError):  # that was all, or it has gone
+        for _ in range(_MOST_PIECES):
+            if not (data := client.recv(_PIECE)):
+                return
+            yield data
+
+
 def refuse(client: socket.socket) -> None:
     """Tell a client that nobody is there for it now.
 
     Its request is read first: what is unread when a socket is closed becomes a reset, and that can overtake the answer.
     """
-    client.setblocking(False)
-    with contextlib.suppress(OSError):  # the last of all bytes that are there, or it has gone
-        while client.recv(_PIECE):
-            pass
+    for _ in pieces(client):
+        pass
     with contextlib.suppress(OSError):
         client.send(REFUSED)
         client.shutdown(socket.SHUT_WR)

@@ -13,7 +13,7 @@ import threading
 from ...errors import TraceError
 from . import layout
 from .dialer import CONNECT_S, Dialer
-from .ending import refuse
+from .ending import pieces, refuse
 from .troubles import Troubles
 
 _MOST = 256
@@ -76,10 +76,9 @@ def _hand_on(source: socket.socket, sink: socket.socket) -> int | None:
     count = 0
     try:
         sink.settimeout(CONNECT_S)
-        with contextlib.suppress(BlockingIOError):
-            while data := source.recv(_PIECE):
-                sink.sendall(data)
-                count += len(data)
+        for data in pieces(source):
+            sink.sendall(data)
+            count += len(data)
         sink.setblocking(False)
     except OSError:  # the replica closes too, or does not read
         return None
