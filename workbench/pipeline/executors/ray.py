@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ..workers import body, environment, ledger, parcel
 from ..workers.answers import Answers
 from ..workers.host import Host
 from ..workers.order import Order, Outcome, search_path
+from . import ray_relay
 from .limits import Room, check, refuse_bound
 from .ray_home import open_home
 from .ray_node import RayNode, authenticated, free_port
@@ -66,7 +68,8 @@ def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> H
     if address:
         reach(address)
     arguments = (str(store.home), address, json.dumps(search_path()), *preload)
-    return Host(__name__, *arguments, name=f"Ray at {address or 'this machine'}")
+    program = ray_relay.__name__ if ray_relay.shared_at(address) else __name__
+    return Host(program, *arguments, name=f"Ray at {address or 'this machine'}")
 
 
 def work(
@@ -110,7 +113,15 @@ def _node() -> str:
     return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
 
 
-def _cpus() -> float:
+def connect(address: str) -> None:
+    """Connect this process to a cluster, once."""
+    import ray
+
+    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+
+
+def processors() -> float:
+    """Return how many processors the cluster has."""
     import ray
 
     return float(ray.cluster_resources().get("CPU", 1.0))  # type: ignore[no-untyped-call]
@@ -146,21 +157,18 @@ class Bridge:
     ----------
     store
         Where artifacts come from and results go.
-    address
-        The cluster's head.
     preload, paths
         Modules that steps need, and where they are found.
-    answers
-        Where answers go.
+    lines, answers
+        Where orders come from, and answers go.
     """
 
     def __init__(
-        self, store: Store, address: str, preload: list[str], paths: list[str], answers: Answers
+        self, store: Store, preload: list[str], paths: list[str], lines: Iterable[str], answers: Answers
     ) -> None:
         import ray
 
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        self._store, self._answers = store, answers
+        self._store, self._lines, self._answers = store, lines, answers
         self._task = ray.remote(work)
         self._wanted = environment.expected()
         self._given = ray.put(self._wanted)
@@ -175,7 +183,7 @@ class Bridge:
         import ray
 
         threading.Thread(target=self._listen, daemon=True).start()
-        self._answers.say({"ready": max(1.0, _cpus()) * _AHEAD})
+        self._answers.say({"ready": max(1.0, processors()) * _AHEAD})
         while self._open or self._running:
             kind, what = self._heard.get()
             if kind == "end":
@@ -210,7 +218,7 @@ class Bridge:
                 raise InputError.of(error)
 
     def _listen(self) -> None:
-        for line in sys.stdin:
+        for line in self._lines:
             self._heard.put(("message", json.loads(line)))
         self._heard.put(("end", None))
 
@@ -266,7 +274,8 @@ def main(home: str, address: str, paths: str, *preload: str) -> None:
                 os.environ.update(authenticated(Path(folder)))
                 address = f"127.0.0.1:{free_port()}"
                 node = RayNode(Path(folder), address, len(os.sched_getaffinity(0)), head=True)
-            Bridge(Store(Path(home)), address, list(preload), json.loads(paths), answers).serve()
+            connect(address)
+            Bridge(Store(Path(home)), list(preload), json.loads(paths), sys.stdin, answers).serve()
         except WorkbenchError as error:
             answers.say({"fatal": error.to_json()})
         except ConnectionError as error:
@@ -279,18 +288,7 @@ def main(home: str, address: str, paths: str, *preload: str) -> None:
                 node.kill()
 
 
-def size(address: str) -> None:
-    """Print how many processors a cluster has."""
-    import ray
-
-    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    print(int(_cpus()))
-
-
 if __name__ == "__main__":
     from workbench.pipeline.executors import ray as module  # tasks are found by this name, not by __main__
 
-    if sys.argv[1] == "size":
-        module.size(*sys.argv[2:])
-    else:
-        module.main(*sys.argv[1:])
+    module.main(*sys.argv[1:])

@@ -1,23 +1,29 @@
-"""What several runs at once share: one Ray node instead of one each, and as many runs as there are processors."""
+"""What several runs at once share: one Ray node and one connection instead of one each, and the processors."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import select
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from ...errors import RunError, missing_dependency
 from .. import child
 from .choose import RAY, kind_of
 from .ray_node import authenticated, free_port
+from .ray_relay import VARIABLE
 from .reach import reach
 
 _READY_S = 300.0
+_LEAVES_S = 30.0
 
 
 @contextlib.contextmanager
@@ -41,32 +47,54 @@ def shared(executor: str) -> Iterator[tuple[str, int]]:
         yield executor, here
     elif address:
         reach(address)
-        yield executor, int(_answer("workbench.pipeline.executors.ray", "size", address))
+        with _connection("workbench.pipeline.executors.ray_shared", address) as processors:
+            yield executor, processors
     else:
-        with _node(here) as started:
+        with _node(here) as started, _connection("workbench.pipeline.executors.ray_shared", started):
             yield f"{kind}://{started}", here
 
 
-def _answer(module: str, *arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=child.environment(),
-            timeout=_READY_S,
-            check=True,
+@contextlib.contextmanager
+def _connection(program: str, address: str) -> Iterator[int]:
+    """Give how many processors a cluster has; while it is open, every run's host goes through one connection."""
+    folder = tempfile.mkdtemp(prefix="mlops-shared-")
+    path = f"{folder}/socket"
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", program, address, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=child.steady(),
+            start_new_session=True,
         )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        said = error.stderr or ""  # bytes of one that was ended, whatever `text` says
-        raise RunError(
-            f"no Ray cluster answers at {arguments[-1]}",
-            where=arguments[-1],
-            fix="check the address; with a token, set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here too",
-            log=(said.decode(errors="replace") if isinstance(said, bytes) else said)[-4000:],
-        ) from error
-    return done.stdout.split()[-1]
+        assert process.stdin is not None, "it was started with one"
+        assert process.stdout is not None, "it was started with one"
+        try:
+            ready, _, _ = select.select([process.stdout], [], [], _READY_S)
+            said = process.stdout.readline() if ready else b""
+            if not said:
+                process.kill()
+                raise _silent(address, errors)
+            os.environ[VARIABLE] = f"{address} {path}"
+            yield int(json.loads(said)["processors"])
+        finally:
+            os.environ.pop(VARIABLE, None)
+            process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # steps of a run that nobody waits for
+                process.wait(_LEAVES_S)
+            process.stdout.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _silent(address: str, errors: IO[bytes]) -> RunError:
+    errors.seek(0)
+    return RunError(
+        f"no Ray cluster answers at {address}",
+        where=address,
+        fix="check the address; with a token, set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here too",
+        log=errors.read()[-4000:].decode(errors="replace"),
+    )
 
 
 @contextlib.contextmanager

@@ -6,15 +6,22 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 
 class Answers:
-    """Takes standard output for itself; whatever a library prints from now on goes to standard error."""
+    """Takes standard output for itself; whatever a library prints from now on goes to standard error.
 
-    def __init__(self) -> None:
-        self._file = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)
+    Parameters
+    ----------
+    out
+        Where answers go instead, where one program is several hosts.
+    """
+
+    def __init__(self, out: IO[str] | None = None) -> None:
+        self._file = os.fdopen(os.dup(1), "w") if out is None else out
+        if out is None:
+            os.dup2(2, 1)
 
     def say(self, message: Mapping[str, Any]) -> None:
         """Write one message."""
