@@ -92,17 +92,24 @@ def stay() -> None:
     """Keep one waiting from now on: this process is a session, in which one verb follows another."""
     global _session
     _session = True
-    with contextlib.suppress(
-        OSError
-    ):  # no process can be started, the folder is gone: a verb will say so itself
-        prepare(OF_ALL)
+    _ready()
 
 
 def stay_soon() -> None:
     """Do so in a moment, beside whatever this thread does meanwhile."""
-    timer = threading.Timer(_AFTER_S, stay)
+    global _session
+    _session = True
+    timer = threading.Timer(_AFTER_S, _ready)
     timer.daemon = True
     timer.start()
+
+
+def _ready() -> None:
+    if _session:  # nobody has said otherwise meanwhile
+        with contextlib.suppress(
+            OSError
+        ):  # none can be started, the folder is gone: a verb will say so itself
+            prepare(OF_ALL)
 
 
 def leave() -> None:
@@ -210,8 +217,7 @@ def _expire(process: subprocess.Popen[bytes]) -> None:
         if _waiting is None or _waiting.process is not process:
             return
         _discard()
-    if _session:
-        stay()  # a light one in its place
+    _ready()  # in a session a light one takes its place
 
 
 def _discard() -> None:
