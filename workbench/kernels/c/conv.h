@@ -2,10 +2,6 @@
 
 static int run_samples(convolution *p, int threads)
 {
-#ifdef CONV_FEW
-	if (few_outputs(p->c))
-		return run_few(p, threads);
-#endif
 	if (p->w->layout == TERN_T2)
 		return run_gemm(p, threads);
 	if (pointwise(p->c) && p->c->groups == 1)
