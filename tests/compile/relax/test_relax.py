@@ -77,7 +77,14 @@ def test_nested_outputs_integers_and_booleans_come_back(tvm_compile):
     given = session(other)
     assert set(given) == {"scores", "any", "count_kept"}
     assert given["any"].dtype == torch.bool
-    assert torch.equal(given["count_kept"], (other["ids"] * other["mask"]).sum(1))
+    counted = (other["ids"] * other["mask"]).sum(1)
+    assert torch.equal(given["count_kept"], counted)
+    again = {
+        **other,
+        "ids": (other["ids"] + 1) % 10,
+    }  # of the same sizes: the inputs go where those of before were
+    assert torch.equal(session(again)["count_kept"], (again["ids"] * again["mask"]).sum(1))
+    assert torch.equal(given["count_kept"], counted)
 
 
 ONNX = """<ir_version: 10, opset_import: ["" : 20]>

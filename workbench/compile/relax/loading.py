@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ class RelaxRunner:
         check_cpu(read_record(compiled), compiled)
         self._ffi = runtime()
         self._signature = read_signature(compiled)
+        self._inputs = [spec.name for spec in self._signature.inputs]
+        self._outputs = [spec.name for spec in self._signature.outputs]
         self._limits = read_limits(compiled)
         try:
             library = self._ffi.load_module(str((compiled / LIBRARY_FILE).absolute()))
@@ -59,6 +62,7 @@ class RelaxRunner:
         self._machine["vm_initialization"](_CPU, 0, _POOLED)
         self._main = self._machine["main"]
         self._lock = threading.Lock()
+        self._places: list[_Place | None] = [None] * len(self._signature.inputs)
         self._ffi.get_global_func("runtime.config_threadpool")(1, threads)
         if library.implements_function("mlops_threads"):
             library["mlops_threads"](threads)
@@ -75,12 +79,16 @@ class RelaxRunner:
         BadTensor
             If a size is larger than the model takes, or sizes do not belong together.
         """
-        arrays = [feeds[spec.name] for spec in self._signature.inputs]
-        for spec, array in zip(self._signature.inputs, arrays, strict=True):
-            check_bounds(self._limits, spec, array.shape, where=f"input {spec.name!r}")
+        arrays = [feeds[name] for name in self._inputs]
+        if self._limits:
+            for spec, array in zip(self._signature.inputs, arrays, strict=True):
+                check_bounds(self._limits, spec, array.shape, where=f"input {spec.name!r}")
         try:
             with self._lock:
-                given = self._main(*(self._ffi.from_dlpack(_placed(array)) for array in arrays))
+                given = self._main(*map(self._placed, range(len(arrays)), arrays))
+                several = isinstance(given, self._ffi.Array)
+                values = [given[i] for i in range(len(given))] if several else [given]
+                copies = [numpy.from_dlpack(value).copy() for value in values]
         except (RuntimeError, ValueError, TypeError) as error:
             words = ", ".join(
                 f"{s.name}: {list(a.shape)}" for s, a in zip(self._signature.inputs, arrays, strict=True)
@@ -88,16 +96,27 @@ class RelaxRunner:
             raise BadTensor(
                 f"the model refused its inputs: {str(error).strip().splitlines()[-1]}", where=words
             ) from error
-        values = [given] if hasattr(given, "shape") else list(given)
-        return {
-            spec.name: numpy.from_dlpack(value).copy()
-            for spec, value in zip(self._signature.outputs, values, strict=True)
-        }
+        return dict(zip(self._outputs, copies, strict=True))
+
+    def _placed(self, number: int, array: Array) -> Any:
+        """Return an input as TVM takes it, at its place: the one of the call before, where the sizes are the same."""
+        source = numpy.asarray(array)
+        place = self._places[number]
+        if place is None or place.array.shape != source.shape or place.array.dtype != source.dtype:
+            place = self._places[number] = _Place.like(source, self._ffi)
+        place.array[...] = source
+        return place.tensor
 
 
-def _placed(array: Array) -> Array:
-    """Return a copy at an address that is a multiple of 64: generated code loads whole vectors."""
-    source = numpy.asarray(array, order="C")
-    place = aligned(max(source.nbytes, 1))[: source.nbytes].view(source.dtype).reshape(source.shape)
-    place[...] = source
-    return place
+@dataclass
+class _Place:
+    """Memory for one input at a multiple of 64, as generated code loads whole vectors; and TVM's view of it."""
+
+    array: Array
+    tensor: Any
+
+    @classmethod
+    def like(cls, source: Array, ffi: Any) -> _Place:
+        """Return a place for arrays like this one."""
+        array = aligned(max(source.nbytes, 1))[: source.nbytes].view(source.dtype).reshape(source.shape)
+        return cls(array, ffi.from_dlpack(array))
