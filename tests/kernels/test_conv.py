@@ -81,6 +81,24 @@ def test_samples_that_are_too_large_to_stay_near(outputs, groups, kernel, stride
     check(t, x, geometry, "host", threads, np.ones(outputs, np.float32))
 
 
+@pytest.mark.parametrize("target", HERE[:2])
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 7, 8, 10, 12, 16])
+@pytest.mark.parametrize("channels", [32, 35, 259])
+def test_pointwise_layers_with_few_outputs_round_as_division_does(target, outputs, channels):
+    """Every sample a hard one: all quotients halves, a scale whose reciprocal is infinite, zeros."""
+    rng = np.random.default_rng(outputs * channels)
+    geometry = ConvGeometry((1, 1), (1, 1), (0, 0), (1, 1))
+    for size in ((1, 1), (3, 5), (4, 4), (9, 15)):
+        t = rng.integers(-1, 2, (outputs, channels, 1, 1), dtype=np.int8)
+        t[outputs // 2] = 0
+        x = rng.standard_normal((4, channels, *size)).astype(np.float32)
+        x[1] = rng.integers(-126, 127, x[1].shape) + 0.5
+        x[1, 0] = 127  # the scale is 1
+        x[2] *= np.float32(1e-37)
+        x[3] = 0
+        check(t, x, geometry, target, 1 + outputs % 2 * 7, np.ones(outputs, np.float32))
+
+
 @pytest.mark.parametrize("target", HERE)
 def test_one_dimension(target):
     rng = np.random.default_rng(5)

@@ -41,10 +41,17 @@ int tern_conv(const tern_matrix *w, const tern_conv_shape *c, const float *w_sca
 		return TERN_ELAYOUT;
 	if (w->n != expected.n || w->k != expected.k || w->count != expected.count || w->groups != expected.groups)
 		return TERN_ESHAPE;
+	if (pointwise(c) && c->groups == 1 && c->height * c->width == 1 && w->layout == TERN_T2)
+		return tern_linear(w, w_scale, bias, x, y, c->batch, activation, threads); /* a sample is a row */
 	_Atomic int failed = 0;
 	convolution p = { .w = w, .c = c, .w_scale = w_scale, .bias = bias, .x = x, .y = y,
 			  .out_h = output_size(c, 0), .out_w = output_size(c, 1), .activation = activation,
 			  .failed = &failed };
-	error = run_batch(&p, threads > 1 ? threads : 1);
+	threads = threads > 1 ? threads : 1;
+#ifdef CONV_FEW
+	error = few_outputs(c) ? run_few(&p, threads) : run_batch(&p, threads);
+#else
+	error = run_batch(&p, threads);
+#endif
 	return error ? error : failed ? TERN_EMEMORY : TERN_OK;
 }

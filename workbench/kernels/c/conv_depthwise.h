@@ -4,7 +4,7 @@
  * Input and weights are int16 [channels / VECTOR][pixel or tap][VECTOR]: what a chunk reads lies in one piece. */
 
 typedef int16_t words32 __attribute__((vector_size(64), aligned(2), may_alias));
-enum { VECTOR = 32 /* channels */, NARROW = 32, BATCH = 64 /* pixels, at most */ };
+enum { FEWEST = 5 /* channels, that a vector of them is worth it */, VECTOR = 32 /* channels */, NARROW = 32, BATCH = 64 /* pixels, at most */ };
 #ifdef __AVX512BW__
 enum { ABREAST = 6, MOST_ABREAST = 8 }; /* pixels: each weight is loaded once for them; the most where that leaves no rest */
 #else
@@ -141,7 +141,7 @@ static void channels_chunk(const void *job, int64_t chunk)
 static inline int narrow(const convolution *p)
 {
 	const tern_conv_shape *c = p->c;
-	return p->w->n == 1 && c->channels == c->groups && p->out_w < NARROW;
+	return p->w->n == 1 && c->channels == c->groups && c->channels >= FEWEST && p->out_w < NARROW;
 }
 
 static int run_depthwise(convolution *p, int threads)

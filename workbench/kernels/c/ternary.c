@@ -32,6 +32,7 @@
 #include "conv_depthwise.h"
 #include "conv_phases.h"
 #include "conv_planes.h"
+#include "conv_few.h"
 #include "conv.h"
 
 const char *tern_isa(void) { return TERN_ISA; }

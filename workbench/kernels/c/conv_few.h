@@ -1,0 +1,272 @@
+/* One tap of every pixel to at most 16 outputs: channels are rounded in registers, four at a time, and multiplied there;
+ * nothing in between is stored.
+ *
+ * x / s + 384.5 as a float has bits of 2^-15: in bits 15 to 22 the nearest integer plus 128, below them how far the
+ * fraction is beyond a half. Multiplying by 1 / s instead of dividing is off by less than the last of them, so it finds the
+ * same integer unless all 15 are 0; then the quotient decides. Sums are dot(q + 128, t), from which 128 sum(t) is taken.
+ */
+#if defined(__AVX512VBMI__) && !defined(TERN_GENERIC)
+#define CONV_FEW
+
+enum { FEW = 16, FEW_VECTORS = 8 /* of pixels, at most */, AHEAD_CHANNELS = 12 };
+enum { FEW_CHANNELS = 32 /* at least; with less to round, planes are as fast */ };
+
+/* What the chunks of a call share: channels four by four, as offsets into a sample and as weights. */
+typedef struct few_weights {
+	int32_t offset[FEW]; /* of each sum */
+	int64_t channels, *at; /* those that count; behind the last, up to AHEAD_CHANNELS more */
+	int32_t *t; /* [channels / 4][width] of four signed bytes; `width` outputs, the last of which may be 0 */
+} few_weights;
+
+static inline int few_width(int64_t outputs) { return outputs <= 2 ? (int)outputs : (int)ceil_div(outputs, 4) * 4; }
+
+/* S8: four channels of all outputs lie side by side; output by output they become words. */
+static void few_signs(const tern_matrix *w, int width, few_weights *out)
+{
+	uint8_t from[64] = { 0 };
+	const int n = (int)w->n;
+	for (int i = 0; i < 4 * n; i++)
+		from[i] = (uint8_t)(i % 4 * n + i / 4);
+	const __m512i order = _mm512_loadu_si512(from);
+	const __mmask64 real = _cvtu64_mask64(4 * n < 64 ? (UINT64_C(1) << 4 * n) - 1 : UINT64_MAX);
+	__m512i offset = _mm512_setzero_si512();
+	int32_t *to = out->t;
+	for (int64_t k = 0; k < w->k; k += 4, to += width) {
+		const int64_t left = (w->k - k) * n;
+		const __mmask64 some = left < 64 ? _cvtu64_mask64((UINT64_C(1) << left) - 1) : real;
+		const __m512i v = _mm512_maskz_loadu_epi8(some & real, w->data + k * n);
+		const __m512i t = _mm512_maskz_permutexvar_epi8(real, order, v);
+		_mm512_storeu_si512(to, t); /* what is too much, the next overwrites */
+		offset = _mm512_dpbusd_epi32(offset, _mm512_set1_epi8((char)128), t);
+	}
+	_mm512_storeu_si512(out->offset, offset);
+}
+
+/* T2: a field of a lane is four channels of an output already. */
+static void few_fields(const tern_matrix *w, int width, few_weights *out)
+{
+	const __m512i three = _mm512_set1_epi8(3), one = _mm512_set1_epi8(1);
+	__m512i offset = _mm512_setzero_si512();
+	int32_t *to = out->t;
+	for (int64_t b = 0; b < group_blocks(w); b++) {
+		__m512i v = _mm512_loadu_si512(w->data + b * TILE_BYTES);
+		for (int f = 0; f < 4; f++, to += width, v = _mm512_srli_epi16(v, 2)) {
+			const __m512i t = _mm512_sub_epi8(_mm512_and_si512(v, three), one);
+			_mm512_storeu_si512(to, t);
+			offset = _mm512_dpbusd_epi32(offset, _mm512_set1_epi8((char)128), t);
+		}
+	}
+	_mm512_storeu_si512(out->offset, offset);
+}
+
+/* One output: a third or more of the channels has no weight, and is left out. */
+static void few_channels(const tern_matrix *w, int width, int64_t area, few_weights *out)
+{
+	int8_t *t = (int8_t *)out->t;
+	int64_t count = 0;
+	for (int64_t k = 0; k < w->k; k++) {
+		out->at[count] = k * area;
+		if (width == 1)
+			t[count] = t[k];
+		count += width > 1 || t[k];
+	}
+	for (int i = 0; i < AHEAD_CHANNELS; i++) { /* the last again, its weight 0 */
+		out->at[count + i] = count ? out->at[count - 1] : 0;
+		if (width == 1 && i < 4)
+			t[count + i] = 0;
+	}
+	out->channels = count;
+}
+
+/* A chunk's pixels: vectors at these places, the last of which overlaps another where it can. */
+typedef struct few_pixels {
+	const float *x;
+	int64_t at[FEW_VECTORS], area;
+	__mmask16 lanes;
+	float s;
+} few_pixels;
+
+INLINE __m512 pixels_of(const float *x, const int some, __mmask16 lanes)
+{
+	return some ? _mm512_maskz_loadu_ps(lanes, x) : _mm512_loadu_ps(x); /* a mask costs an instruction more */
+}
+
+/* 16 pixels of four channels as bytes q + 128, those of a pixel side by side; `near` becomes the least of their 15 bits. */
+INLINE __m512i four_channels(const float *x, const int64_t step[4], const int some, __mmask16 lanes, __m512 reciprocal,
+			     __m512i *near)
+{
+	const __m512i below = _mm512_set1_epi32(0x7fff), bits = _mm512_set1_epi64(0x2f2f2f2f0f0f0f0f);
+	const __m512 whole = _mm512_set1_ps(384.5f);
+	__m512i r[4];
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++)
+		r[i] = _mm512_castps_si512(_mm512_fmadd_ps(pixels_of(x + step[i], some, lanes), reciprocal, whole));
+	const __m512i low = _mm512_min_epu32(_mm512_and_si512(r[0], below), _mm512_and_si512(r[1], below));
+	const __m512i high = _mm512_min_epu32(_mm512_and_si512(r[2], below), _mm512_and_si512(r[3], below));
+	*near = _mm512_min_epu32(*near, _mm512_min_epu32(low, high));
+	__m512i y = _mm512_multishift_epi64_epi8(bits, r[0]);
+	y = _mm512_mask_multishift_epi64_epi8(y, 0x2222222222222222, bits, r[1]);
+	y = _mm512_mask_multishift_epi64_epi8(y, 0x4444444444444444, bits, r[2]);
+	return _mm512_mask_multishift_epi64_epi8(y, 0x8888888888888888, bits, r[3]);
+}
+
+/* The same by division. */
+INLINE __m512i four_quotients(const float *x, const int64_t step[4], const int some, __mmask16 lanes, float s)
+{
+	__m512i y = _mm512_setzero_si512();
+	for (int i = 0; i < 4; i++) {
+		const __m512 v = _mm512_div_ps(pixels_of(x + step[i], some, lanes), _mm512_set1_ps(s));
+		const __m512i q = _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+		const __m512i byte = _mm512_and_si512(_mm512_add_epi32(q, _mm512_set1_epi32(128)), _mm512_set1_epi32(255));
+		y = _mm512_or_si512(y, _mm512_sllv_epi32(byte, _mm512_set1_epi32(8 * i)));
+	}
+	return y;
+}
+
+/* sums[vector][output] of `vectors` and `width` of them. */
+INLINE void few_sums(const few_pixels *p, const few_weights *w, const int vectors, const int width, const int some,
+		     __m512i *sums)
+{
+	const __m512 reciprocal = _mm512_set1_ps(1.0f / p->s);
+	const int divide = isinf(1.0f / p->s); /* a denormal scale */
+	const int32_t *t = w->t;
+	__m512i s[16], q[FEW_VECTORS];
+#pragma GCC unroll 16
+	for (int i = 0; i < vectors * width; i++)
+		s[i] = _mm512_setzero_si512();
+	for (const int64_t *step = w->at, *end = step + w->channels; step < end; step += 4, t += width) {
+		__m512i near = _mm512_set1_epi32(-1);
+#pragma GCC unroll 8
+		for (int v = 0; v < vectors; v++) {
+			for (int i = 0; i < 4; i++) /* a channel's next pixels are another chunk's: nothing foresees these */
+				__builtin_prefetch(p->x + p->at[v] + step[4 + i]);
+			q[v] = four_channels(p->x + p->at[v], step, some, p->lanes, reciprocal, &near);
+		}
+		if (__builtin_expect(_mm512_testn_epi32_mask(near, near) | divide, 0)) {
+			const float *again = p->x; /* or gcc would keep all that was read, and nothing else, in registers */
+			__asm__("" : "+r"(again));
+#pragma GCC unroll 8
+			for (int v = 0; v < vectors; v++)
+				q[v] = four_quotients(again + p->at[v], step, some, p->lanes, p->s);
+		}
+#pragma GCC unroll 8
+		for (int v = 0; v < vectors; v++)
+#pragma GCC unroll 16
+			for (int o = 0; o < width; o++)
+				DOT(s[v * width + o], q[v], _mm512_set1_epi32(t[o]));
+	}
+#pragma GCC unroll 16
+	for (int i = 0; i < vectors * width; i++)
+		sums[i] = s[i];
+}
+
+#define FEW_OF(vectors, width) \
+	static void few_##vectors##_##width(const few_pixels *p, const few_weights *w, __m512i *sums) \
+	{ \
+		few_sums(p, w, vectors ? vectors : 1, width, !vectors, sums); \
+	}
+#define FEW_NAME(vectors, width) few_##vectors##_##width,
+/* By width; vectors as there are registers for their sums, and 0: fewer than 16 pixels. */
+#define FEW_EACH(X) \
+	X(0, 1) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(0, 2) X(1, 2) X(2, 2) X(3, 2) X(4, 2) \
+	X(5, 2) X(0, 4) X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(0, 8) X(1, 8) X(2, 8) X(0, 12) X(1, 12) \
+	X(0, 16) X(1, 16)
+FEW_EACH(FEW_OF)
+typedef void few_kernel(const few_pixels *, const few_weights *, __m512i *);
+static few_kernel *const few_kernels[] = { FEW_EACH(FEW_NAME) };
+static inline int few_vectors(int width) { return width == 1 ? 8 : width == 2 ? 5 : width <= 8 ? 16 / width : 1; }
+static inline few_kernel *few_kernel_of(int vectors, int width)
+{
+	const int first = width == 1 ? 0 : width == 2 ? 9 : width == 4 ? 15 : width == 8 ? 20 : width == 12 ? 23 : 25;
+	return few_kernels[first + vectors];
+}
+
+static void few_write(const convolution *p, const few_pixels *at, int64_t n, int vector, int width, const __m512i *sums)
+{
+	const few_weights *w = p->input;
+	for (int o = 0; o < (int)p->c->outputs; o++) {
+		const __m512i sum = _mm512_sub_epi32(sums[vector * width + o], _mm512_set1_epi32(w->offset[o]));
+		const __m512 scale = _mm512_set1_ps(p->scale[n] * p->w_scale[o]);
+		__m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), _mm512_set1_ps(p->bias ? p->bias[o] : 0.0f));
+		if (p->activation) {
+			float copy[LANES];
+			_mm512_storeu_ps(copy, y);
+			activate(copy, LANES, p->activation);
+			y = _mm512_loadu_ps(copy);
+		}
+		_mm512_mask_storeu_ps(p->y + (n * p->c->outputs + o) * at->area + at->at[vector], at->lanes, y);
+	}
+}
+
+/* The pixels of one block of a sample. */
+static void few_chunk(const void *job, int64_t chunk)
+{
+	const convolution *p = job;
+	const few_weights *w = p->input;
+	const int64_t n = chunk / p->blocks, area = p->out_h * p->out_w, first = chunk % p->blocks * p->block;
+	const int64_t left = ceil_div(area - first, LANES), most = p->block / LANES;
+	const int width = few_width(p->c->outputs), vectors = (int)(left < most ? left : most);
+	few_pixels at = { .x = p->x + n * p->c->channels * area, .area = area, .s = p->scale[n],
+			  .lanes = area < LANES ? (__mmask16)((1 << area) - 1) : 0xffff };
+	__m512i sums[16];
+	for (int v = 0; v < vectors; v++) {
+		const int64_t pixel = first + v * LANES;
+		at.at[v] = area < LANES ? 0 : pixel + LANES <= area ? pixel : area - LANES;
+	}
+	for (int i = 0; i < 16; i++)
+		sums[i] = _mm512_setzero_si512();
+	if (at.s > 0)
+		few_kernel_of(area < LANES ? 0 : vectors, width)(&at, w, sums);
+	for (int v = 0; v < vectors; v++)
+		few_write(p, &at, n, v, width, sums);
+}
+
+/* A whole sample, which is still near when what was read for its scale is read again. */
+static void few_sample(const void *job, int64_t n)
+{
+	const convolution *p = job;
+	find_scale(p, n);
+	for (int64_t i = 0; i < p->blocks; i++)
+		few_chunk(p, n * p->blocks + i);
+}
+
+static inline int few_outputs(const tern_conv_shape *c)
+{
+	return pointwise(c) && c->groups == 1 && c->outputs <= FEW && c->channels >= FEW_CHANNELS;
+}
+
+static int take_few(convolution *p, int width)
+{
+	const int64_t scales = ceil_div(p->c->batch, 16) * 16, words = ceil_div(p->w->k, 16) * 4 * width + FEW;
+	p->scale = scratch_take(SCRATCH_CALL, (size_t)(scales + words) * 4 + sizeof(few_weights) +
+						      (size_t)(p->w->k + AHEAD_CHANNELS) * sizeof(int64_t));
+	if (!p->scale)
+		return 0;
+	few_weights *w = p->input = p->scale + scales;
+	w->at = (int64_t *)(w + 1);
+	w->t = (int32_t *)(w->at + p->w->k + AHEAD_CHANNELS);
+	if (p->w->layout == TERN_T2)
+		few_fields(p->w, width, w);
+	else
+		few_signs(p->w, width, w);
+	few_channels(p->w, width, p->out_h * p->out_w, w);
+	return 1;
+}
+
+static int run_few(convolution *p, int threads)
+{
+	const int width = few_width(p->c->outputs);
+	const int64_t vectors = ceil_div(p->out_h * p->out_w, LANES);
+	if (!take_few(p, width))
+		return TERN_EMEMORY;
+	p->block = ceil_div(vectors, ceil_div(vectors, few_vectors(width))) * LANES;
+	p->blocks = ceil_div(p->out_h * p->out_w, p->block);
+	if (p->c->batch >= threads) {
+		run_chunks(few_sample, p, p->c->batch, threads);
+		return TERN_OK;
+	}
+	run_chunks(find_scale, p, p->c->batch, threads);
+	run_chunks(few_chunk, p, p->c->batch * p->blocks, threads);
+	return TERN_OK;
+}
+#endif
