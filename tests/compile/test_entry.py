@@ -65,7 +65,7 @@ def test_a_size_beyond_the_range_is_refused_by_name(tmp_path, backend):
     if backend == "openvino":
         pytest.importorskip(backend)
     out, _ = compiled(tmp_path, Ranged(), torch.randn(2, 5, 4), backend)
-    session = load(out)
+    session = load(str(out))
     assert session(torch.randn(4, 8, 4)).shape == (4, 8, 3)
     for steps in (2, 9):
         with pytest.raises(BadTensor, match=f"dim_1 is {steps}, the model takes 3 to 8") as caught:

@@ -138,7 +138,7 @@ def compile_program(
     )
 
 
-def load(compiled: Path, threads: int = 1) -> Session:
+def load(compiled: Path | str, threads: int = 1) -> Session:
     """Return a compiled folder as a callable session; in a fresh process too, without torch unless eager needs it.
 
     Parameters
@@ -155,6 +155,7 @@ def load(compiled: Path, threads: int = 1) -> Session:
     UnknownBackend, MissingDependency
         If its backend does not exist or is not installed.
     """
+    compiled = Path(compiled)
     name = backend_of(compiled)
     bounds = read_limits(compiled) if (compiled / LIMITS_FILE).exists() else None
     runner = _available(name).load(compiled, threads)
