@@ -154,7 +154,9 @@ def reading(shape: Shape, layout: str) -> Call:
         data = aligned(size)
         data[:] = 0x55
         copies.append(data)
-    return _cycle([functools.partial(limits.read, d.ctypes.data, size) for d in copies], copies)
+    return _cycle(
+        [functools.partial(limits.read, d.ctypes.data, size, cold=shape.cold) for d in copies], copies
+    )
 
 
 def engines(shape: Shape) -> dict[str, Call]:

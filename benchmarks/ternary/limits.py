@@ -22,7 +22,8 @@ def _calls() -> ctypes.CDLL:
         source = Path(__file__).with_suffix(".c")
         run_compiler([*compile_command("host"), "-shared", "-fPIC", str(source), "-o", str(library)])
         calls = ctypes.CDLL(str(library))
-    calls.read_bytes.argtypes, calls.read_bytes.restype = [ctypes.c_void_p, ctypes.c_int64], None
+    calls.read_bytes.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+    calls.read_bytes.restype = None
     calls.repeat_linear.argtypes = [ctypes.c_void_p] * 6 + [
         ctypes.c_int64,
         ctypes.c_int,
@@ -36,9 +37,9 @@ def _calls() -> ctypes.CDLL:
     return calls
 
 
-def read(address: int, size: int) -> None:
-    """Load `size` bytes, doing nothing with them."""
-    _calls().read_bytes(address, size)
+def read(address: int, size: int, *, cold: bool = False) -> None:
+    """Load `size` bytes, doing nothing with them, in the way that is faster where they come from."""
+    _calls().read_bytes(address, size, cold)
 
 
 def repeat_linear(call: ctypes._FuncPointer, *arguments: Any, times: int) -> None:
