@@ -7,6 +7,7 @@ until the end. Mappings of a child are read at its first record, those of the ro
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -215,6 +216,7 @@ class Symbols:
         return self._frames[key]
 
 
+@functools.cache
 def _is_interpreter(library: str) -> bool:
     name = os.path.basename(library)  # noqa: PTH119
     return name.startswith(("python", "libpython"))

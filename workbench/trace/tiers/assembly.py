@@ -24,8 +24,18 @@ from ..records import (
     MemoryBody,
     OffCpuBody,
 )
-from ..rows import NO_STACK, Allocation, AuditEvent, FaultCount, OffCpu, RunDelay, SystemCall, ThreadWaits
-from ..symbols.process import ResolvedRecord, Symbols
+from ..rows import (
+    NO_STACK,
+    Allocation,
+    AuditEvent,
+    FaultCount,
+    Frame,
+    OffCpu,
+    RunDelay,
+    SystemCall,
+    ThreadWaits,
+)
+from ..symbols.process import Named, ResolvedRecord, Symbols
 from ..syscall_names import syscall_names
 from ..wire import parse_latency
 from . import calls
@@ -77,6 +87,7 @@ class Assembly:
         self._spaces: dict[int, AddressSpace] = {}
         self._builder = TraceBuilder()
         self._stacks: dict[int, int] = {}
+        self._python: dict[int, tuple[Named, list[Frame]]] = {}
 
     def build(self, records: Iterable[ResolvedRecord], tables: Tables) -> TraceBuilder:
         """Return the trace in the making."""
@@ -110,10 +121,17 @@ class Assembly:
         return time_ns - self._span.began
 
     def _frames_index(self, resolved: ResolvedRecord) -> int:
-        builder = self._builder
-        python = [builder.python_frame(code.name, code.file, code.line(at)) for code, at in resolved.python]
+        python = self._python_frames(resolved.python)
         native = self._symbols.native(resolved.record, has_python=bool(python))
-        return builder.stack([*reversed(python), *reversed(native)])
+        return self._builder.stack([*python, *reversed(native)])
+
+    def _python_frames(self, named: Named) -> list[Frame]:
+        """Return frames, outermost first; once for what many samples share."""
+        known = self._python.get(id(named))
+        if known is None:
+            frames = [self._builder.python_frame(code.name, code.file, code.line(at)) for code, at in named]
+            known = self._python[id(named)] = (named, frames[::-1])
+        return known[1]
 
     def _stack(self, known: int) -> int:
         """Return the index of a stack by the id the kernel side gave it."""
