@@ -57,7 +57,8 @@ def with_torchao(program: ExportedProgram, leaves: list[Any], way: Way) -> Expor
         _quantize(module, way)
         shapes = (*positional, *named.values())
         exported = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
-        return exported.run_decompositions({})
+        plain: ExportedProgram = exported.run_decompositions({})
+        return plain
 
 
 def _quantize(module: Any, way: Way) -> None:
