@@ -105,11 +105,15 @@ def stay_soon() -> None:
 
 
 def _ready() -> None:
-    if _session:  # nobody has said otherwise meanwhile
-        with contextlib.suppress(
-            OSError
-        ):  # none can be started, the folder is gone: a verb will say so itself
-            prepare(OF_ALL)
+    """Start one, and read the names of the installed packages, which each run asks for."""
+    from ..package.environment import lock
+
+    if not _session:  # somebody has said otherwise meanwhile
+        return
+    # None can be started, the folder is gone: a verb will say so itself.
+    with contextlib.suppress(OSError):
+        prepare(OF_ALL)
+        lock().digest  # noqa: B018 - it is kept
 
 
 def leave() -> None:
