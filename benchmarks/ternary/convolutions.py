@@ -33,6 +33,9 @@ LAYERS = {
     "pointwise_16_56": (16, 4, 1, 1, 1, 56),
     "pointwise_64_1": (64, 10, 1, 1, 1, 1),
     "depthwise_128_56_stride2": (128, 128, 128, 3, 2, 56),
+    "pointwise_256_14_to_4": (256, 4, 1, 1, 1, 14),
+    "pointwise_1024_28_to_1": (1024, 1, 1, 1, 1, 28),
+    "one_channel_28_kernel_7": (1, 1, 1, 7, 1, 28),
 }
 BATCHES = (1, 8)
 """Images at once; of one, torch's own way to the kernel is a large part."""
