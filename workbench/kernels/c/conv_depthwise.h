@@ -4,7 +4,8 @@
  * Input and weights are int16 [channels / VECTOR][pixel or tap][VECTOR]: what a chunk reads lies in one piece. */
 
 typedef int16_t words32 __attribute__((vector_size(64), aligned(2), may_alias));
-enum { FEWEST = 5 /* channels, that a vector of them is worth it */, VECTOR = 32 /* channels */, NARROW = 32, BATCH = 64 /* pixels, at most */ };
+enum { VECTOR = 32 /* channels */, FEWEST = 5 /* of them, that a vector is worth it */, NARROW = 32 };
+enum { BATCH = 64 /* pixels, at most */ };
 #ifdef __AVX512BW__
 enum { ABREAST = 6, MOST_ABREAST = 8 }; /* pixels: each weight is loaded once for them; the most where that leaves no rest */
 #else
