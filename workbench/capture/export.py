@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CaptureError
+from ..quiet import quiet
 from ..recurrent import any_length
 from . import dims
 from .blame import blame
@@ -102,13 +101,6 @@ def _flatten_outputs(program: ExportedProgram) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep torch.export's notes out of the notebook: what matters comes back as an error."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        # Before it raises, torch 2.13 prints the graph it had so far.
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    # Before it raises, torch 2.13 prints the graph it had so far.
+    with quiet("torch"), redirect_stderr(io.StringIO()):
+        yield

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import logging
 import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CompileError, missing_dependency
 from ..operators import onnx_translations
+from ..quiet import quiet
 from ..recurrent import any_length
 from .onnx_model import read_onnx
 from .places import module_of
@@ -105,7 +104,7 @@ def _is_functional(program: ExportedProgram) -> bool:
 def _export(program: ExportedProgram, table: Table) -> onnx_ir.Model:
     import torch
 
-    with _quiet(), any_length():
+    with quiet("torch.onnx"), contextlib.redirect_stdout(io.StringIO()), any_length():
         exported = torch.onnx.export(
             program,
             dynamo=True,
@@ -117,20 +116,6 @@ def _export(program: ExportedProgram, table: Table) -> onnx_ir.Model:
     if exported is None:
         raise CompileError("torch.onnx.export returned nothing", where="torch.onnx.export")
     return exported.model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's chatter out of the notebook: what matters comes back as an error."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _explain(program: ExportedProgram, errors: Sequence[Exception]) -> CompileError:
@@ -165,5 +150,5 @@ def has_onnx_form(operator: Any) -> bool:
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     custom = onnx_translations({getattr(operator, "namespace", "")})
-    with _quiet():
+    with quiet("torch.onnx"), contextlib.redirect_stdout(io.StringIO()):
         return operator in custom or ONNXRegistry.from_torchlib().is_registered(operator)

@@ -8,13 +8,10 @@ compare, or who know a model so.
 from __future__ import annotations
 
 import importlib.util
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, missing_dependency
+from ..quiet import quiet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +50,7 @@ def with_torchao(program: ExportedProgram, leaves: list[Any], way: Way) -> Expor
     args, kwargs = pytree.tree_unflatten(leaves, spec)
     positional, named = pytree.tree_unflatten(_asked_sizes(program), spec)
     module: Any = program.module()
-    with _quiet(), torch.no_grad():
+    with quiet("torchao", "torch"), torch.no_grad():  # which libraries for GPUs it cannot load
         _quantize(module, way)
         shapes = (*positional, *named.values())
         exported = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
@@ -118,15 +115,3 @@ def _asked_sizes(program: ExportedProgram) -> list[dict[int, Any] | None]:
         {i: asked(size) for i, size in enumerate(values[name].shape) if isinstance(size, torch.SymInt)}
         for name in program.graph_signature.user_inputs
     ]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to itself what torchao says about the libraries for GPUs that it cannot load."""
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

@@ -7,13 +7,11 @@ needs torch, but neither its compiler nor a C++ compiler. The code is for proces
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
-import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +28,7 @@ from ...errors import (
 from ...kernels.features import cpu_features
 from ...operators import decompositions
 from ...program import read_signature, to_arrays
+from ...quiet import quiet
 from ...types import Signature
 from ..base import ForThisMachine, Progress
 from ..config import CompileConfig
@@ -224,7 +223,7 @@ def _package(program: ExportedProgram, file: Path, options: InductorOptions, thr
         **settings_for(sum(one.numel() for one in program.state_dict.values())),
     }
     try:
-        with _quiet(), torch.no_grad(), torch_threads(threads):
+        with quiet("torch._inductor"), torch.no_grad(), torch_threads(threads):
             torch._inductor.aoti_compile_and_package(
                 program, package_path=str(file), inductor_configs=settings
             )
@@ -277,20 +276,6 @@ def _refused(error: Exception) -> CompileError:
         ),
         fix="use the backend onnxruntime, openvino or eager",
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the compiler's chatter out of the notebook: what matters comes back as an error."""
-    logger = logging.getLogger("torch._inductor")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 BACKEND = Inductor()
