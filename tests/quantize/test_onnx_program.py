@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,19 @@ def test_the_report_tells_what_became_of_each_gemm(transposed: int, tmp_path: Pa
         list(t.dims) for t in model.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 2
     ]
     assert integers == [[16, 8]]
+
+
+def test_the_users_logging_is_as_it_was(weight: np.ndarray, tmp_path: Path) -> None:
+    program = captured(tmp_path / "source", weight)
+    (tmp_path / "variant").mkdir()
+    root = logging.getLogger()
+    asked, handlers = root.manager.disable, list(root.handlers)
+    root.handlers.clear()  # as in a program that has set up none
+    logging.disable(logging.INFO)
+    try:
+        quantize_program(program, tmp_path / "variant", QuantizeConfig())
+        assert root.manager.disable == logging.INFO
+        assert not root.handlers
+    finally:
+        logging.disable(asked)
+        root.handlers[:] = handlers

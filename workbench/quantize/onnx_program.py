@@ -21,6 +21,7 @@ import torch
 from workbench.errors import EmptyData, NonFinite, QuantizeError
 from workbench.onnx_session import OnnxRunner
 from workbench.program import ONNX_FILE, Examples, read_examples, write_examples, write_signature
+from workbench.quiet import quiet
 
 from .base import Request
 from .calibrate.feeds import batches
@@ -210,12 +211,16 @@ class _Reader:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the quantizer's advice to run its pre-processing out of the notebook."""
-    logging.disable(logging.WARNING)
+    """Keep the quantizer's advice to run its pre-processing out of the notebook.
+
+    It gives it through the root logger, by which Python adds a handler there if it has none.
+    """
+    handlers = list(logging.root.handlers)
     try:
-        yield
+        with quiet("root"):
+            yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.root.handlers[:] = handlers
 
 
 def _weight_bytes(model: Any) -> int:
