@@ -3,14 +3,15 @@
 Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943) scores every trial on a small part of the
 evaluation data, keeps the best 1/eta, and scores those on eta times as much. With two objectives "best" is the rank
 of non-dominated sorting (Schmucker et al. 2021, arXiv:2106.12639); here the first front always goes on, because each
-of its members may be what the user wants. A trial is also stopped when the gate is out of reach: its drop on a share
-f of the data exceeds ``max_drop / sqrt(f)``, the error of a mean growing by that factor.
+of its members may be what the user wants. Equal scores on a part of the data say little, so a smaller trial that
+scores the same beats only trials of its own scheme. A trial is also stopped when the gate is out of reach: its drop
+on a share f of the data exceeds ``max_drop / sqrt(f)``, the error of a mean growing by that factor.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -22,6 +23,11 @@ class Standing:
     score: float
     baseline: float
     size_bytes: int
+
+    @property
+    def scheme(self) -> str:
+        """What comes before the slash of its key."""
+        return self.key.partition("/")[0]
 
     @property
     def drop(self) -> float:
@@ -43,8 +49,19 @@ def beats(one: Standing, other: Standing) -> bool:
 
 def front(standings: Sequence[Standing]) -> list[Standing]:
     """Return the trials that no other beats in both objectives, smallest first."""
-    kept = [one for one in standings if not any(beats(other, one) for other in standings)]
-    return sorted(kept, key=lambda one: (one.size_bytes, one.key))
+    return _front(standings, beats)
+
+
+def clearly(one: Standing, other: Standing) -> bool:
+    """Return whether one beats the other by its score, or is the same scheme, as good and smaller.
+
+    Examples
+    --------
+    >>> small, large = Standing("int4/eager", 1, 1, 10), Standing("int8/eager", 1, 1, 20)
+    >>> beats(small, large), clearly(small, large)
+    (True, False)
+    """
+    return beats(one, other) and (one.score > other.score or one.scheme == other.scheme)
 
 
 def stops(standings: Sequence[Standing], fraction: float, max_drop: float | None, eta: int) -> dict[str, str]:
@@ -73,18 +90,24 @@ def stops(standings: Sequence[Standing], fraction: float, max_drop: float | None
             found[one.key] = f"its score drops by {one.drop:.4g} on {100 * fraction:.3g} % of the data"
     left = [one for one in standings if one.key not in found]
     room = math.ceil(len(left) / eta)
-    first = front(left)
+    first = _front(left, clearly)
     for one in _ranked(left)[max(room, len(first)) :]:
-        better = next(other for other in first if beats(other, one))
-        found[one.key] = f"{better.key} is better and no larger"
+        better = next(other for other in first if clearly(other, one))
+        how = "better and no larger" if better.score > one.score else "as good and smaller"
+        found[one.key] = f"{better.key} is {how}"
     return found
+
+
+def _front(standings: Sequence[Standing], beaten: Callable[[Standing, Standing], bool]) -> list[Standing]:
+    kept = [one for one in standings if not any(beaten(other, one) for other in standings)]
+    return sorted(kept, key=lambda one: (one.size_bytes, one.key))
 
 
 def _ranked(standings: Sequence[Standing]) -> list[Standing]:
     """Return trials by non-dominated rank, the better score first within a rank."""
     left, ranked = list(standings), list[Standing]()
     while left:
-        rank = front(left)
+        rank = _front(left, clearly)
         ranked += sorted(rank, key=lambda one: -one.score)
         left = [one for one in left if one not in rank]
     return ranked
