@@ -26,6 +26,7 @@
     ├── RunError
     │   ├── UnknownRun
     │   ├── StepFailed            a step ended with an error we did not foresee; carries its log
+    │   │   └── StepLost              what ran it was lost, such as a cluster's head
     │   └── RunCancelled
     ├── PackageError
     │   ├── UntrustedPackage      not signed by a key that is trusted
@@ -215,6 +216,10 @@ class UnknownRun(RunError):
 
 class StepFailed(RunError):
     """Raised when a step ended in a way no other class foresees; carries the log's tail."""
+
+
+class StepLost(StepFailed):
+    """Raised when what ran a step was lost with it, such as a cluster's head; the step itself may be well."""
 
 
 class RunCancelled(RunError):

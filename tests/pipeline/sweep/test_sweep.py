@@ -121,6 +121,19 @@ def losing():
 """
 
 
+ORPHANED = """
+from pathlib import Path
+from workbench.errors import StepLost
+
+def orphaned():
+    mark = Path(MARK)
+    if not mark.exists():
+        mark.touch()
+        raise StepLost("Ray could not finish the step: LocalRayletDiedError")
+    return [1.0]
+"""
+
+
 @dataclass(frozen=True)
 class OneUnit:
     """A plan of one trial, whose one unit calls a function."""
@@ -161,6 +174,15 @@ def test_a_unit_that_loses_its_driver_goes_on(store, losing):
     assert outcome.passed == ("one",), said
     assert [line for line in said if line.endswith("are gone; it goes on")]
     assert len(store.runs.list()) == 1
+
+
+def test_a_unit_whose_step_was_lost_with_what_ran_it_goes_on(store, cell, tmp_path):
+    said = []
+    plan = OneUnit(cell(ORPHANED, MARK=str(tmp_path / "mark"))["orphaned"], store)
+    id = store.sweeps.create("units", {}, ["one"])
+    outcome = Units(store, id, plan, budget_s=None, at_once=1, say=said.append).drive()
+    assert outcome.passed == ("one",), said
+    assert [line for line in said if line.endswith("LocalRayletDiedError; it goes on")]
 
 
 def test_a_sweep_that_loses_its_drivers_again_and_again_can_be_resumed(store, losing):

@@ -32,6 +32,7 @@ from ..workers.host import Host
 from ..workers.order import Order, Outcome, search_path
 from . import ray_relay
 from .limits import Room, check, refuse_bound
+from .ray_errors import unfinished
 from .ray_home import open_home
 from .ray_node import RayNode, authenticated, free_port
 from .reach import reach
@@ -250,10 +251,7 @@ class Bridge:
         except WorkbenchError as error:
             outcome = self._failed(order, error)
         except Exception as error:  # noqa: BLE001 - Ray's own errors: a lost worker, a cancelled task
-            where = f"{order.run_id}, {order.path}"
-            fix = f"%mlops resume {order.run_id} tries again"
-            what = f"Ray could not finish the step: {type(error).__name__}"
-            outcome = self._failed(order, StepFailed(what, where=where, fix=fix, log=str(error)[-2000:]))
+            outcome = self._failed(order, unfinished(error, order))
         self._answers.say({"ended": ticket, "outcome": outcome.to_json()})
 
     def _failed(self, order: Order, error: WorkbenchError) -> Outcome:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import RunError, WorkbenchError, from_json
-from ...store import Store, Trial
+from ...errors import RunError, StepLost, WorkbenchError, from_json
+from ...store import StepRow, Store, Trial
 from ..executors.executor import Executor
 from ..executors.room import shared
 from ..figures import figures
@@ -203,8 +203,7 @@ class Sweep:
         try:
             run.wait()
         except WorkbenchError as error:
-            steps = run.row.steps
-            if type(error) is RunError and not any(step.error for step in steps):
+            if type(error) in (RunError, StepLost) and all(map(_lost, run.row.steps)):
                 return self._again(key, run, error)
             self._move(key, "failed", error=error.to_json(), why=error.what)
             self._say(f"{key}: {error.what}")
@@ -256,6 +255,11 @@ class Sweep:
             if run is not None and run.state in _ALIVE:
                 self._executor.cancel(run.id)
                 self._say(f"{key}: ended")
+
+
+def _lost(step: StepRow) -> bool:
+    """Return whether a step has no error of its own."""
+    return not step.error or step.error.get("error") == StepLost.__name__
 
 
 def facts_of(trial: Trial) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ... import codec
-from ...errors import StepFailed
+from ...errors import StepFailed, StepLost
 
 if TYPE_CHECKING:
     from ..ir.graph import Component
@@ -78,7 +78,7 @@ class Order:
 
     def may_pass(self, error: Mapping[str, Any]) -> bool:
         """Return whether trying again may help: an error that a verb foresaw comes again."""
-        return STEP not in self.body or error.get("error") == StepFailed.__name__
+        return STEP not in self.body or error.get("error") in (StepFailed.__name__, StepLost.__name__)
 
     def digests(self) -> list[str]:
         """Return the digests of all artifacts it takes."""
