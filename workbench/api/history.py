@@ -59,6 +59,9 @@ def logs(run_id: str, *, store: Store | None = None) -> Result:
 def cancel(run_id: str, *, store: Store | None = None) -> Result:
     """End a run and its step.
 
+    A run whose driver needs longer than two seconds to end its steps, such as one on a cluster, ends by itself;
+    ``details["state"]`` is ``running`` until then.
+
     Raises
     ------
     UnknownRun
@@ -69,7 +72,8 @@ def cancel(run_id: str, *, store: Store | None = None) -> Result:
     store = store or Store()
     Executor(store).cancel(run_id)
     row = store.runs.get(run_id)
-    return Result(f"run {run_id} is {row.state}", (views.runs_table([row]),), details={"state": row.state})
+    state = row.state if row.state == "cancelled" else f"{row.state}, and ends its steps"
+    return Result(f"run {run_id} is {state}", (views.runs_table([row]),), details={"state": row.state})
 
 
 def resume(

@@ -265,6 +265,7 @@ def main(home: str, address: str, paths: str, *preload: str) -> None:
     """Connect, or start a node, and serve."""
     answers = Answers()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the notebook is the driver's to answer
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # and takes the node along
     node = None
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
         try:

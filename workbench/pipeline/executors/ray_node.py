@@ -104,7 +104,11 @@ class RayNode:
                 env={**child.steady(), **authenticated(folder)},
                 start_new_session=True,
             )
-        self._wait(timeout_s)
+        try:
+            self._wait(timeout_s)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """End it at once with everything that runs on it, as a power cut would."""
@@ -127,7 +131,6 @@ class RayNode:
         while _STARTED not in self._log.read_bytes():
             answered = answered or self._answer()
             if self._process.poll() is not None or time.monotonic() > until:
-                self.kill()
                 raise RunError(
                     f"the Ray node {self.ip} did not come up",
                     where=self.address,

@@ -70,19 +70,22 @@ def _connection(program: str, address: str) -> Iterator[int]:
         )
         assert process.stdin is not None, "it was started with one"
         assert process.stdout is not None, "it was started with one"
+        leaves_s = 0.0
         try:
             ready, _, _ = select.select([process.stdout], [], [], _READY_S)
             said = process.stdout.readline() if ready else b""
             if not said:
-                process.kill()
                 raise _silent(address, errors)
+            leaves_s = _LEAVES_S
             os.environ[VARIABLE] = f"{address} {path}"
             yield int(json.loads(said)["processors"])
         finally:
             os.environ.pop(VARIABLE, None)
             process.stdin.close()
+            if not leaves_s:  # it has nothing to do yet, and may wait for a cluster for minutes
+                process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):  # steps of a run that nobody waits for
-                process.wait(_LEAVES_S)
+                process.wait(leaves_s or None)
             process.stdout.close()
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ...errors import RunError, from_json
+from ...errors import RunError, StepFailed, from_json
 from .. import child
 from .order import Order, Outcome
 
 READY_S = 600.0
 """A program that lives is waited for: Ray loads and connects for half a minute where many share two cores. One that
 cannot come up says so and ends long before."""
+_LEAVES_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class StepHost(Protocol):
 
 
 class Host:
-    """A host program, started with its first order.
+    """A host program, started with its first order; what it is told before it is ready is kept until it is.
 
     Parameters
     ----------
@@ -78,6 +79,9 @@ class Host:
         self._read = b""
         self._weights: dict[int, float] = {}
         self._room = 0.0
+        self._kept: list[dict[str, Any]] = []
+        self._dropped: list[Ended] = []
+        self._until, self._fatal = 0.0, False
 
     def has_room(self, order: Order) -> bool:
         """Return whether an order would start soon; an idle host takes any."""
@@ -92,7 +96,11 @@ class Host:
 
     def cancel(self, ticket: int) -> None:
         """Ask it to end an order; it answers with an outcome that says so."""
-        self._say({"cancel": ticket})
+        if self._room:
+            self._say({"cancel": ticket})
+        elif self._weights.pop(ticket, None):
+            self._kept = [one for one in self._kept if one["ticket"] != ticket]
+            self._dropped.append(Ended(ticket, Outcome(error=StepFailed("it was cancelled").to_json())))
 
     def wait(self, timeout_s: float) -> list[Ended]:
         """Return the orders that ended, after at most this many seconds.
@@ -100,19 +108,28 @@ class Host:
         Raises
         ------
         RunError
-            If the program is gone.
+            If the program is gone, or was not ready in time.
         """
         if self._process is None:
             time.sleep(timeout_s)
             return []
-        ended = []
-        for message in self._messages(timeout_s):
+        ended, self._dropped = self._dropped, []
+        for message in self._messages(0.0 if ended else timeout_s):
             if "fatal" in message:
+                self._fatal = True
+                self._weights.clear()
                 raise from_json(message["fatal"])
-            self._room = message.get("ready", self._room)
+            if "ready" in message:
+                self._room = message["ready"]
+                while self._kept:
+                    self._say(self._kept.pop(0))
             if "ended" in message:
                 self._weights.pop(message["ended"], None)
                 ended.append(Ended(message["ended"], Outcome.of(message["outcome"])))
+        if not self._room and time.monotonic() > self._until:
+            raise RunError(
+                f"{self.name} was not ready within {READY_S:g} s", where=self.name, fix="try again"
+            )
         return ended
 
     def close(self) -> None:
@@ -123,9 +140,21 @@ class Host:
             assert pipe is not None, "it was started with one"
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-        if not self._weights:
+        if not self._room and not self._fatal:
+            self._end()
+        elif not self._weights:
             self._process.wait(30)
         self._errors.close()
+
+    def _end(self) -> None:
+        """End a program that is not ready yet: it has no order."""
+        assert self._process is not None, "it was started"
+        self._process.terminate()
+        try:
+            self._process.wait(_LEAVES_S)
+        except subprocess.TimeoutExpired:  # it waits for a cluster and hears no signal
+            self._process.kill()
+            self._process.wait()
 
     def _start(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the program
@@ -140,14 +169,7 @@ class Host:
         assert process.stdin is not None, "it was started with one"
         assert process.stdout is not None, "it was started with one"
         self._in, self._out = process.stdin.fileno(), process.stdout.fileno()
-        until = time.monotonic() + READY_S
-        while not self._room and time.monotonic() < until:
-            self.wait(1.0)
-        if not self._room:
-            process.kill()
-            raise RunError(
-                f"{self.name} was not ready within {READY_S:g} s", where=self.name, fix="try again"
-            )
+        self._until = time.monotonic() + READY_S
 
     def _messages(self, timeout_s: float) -> list[dict[str, Any]]:
         if select.select([self._out], [], [], timeout_s)[0]:
@@ -163,6 +185,9 @@ class Host:
 
     def _say(self, message: dict[str, Any]) -> None:
         """Write a line, reading meanwhile: two full pipes would wait for each other for ever."""
+        if not self._room:
+            self._kept.append(message)
+            return
         text = json.dumps(message).encode() + b"\n"
         while text:
             readable, writable, _ = select.select([self._out], [self._in], [])
