@@ -108,6 +108,14 @@ def test_a_pipe_gets_the_last_line_only() -> None:
     assert stream.getvalue() == "quantize minilm  failed in 0.0 s\n"
 
 
+def test_a_verb_of_two_runs_has_not_ended_after_the_first() -> None:
+    stream = io.StringIO()
+    progress = TerminalProgress("mirror flow", stream)
+    for at, kind in enumerate(2 * ("run.started", "step.done", "run.done")):
+        progress(make_event(kind, at))
+    assert stream.getvalue() == "mirror flow  done in 2.0 s\nmirror flow  done in 5.0 s\n"
+
+
 def test_a_curve_has_the_axes_of_its_own_event() -> None:
     curve = [[0, 2.0], [1, 1.5]]
     tuned = {

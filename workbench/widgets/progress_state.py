@@ -74,6 +74,8 @@ class ProgressState:
         self._times_s.append(event.created_s)
         if subject == "run" and verb in ENDS:
             self.outcome = verb
+        elif event.kind == "run.started":  # another run of the same verb, which ended before
+            self.outcome, self.message, self.fraction = "", "", None
         elif event.kind == "step.started":
             verb = str(event.payload.get("verb", ""))
             self.message, self.fraction = "" if self.title.startswith(verb) else verb, None
