@@ -75,18 +75,12 @@ class WorkbenchError(Exception):
 
     def __init__(self, what: str, *, where: str = "", fix: str = "", **fields: Any) -> None:
         super().__init__(what)
-        self.what = what
-        self.where = where
-        self.fix = fix
+        self.what, self.where, self.fix = what, where, fix
         self.fields: dict[str, Any] = fields
 
     def __str__(self) -> str:
-        lines = [self.what]
-        if self.where:
-            lines.append(f"  where: {self.where}")
-        if self.fix:
-            lines.append(f"  next:  {self.fix}")
-        return "\n".join(lines)
+        more = [f"  {label} {text}" for label, text in (("where:", self.where), ("next: ", self.fix)) if text]
+        return "\n".join([self.what, *more])
 
     def _render_traceback_(self) -> list[str]:
         """Return what a notebook shows (IPython asks): the three lines, not the workbench's own frames.
