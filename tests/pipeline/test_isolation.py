@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,11 +13,11 @@ import pytest
 
 from workbench import api
 from workbench.errors import InputError, MissingDependency, StepFailed
-from workbench.package.environments.sandbox import chrooted
+from workbench.package.environments.sandbox import chrooted, program
 from workbench.package.isolation import Isolation
 from workbench.pipeline.child import STEADY
 from workbench.pipeline.reproduce import reproduce
-from workbench.store import ArtifactDraft
+from workbench.store import ArtifactDraft, owner
 
 if os.geteuid() != 0:
     pytest.skip("a sandbox needs root: isolation was NOT tested", allow_module_level=True)
@@ -26,18 +27,49 @@ if not (shutil.which("runc") or Path("/usr/sbin/runc").exists()):
     pytest.skip("runc is not installed: isolation was NOT tested", allow_module_level=True)
 
 
+NO_BUILDAH = "" if program("buildah") else "buildah is not installed: its sandbox was NOT tested"
+BUILDAH = pytest.param("buildah", marks=pytest.mark.skipif(bool(NO_BUILDAH), reason=NO_BUILDAH))
+
+
+@pytest.fixture(params=["runc", BUILDAH])
+def sandbox(request):
+    """What makes the sandbox."""
+    if request.param == "buildah":
+        request.getfixturevalue("one_image")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory):
+    """Where the image is kept that all tests use."""
+    return tmp_path_factory.mktemp("environments")
+
+
 @pytest.fixture
-def isolated(executor, calls, cell):
+def one_image(environments, store):
+    """Let this test's store keep its images where the others' do."""
+    (store.home / "environments").symlink_to(environments)
+
+
+@pytest.fixture
+def isolated(executor, calls, cell, sandbox):
     """Run a function of a cell in a sandbox and return the artifact it made."""
 
     def run(source, **limits):
-        recipe = replace(calls(cell(source)["f"]), isolation=Isolation(**limits))
+        recipe = replace(calls(cell(source)["f"]), isolation=Isolation(sandbox=sandbox, **limits))
         return executor.submit(recipe).results()[0].output
 
     return run
 
 
-def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, executor, calls, cell):
+def nothing_left(store, pid):
+    """Assert that no bundle, no container, no mount and no control group of a sandbox that a process made is there."""
+    assert not list((store.home / "scratch").iterdir())
+    assert str(store.home) not in Path("/proc/self/mountinfo").read_text()
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/mlops-{pid}-*"))
+
+
+def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, sandbox, executor, calls, cell):
     source = "def f():\n    import socket\n    return [name for _, name in socket.if_nameindex()]"
     from workbench.pipeline import data
 
@@ -53,37 +85,67 @@ def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, exe
         connection.execute("DELETE FROM cache")
     assert executor.submit(calls(cell(plain)["f"])).results()[0].output == inside
     assert store.runs.get(run).state == "done"
-    assert not list((store.home / "scratch").iterdir()), "bundles are removed"
+    nothing_left(store, os.getpid())
+    (event,) = [one for one in store.events.since(0, run) if one.kind == "step.sandboxed"]
+    assert event.payload["sandbox"].startswith(sandbox)
+    log = (store.home / "logs" / f"{run}.0.log").read_text()
+    assert f"in a sandbox: {event.payload['sandbox']}" in log, "who reads the log sees what made it"
 
 
 def test_a_step_that_takes_too_much_memory_is_ended_and_said_so(isolated):
-    with pytest.raises(StepFailed, match="died"):
+    with pytest.raises(StepFailed, match=r"died .* in a sandbox of 256 MiB \(--memory\)"):
         isolated("def f():\n    return len(bytearray(600 << 20))", memory_bytes=256 << 20)
 
 
-def test_an_interrupt_reaches_the_step(store, calls, cell, driving, wait):
+@pytest.fixture
+def sleeping(store, calls, cell, driving, wait, sandbox):
+    """Start a step that sleeps in a sandbox; give its run, its process and who drives it."""
     recipe = calls(cell("def f():\n    import time\n    time.sleep(120)\n    return 1")["f"])
-    process = driving(replace(recipe, isolation=Isolation()))
+    process = driving(replace(recipe, isolation=Isolation(sandbox=sandbox)))
     run = wait(
         lambda: [r for r in store.runs.list() if store.runs.get(r.id).steps[0].state == "running"], "a step"
     )
-    pid = int(store.runs.get(run[0].id).steps[0].owner.split(":")[0])
+    return run, owner.pid_of(store.runs.get(run[0].id).steps[0].owner), process
+
+
+def test_an_interrupt_reaches_the_step(store, sleeping, wait):
+    run, pid, process = sleeping
     process.send_signal(2)
     assert process.wait(timeout=60) == 0
     assert store.runs.get(run[0].id).state == "cancelled"
     wait(lambda: not Path(f"/proc/{pid}").exists(), "the end of the step")
+    nothing_left(store, process.pid)
 
 
-def test_reproduce_in_a_sandbox(store, executor, calls, cell):
+def test_what_killed_processes_leave_is_removed_at_the_next_step(store, sleeping, isolated, wait):
+    """The driver is killed, what made the sandbox is, and then the step, which nobody waits for any more."""
+    import psutil
+
+    _, pid, process = sleeping
+    started = psutil.Process(process.pid).children(recursive=True)
+    for one in (process, *started):
+        if one.pid != pid:
+            one.kill()
+    process.wait()
+    (left,) = (store.home / "scratch").glob(f"{process.pid}:*")
+    isolated("def f():\n    return 1")
+    assert left.exists(), "a step that still runs keeps its sandbox"
+    os.kill(pid, signal.SIGKILL)
+    wait(lambda: not Path(f"/proc/{pid}").exists(), "the end of the step")
+    isolated("def f():\n    return 2")
+    nothing_left(store, process.pid)
+
+
+def test_reproduce_in_a_sandbox(store, executor, calls, cell, sandbox):
     made = executor.submit(calls(cell("def f():\n    return [1, 2]")["f"])).results()[0].output
-    assert reproduce(store, made, isolation=Isolation()).verdict == "identical"
+    assert reproduce(store, made, isolation=Isolation(sandbox=sandbox)).verdict == "identical"
 
 
-def test_a_machine_without_runc_says_what_to_install(isolated, monkeypatch):
+def test_a_machine_without_it_says_what_to_install(isolated, sandbox, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(MissingDependency, match="runc is not installed") as caught:
+    with pytest.raises(MissingDependency, match=f"{sandbox} is not installed") as caught:
         isolated("def f():\n    return 1")
-    assert caught.value.fix == "apt-get install runc"
+    assert caught.value.fix.startswith(f"apt-get install {sandbox}")
 
 
 ROOTLESS = """

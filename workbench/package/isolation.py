@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import codec
+from ..errors import InputError
+
+SANDBOXES = ("runc", "buildah")
+"""What makes a sandbox: runc shows this machine's folders, buildah an image of the locked environment."""
 
 
 @codec.register("isolation")
@@ -22,9 +26,23 @@ class Isolation:
         Processes and threads.
     network
         Whether it sees the machine's network; otherwise it has not even a loopback to others.
+    sandbox
+        What makes it, one of :data:`SANDBOXES`.
+
+    Raises
+    ------
+    InputError
+        If nothing is called as `sandbox` says.
     """
 
     memory_bytes: int = 4 << 30
     cpus: float = 1.0
     pids: int = 512
     network: bool = False
+    sandbox: str = "runc"
+
+    def __post_init__(self) -> None:
+        if self.sandbox not in SANDBOXES:
+            raise InputError(
+                f"no sandbox is called {self.sandbox!r}", where="--sandbox", fix=" or ".join(SANDBOXES)
+            )

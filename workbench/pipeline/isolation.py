@@ -1,15 +1,28 @@
-"""A step's process in a sandbox: the locked environment, the store, and nothing else of the machine."""
+"""A step's process in a sandbox: the locked environment, the store, and nothing else of the machine.
+
+What makes the sandbox is the recipe's choice. For runc the system's folders are this machine's; for buildah they and
+the interpreter are an image's, built from the lock once. Both are shown the packages, the user's code and the store
+where they lie here.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..package.environment import EnvironmentLock, lock
 from ..package.environments import Place, Sandbox, build_venv
+from ..package.environments.buildah import BuildahSandbox, Image, image_of, require
+from ..package.environments.sandbox import BUNDLE, sweep
+from ..render.units import size
+from ..store import owner
+from ..store.database import exclusive
 from . import child
 
 if TYPE_CHECKING:
@@ -21,25 +34,40 @@ _PASSED = (*child.STEADY, "PYTHONPATH", "LANG", "TZ")
 
 
 class IsolatedStep:
-    """The process of one step in a sandbox; its bundle goes with it."""
+    """The process of one step in a sandbox; its bundle goes with it.
 
-    def __init__(self, store: Store, order: Path, out: IO[bytes], isolation: Isolation, python: Path) -> None:
+    Parameters
+    ----------
+    store, order
+        The store, and the file that says what to run.
+    out
+        The step's log; the first line says what made the sandbox.
+    isolation
+        Its limits.
+    wanted
+        The environment to use there, this one by default.
+    """
+
+    _sandbox: Sandbox | None = None
+
+    def __init__(
+        self,
+        store: Store,
+        order: Path,
+        out: IO[bytes],
+        isolation: Isolation,
+        wanted: EnvironmentLock | None,
+    ) -> None:
+        make = {"runc": _runc, "buildah": _buildah}[isolation.sandbox]
+        _sweep(store)
         self._folder = store.scratch()
-        search = [Path(entry) for entry in sys.path if entry]
-        places = [
-            *(Place(path) for path in _outermost([*_interpreter(python), *search, _workbench(), Path.cwd()])),
-            Place(store.home, writable=True),
-        ]
-        variables = {key: value for key, value in child.steady().items() if key in _PASSED}
-        self._sandbox = Sandbox(
-            self._folder,
-            [str(python), "-m", "workbench.pipeline.step", str(order)],
-            environment={**variables, "PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108
-            cwd=Path.cwd(),
-            isolation=isolation,
-            places=places,
-        )
         try:
+            self._sandbox = make(store, self._folder, order, isolation, wanted)
+            self.made_by = self._sandbox.made_by
+            memory = size(isolation.memory_bytes)
+            self.bounds = f" in a sandbox of {memory} (--memory), beyond which the kernel kills it"
+            out.write(f"in a sandbox: {self.made_by}\n".encode())
+            out.flush()
             self.process = self._sandbox.start(
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -49,8 +77,61 @@ class IsolatedStep:
 
     def remove(self) -> None:
         """End whatever the step left behind."""
-        self._sandbox.remove()
+        if self._sandbox is not None:
+            self._sandbox.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _runc(
+    store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
+) -> Sandbox:
+    python = interpreter_for(store, wanted)
+    shown = _outermost([python.parents[1], Path(sys.base_prefix), *_code()], [Path("/usr")])
+    return Sandbox(
+        folder,
+        _command(python, order),
+        environment=_variables(),
+        cwd=Path.cwd(),
+        isolation=isolation,
+        places=_places(shown, store),
+    )
+
+
+def _buildah(
+    store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
+) -> BuildahSandbox:
+    require()
+    python = interpreter_for(store, wanted)
+    packages = sorted(map(str, python.parents[1].glob("lib/python*/site-packages")))
+    image = image_for(store, wanted or lock(), packages if wanted else sys.path)
+    its_own = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")]
+    code = [path for path in _code() if path not in its_own and path.name != "lib-dynload"]
+    environment = [python.parents[1]] if (python.parents[1] / "pyvenv.cfg").exists() else []
+    return BuildahSandbox(
+        folder,
+        _command(python, order),
+        environment=_variables(),
+        cwd=Path.cwd(),
+        isolation=isolation,
+        places=_places(_outermost([*environment, *code]), store),
+        image=image,
+    )
+
+
+def image_for(store: Store, wanted: EnvironmentLock, packages: Sequence[str]) -> Image:
+    """Return the image of an environment, built once for it and the interpreter it is made from.
+
+    Raises
+    ------
+    StorageFull, PackageError, MissingDependency, InputError
+        If it cannot be built; nothing is left of it.
+    """
+    binary = Path(sys.executable).resolve()
+    name = hashlib.sha256(f"{wanted.digest} {binary}".encode()).hexdigest()[:16]
+    folder = store.home / "environments" / f"{name}-image"
+    folder.parent.mkdir(exist_ok=True)
+    with exclusive(folder.parent / "image.lock"):
+        return image_of(wanted, folder, packages)
 
 
 def interpreter_for(store: Store, wanted: EnvironmentLock | None) -> Path:
@@ -71,22 +152,37 @@ def interpreter_for(store: Store, wanted: EnvironmentLock | None) -> Path:
     return python
 
 
-def _interpreter(python: Path) -> list[Path]:
-    """Return the folders an interpreter is made of: its virtual environment, and what that is made from."""
-    folders = [python.parents[1], Path(sys.base_prefix)]
-    return [folder for folder in folders if folder != Path("/usr")]
+def _command(python: Path, order: Path) -> list[str]:
+    return [str(python), "-m", "workbench.pipeline.step", str(order)]
 
 
-def _workbench() -> Path:
-    return Path(__file__).resolve().parents[1]
+def _variables() -> dict[str, str]:
+    passed = {key: value for key, value in child.steady().items() if key in _PASSED}
+    return {**passed, "PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108
 
 
-def _outermost(folders: list[Path]) -> list[Path]:
-    """Return the folders that exist and lie in none of the others; the system's are there anyway."""
+def _code() -> list[Path]:
+    """Return what is imported from, the workbench and where the user is."""
+    return [*(Path(entry) for entry in sys.path if entry), Path(__file__).resolve().parents[1], Path.cwd()]
+
+
+def _places(shown: list[Path], store: Store) -> list[Place]:
+    return [*(Place(path) for path in shown), Place(store.home, writable=True)]
+
+
+def _sweep(store: Store) -> None:
+    """Remove the sandboxes that killed processes left."""
+    for folder in (store.home / "scratch").iterdir():
+        if (folder / BUNDLE).exists() and not owner.alive(folder.name.rpartition(":")[0]):
+            sweep(folder)
+
+
+def _outermost(folders: list[Path], there: Sequence[Path] = ()) -> list[Path]:
+    """Return the folders that exist and lie in none of the others, nor in those that are `there` anyway."""
     known = sorted({folder.absolute() for folder in folders if folder.exists()}, key=lambda p: len(p.parts))
     kept: list[Path] = []
     for folder in known:
-        inside = any(folder.is_relative_to(other) for other in (*kept, Path("/usr")))
+        inside = any(folder.is_relative_to(other) for other in (*kept, *there))
         if not inside and folder != Path("/"):
             kept.append(folder)
     return kept

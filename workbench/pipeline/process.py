@@ -71,7 +71,10 @@ class StepProcess:
         return self._handle
 
     def end(self) -> None:
-        """End it and what it started."""
+        """End it and what it started; what made a sandbox stands between it and the step, and might not pass it on."""
+        row = self._store.runs.step(self.order.run_id, self.order.position)
+        if self._sandbox is not None and row.state == "running" and owner.alive(row.owner):
+            end_group(owner.pid_of(row.owner))
         end_group(self._process.pid)
 
     def let_go(self) -> None:
@@ -90,8 +93,9 @@ class StepProcess:
         if row.error is not None and row.attempt > self._attempts:  # not that of an earlier attempt
             return Outcome(error=row.error)
         run_id, position = self.order.run_id, self.order.position
+        bounds = self._sandbox.bounds if self._sandbox is not None else ""
         error = StepFailed(
-            f"the step's process died ({_status(self._process.returncode)})",
+            f"the step's process died ({_status(self._process.returncode)}){bounds}",
             where=f"{run_id}, {self.order.path}",
             fix=f"%mlops logs {run_id} shows its log; %mlops resume {run_id} tries again",
             log=log_tail(self._store, run_id, position),
@@ -102,11 +106,12 @@ class StepProcess:
     def _isolate(
         self, told: Path, log: Path, isolation: Isolation, environment: EnvironmentLock | None
     ) -> subprocess.Popen[bytes]:
-        from .isolation import IsolatedStep, interpreter_for
+        from .isolation import IsolatedStep
 
         with log.open("ab") as out:
-            python = interpreter_for(self._store, environment)
-            self._sandbox = IsolatedStep(self._store, told, out, isolation, python)
+            self._sandbox = IsolatedStep(self._store, told, out, isolation, environment)
+        made = {"sandbox": self._sandbox.made_by}
+        self._store.events.append(self.order.run_id, self.order.position, "step.sandboxed", made)
         return self._sandbox.process
 
 

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 def add(parser: Parser) -> None:
     """Declare ``--isolate`` and its limits."""
     parser.argument(
-        "--isolate", action="store_true", help="run the step in a sandbox: no network, few rights (runc)"
+        "--isolate", action="store_true", help="run the step in a sandbox: no network, few rights"
+    )
+    parser.argument(
+        "--sandbox",
+        choices=("runc", "buildah"),
+        default="runc",
+        help="runc shows it this machine's folders, buildah an image of the environment (default: %(default)s)",
     )
     parser.argument(
         "--memory", metavar="SIZE", type=size, default=4 << 30, help="of the sandbox (default: 4GiB)"
@@ -35,4 +41,4 @@ def isolation(args: argparse.Namespace) -> Isolation:
     """Return the limits."""
     from ...package.isolation import Isolation
 
-    return Isolation(args.memory, args.cpus, args.pids, args.network)
+    return Isolation(args.memory, args.cpus, args.pids, args.network, args.sandbox)

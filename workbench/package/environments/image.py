@@ -25,7 +25,7 @@ from ..layout import Descriptor
 from ..model_image import IMAGE_CONFIG, model_layer
 from ..reader import inspect
 from ..staged import staged_folder
-from ..tar_layer import write_layer
+from ..tar_layer import Member, write_layer
 from . import root
 from .installed import Installed, installed
 
@@ -87,21 +87,53 @@ def build_image(
         if model is not None:
             place = PurePosixPath("models") / name.replace(":", "-").replace("/", "-") / "1"
             layers.append(("model", _keep(blobs, model_layer(model, inspect(model), blobs / "new", place))))
-        config = _config([layer for _, layer in layers], lock, model is not None)
-        head = _document(blobs, IMAGE_CONFIG, config)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
-            "config": head.to_json(),
-            "layers": [layer.to_json() for _, layer in layers],
-        }
-        top = _document(blobs, oci.MANIFEST, manifest)
-        entry = {**top.to_json(), "annotations": {oci.REF_NAME: name}}
-        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [entry]}
-        (folder / "index.json").write_bytes(oci.canonical(index))
-        (folder / "oci-layout").write_bytes(oci.canonical({"imageLayoutVersion": oci.LAYOUT_VERSION}))
+        top = _finish(folder, layers, _config([layer for _, layer in layers], lock, model is not None), name)
     sizes = tuple((label, layer.size_bytes) for label, layer in layers)
     return ImageReport(top.digest, sizes, len(chosen))
+
+
+def build_base(out: Path, lock: EnvironmentLock, loading: Iterable[Installed]) -> ImageReport:
+    """Write the image layout of an environment without its packages: the system's libraries and the interpreter.
+
+    Parameters
+    ----------
+    out
+        Folder of the layout; must not exist, or be empty. Appears whole or not at all.
+    lock
+        The environment, which the image names.
+    loading
+        The packages that will be shown to it; the libraries of the system that they load are in the image.
+
+    Raises
+    ------
+    StorageFull
+        If the device is full; nothing is left behind.
+    """
+    with staged_folder(out) as folder:
+        blobs = folder / "blobs" / "sha256"
+        blobs.mkdir(parents=True)
+        layers = _base_layers(blobs, root.packages(loading))
+        top = _finish(folder, layers, _config([layer for _, layer in layers], lock, has_model=False), "base")
+    return ImageReport(top.digest, tuple((label, layer.size_bytes) for label, layer in layers), 0)
+
+
+def _finish(
+    folder: Path, layers: list[tuple[str, Descriptor]], config: dict[str, Any], name: str
+) -> Descriptor:
+    """Write what names the layers, up to the index."""
+    blobs = folder / "blobs" / "sha256"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "config": _document(blobs, IMAGE_CONFIG, config).to_json(),
+        "layers": [layer.to_json() for _, layer in layers],
+    }
+    top = _document(blobs, oci.MANIFEST, manifest)
+    entry = {**top.to_json(), "annotations": {oci.REF_NAME: name}}
+    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [entry]}
+    (folder / "index.json").write_bytes(oci.canonical(index))
+    (folder / "oci-layout").write_bytes(oci.canonical({"imageLayoutVersion": oci.LAYOUT_VERSION}))
+    return top
 
 
 def _chosen(lock: EnvironmentLock, only: Iterable[str] | None) -> list[Installed]:
@@ -130,14 +162,17 @@ def _environment_layers(
     blobs: Path, chosen: list[Installed], own: Path | None
 ) -> list[tuple[str, Descriptor]]:
     """Write system, interpreter, packages and the workbench, in the order of how seldom they change."""
-    interpreter, packages = list(root.interpreter()), list(root.packages(chosen))
-    parts = [
-        ("system", list(root.system([*interpreter, *packages]))),
-        ("interpreter", interpreter),
-        ("packages", packages),
-        ("workbench", list(root.own_source(own)) if own else []),
-    ]
-    return [(label, _keep(blobs, write_layer(blobs / "new", members))) for label, members in parts if members]
+    packages = list(root.packages(chosen))
+    parts = [("packages", packages), ("workbench", list(root.own_source(own)) if own else [])]
+    more = [(label, _keep(blobs, write_layer(blobs / "new", members))) for label, members in parts if members]
+    return [*_base_layers(blobs, packages), *more]
+
+
+def _base_layers(blobs: Path, packages: Iterable[Member]) -> list[tuple[str, Descriptor]]:
+    """Write the interpreter, and what of the system it and these files load."""
+    interpreter = list(root.interpreter())
+    parts = [("system", list(root.system([*interpreter, *packages]))), ("interpreter", interpreter)]
+    return [(label, _keep(blobs, write_layer(blobs / "new", members))) for label, members in parts]
 
 
 def _keep(blobs: Path, layer: Descriptor) -> Descriptor:

@@ -29,7 +29,15 @@ from ...errors import InputError, MissingDependency
 from ..isolation import Isolation
 
 _PERIOD_US = 100_000
+STATE = "state"
+BUNDLE = "config.json"
+"""In a sandbox's folder: what its runtime knows, and what says how it is made."""
+
+RUNTIMES = ("runc", "crun")
+"""What can run a bundle, the first one found; the same commands to all of them."""
+
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/ssl/certs", "/etc/passwd", "/etc/group", "/etc/localtime")
+_NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs")
 _MERGED = ("/bin", "/sbin", "/lib", "/lib64", "/lib32")
 _MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/scsi")
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
@@ -53,22 +61,41 @@ def require() -> str:
     InputError
         If this process lives in a chroot, or this user may make no user namespace.
     """
-    found = shutil.which("runc", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    found = program("runc")
     if found is None:
-        raise MissingDependency("runc is not installed", where="--isolate", fix="apt-get install runc")
+        other = ", or --sandbox buildah, which is here" if program("buildah") and program("crun") else ""
+        raise MissingDependency(
+            "runc is not installed", where="--isolate", fix=f"apt-get install runc{other}"
+        )
+    check_place()
+    return found
+
+
+def program(name: str) -> str | None:
+    """Return where a program of the system's is, also for users who do not look into ``/usr/sbin``."""
+    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
+def check_place() -> None:
+    """Refuse a place where no sandbox can be made.
+
+    Raises
+    ------
+    InputError
+        If this process lives in a chroot, or this user may make no user namespace.
+    """
     if chrooted():
         raise InputError(
             "no sandbox can be made inside a chroot: its root is no mount the kernel could pivot from",
             where="--isolate",
             fix="enter it with systemd-nspawn or as a container, or leave --isolate out",
         )
-    if _rootless() and not _namespaces():
+    if rootless() and not _namespaces():
         raise InputError(
             "this machine lets nobody but root make a user namespace",
             where="--isolate",
             fix="sysctl user.max_user_namespaces=10000 (and kernel.unprivileged_userns_clone=1), or run as root",
         )
-    return found
 
 
 def chrooted() -> bool:
@@ -77,7 +104,8 @@ def chrooted() -> bool:
     return not any(line.split()[4] == "/" for line in lines)
 
 
-def _rootless() -> bool:
+def rootless() -> bool:
+    """Whether this user has to make do with a user namespace."""
     return os.geteuid() != 0
 
 
@@ -105,7 +133,11 @@ class Sandbox:
         What of this machine it sees beside the system's folders, which are always there and read-only.
     root
         An unpacked image instead of the system's folders.
+    runtime
+        What is used in place of runc.
     """
+
+    made_by = "runc, this machine's folders"
 
     def __init__(
         self,
@@ -117,32 +149,33 @@ class Sandbox:
         isolation: Isolation,
         places: Iterable[Place] = (),
         root: Path | None = None,
+        runtime: str = "",
     ) -> None:
-        self._runc, self._folder, self._isolation = [require()], folder, isolation
-        if _rootless():
-            self._runc += ["--root", str(folder / "run")]
+        self._runtime, self._folder, self._isolation = runtime or require(), folder, isolation
         self._id = f"mlops-{os.getpid()}-{secrets.token_hex(6)}"
         base = root or folder / "root"
         base.mkdir(exist_ok=True)
         bound = [] if root else _system(base)
-        mounts = [
-            *_fixed(),
-            *(_bind(one) for one in sorted([*bound, *places], key=lambda p: len(p.path.parts))),
-        ]
+        if isolation.network:
+            bound += _present(_NETWORK)
+        shown = {place.path: place for place in (*bound, *places)}  # a place of the caller's own counts
         config = {
             "ociVersion": "1.0.2",
             "process": _process(command, environment, cwd, isolation),
             "root": {"path": str(base.absolute()), "readonly": True},
             "hostname": "mlops",
-            "mounts": mounts,
+            "mounts": [
+                *_fixed(),
+                *(_bind(shown[path]) for path in sorted(shown, key=lambda path: len(path.parts))),
+            ],
             "linux": _linux(isolation, self._id),
         }
-        (folder / "config.json").write_text(json.dumps(config))
+        (folder / BUNDLE).write_text(json.dumps(config))
 
     def start(self, **options: Any) -> subprocess.Popen[bytes]:
         """Start it; `options` as for :class:`subprocess.Popen`."""
-        command = [*self._runc, "run", "--bundle", str(self._folder), self._id]
-        if not _rootless():
+        command = [*_runtime(self._runtime, self._folder), "run", "--bundle", str(self._folder), self._id]
+        if not rootless():
             return subprocess.Popen(command, **options)
         before = os.sched_getaffinity(0)  # of this thread; what it starts inherits it
         os.sched_setaffinity(0, sorted(before)[: math.ceil(self._isolation.cpus)])
@@ -153,18 +186,39 @@ class Sandbox:
 
     def remove(self) -> None:
         """End whatever still runs in it and forget it; nothing there is fine."""
-        subprocess.run([*self._runc, "kill", "--all", self._id, "KILL"], capture_output=True)
-        subprocess.run([*self._runc, "delete", "--force", self._id], capture_output=True)
+        for name in containers(self._folder):
+            ask = _runtime(self._runtime, self._folder)
+            subprocess.run([*ask, "kill", "--all", name, "KILL"], capture_output=True)
+            subprocess.run([*ask, "delete", "--force", name], capture_output=True)
+
+
+def containers(folder: Path) -> list[str]:
+    """Return what a runtime knows of in a sandbox's folder: its state is there and nowhere else."""
+    state = folder / STATE
+    return sorted(path.name for path in state.iterdir()) if state.is_dir() else []
+
+
+def sweep(folder: Path) -> None:
+    """Remove a sandbox that a dead process left, once what ran in it has ended; until then it is let be."""
+    runtime = next(filter(None, map(program, RUNTIMES)), None)
+    for name in containers(folder) if runtime else ():
+        subprocess.run([*_runtime(str(runtime), folder), "delete", name], capture_output=True)
+    if not containers(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runtime(program: str, folder: Path) -> list[str]:
+    return [program, "--root", str(folder / STATE)]
 
 
 def _process(
     command: Sequence[str], environment: Mapping[str, str], cwd: Path, isolation: Isolation
 ) -> dict[str, Any]:
-    limits = {"RLIMIT_DATA": isolation.memory_bytes, "RLIMIT_NPROC": isolation.pids} if _rootless() else {}
+    limits = {"RLIMIT_DATA": isolation.memory_bytes, "RLIMIT_NPROC": isolation.pids} if rootless() else {}
     files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1 << 20)  # more than we have is refused
     return {
         "terminal": False,
-        "user": {"uid": 0, "gid": 0} if _rootless() else {"uid": os.getuid(), "gid": os.getgid()},
+        "user": {"uid": 0, "gid": 0} if rootless() else {"uid": os.getuid(), "gid": os.getgid()},
         "args": list(command),
         "env": [f"{key}={value}" for key, value in environment.items()],
         "cwd": str(cwd),
@@ -180,13 +234,12 @@ def _process(
 def _linux(isolation: Isolation, name: str) -> dict[str, Any]:
     quota = max(1000, round(isolation.cpus * _PERIOD_US))
     kinds = ["mount", "ipc", "uts", *([] if isolation.network else ["network"])]
-    rootless = _rootless()
     common: dict[str, Any] = {
-        "namespaces": [{"type": kind} for kind in (*kinds, *(["user"] if rootless else []))],
+        "namespaces": [{"type": kind} for kind in (*kinds, *(["user"] if rootless() else []))],
         "maskedPaths": list(_MASKED),
         "readonlyPaths": list(_READ_ONLY),
     }
-    if rootless:
+    if rootless():
         for kind, number in (("uidMappings", os.geteuid()), ("gidMappings", os.getegid())):
             common[kind] = [{"containerID": 0, "hostID": number, "size": 1}]
         return common
@@ -212,7 +265,7 @@ def _fixed() -> list[dict[str, Any]]:
         "options": ["rbind", *plain, "noexec"],
     }
     return [
-        shown if _rootless() else {"destination": "/proc", "type": "proc", "source": "proc"},
+        shown if rootless() else {"destination": "/proc", "type": "proc", "source": "proc"},
         {
             "destination": "/dev",
             "type": "tmpfs",
@@ -231,6 +284,10 @@ def _system(base: Path) -> list[Place]:
         if path.is_symlink():
             (base / text[1:]).symlink_to(path.readlink())
     found = [*_SYSTEM, *(text for text in _MERGED if not Path(text).is_symlink())]
+    return _present(found)
+
+
+def _present(found: Iterable[str]) -> list[Place]:
     return [Place(Path(text)) for text in found if Path(text).exists()]
 
 
