@@ -1,9 +1,10 @@
 """gc: what is referred to stays, the rest goes, nothing in between is seen."""
 
+import os
 import subprocess
 import sys
 
-from workbench.store import ArtifactDraft
+from workbench.store import ArtifactDraft, owner
 
 
 def test_everything_referred_to_stays(store, put):
@@ -57,6 +58,15 @@ def test_scratch_of_the_dead_goes_and_of_the_living_stays(store, monkeypatch):
     assert store.gc().scratch == 1
     assert mine.exists()
     assert not (store.home / "scratch" / theirs.rpartition("/")[2]).exists()
+
+
+def test_scratch_handed_to_a_living_process_outlives_its_maker(store):
+    left = store.home / "scratch" / "1:1:gone:handed"
+    left.mkdir()
+    owner.hand_over(left, os.getpid())
+    assert store.gc().scratch == 0
+    owner.hand_over(left, 2**22)  # no such process
+    assert store.gc().scratch == 1
 
 
 def test_a_removed_artifact_can_be_put_again(store, put):

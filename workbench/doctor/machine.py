@@ -26,9 +26,11 @@ FEATURES = (
     "i8mm",
     "sve",
 )
-COMPILERS = {
+PROGRAMS = {
     "clang": "apt-get install clang libbpf-dev   # compiles the BPF programs and C kernels",
     "gcc": "apt-get install gcc   # or use clang",
+    "runc": "apt-get install runc   # the sandbox of --isolate",
+    "buildah": "apt-get install buildah   # --isolate --sandbox buildah",
 }
 
 
@@ -40,8 +42,8 @@ def findings() -> Iterator[Finding]:
     yield _memory()
     yield _threads()
     yield from _store()
-    for name, fix in COMPILERS.items():
-        found = shutil.which(name)
+    for name, fix in PROGRAMS.items():
+        found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
         yield Finding(
             "machine", name, found or "not installed", "ok" if found else "missing", "" if found else fix
         )

@@ -71,6 +71,7 @@ class IsolatedStep:
             self.process = self._sandbox.start(
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
             )
+            owner.hand_over(self._folder, self.process.pid)
         except BaseException:
             self.remove()
             raise
@@ -86,7 +87,7 @@ def _runc(
     store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
 ) -> Sandbox:
     python = interpreter_for(store, wanted)
-    shown = _outermost([python.parents[1], Path(sys.base_prefix), *_code()], [Path("/usr")])
+    shown = _outermost([*_prefix(python), Path(sys.base_prefix), *_code()], [Path("/usr")])
     return Sandbox(
         folder,
         _command(python, order),
@@ -102,11 +103,12 @@ def _buildah(
 ) -> BuildahSandbox:
     require()
     python = interpreter_for(store, wanted)
-    packages = sorted(map(str, python.parents[1].glob("lib/python*/site-packages")))
-    image = image_for(store, wanted or lock(), packages if wanted else sys.path)
+    built = python.parents[1].glob("lib/python*/site-packages")
+    packages = sys.path if python == Path(sys.executable) else sorted(map(str, built))
+    image = image_for(store, wanted or lock(), packages)
     its_own = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")]
     code = [path for path in _code() if path not in its_own and path.name != "lib-dynload"]
-    environment = [python.parents[1]] if (python.parents[1] / "pyvenv.cfg").exists() else []
+    environment = _prefix(python) if (python.parents[1] / "pyvenv.cfg").exists() else []
     return BuildahSandbox(
         folder,
         _command(python, order),
@@ -156,6 +158,11 @@ def _command(python: Path, order: Path) -> list[str]:
     return [str(python), "-m", "workbench.pipeline.step", str(order)]
 
 
+def _prefix(python: Path) -> list[Path]:
+    """Return where an interpreter's environment is, also where that is a link to it."""
+    return [python.parents[1], python.parents[1].resolve()]
+
+
 def _variables() -> dict[str, str]:
     passed = {key: value for key, value in child.steady().items() if key in _PASSED}
     return {**passed, "PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108
@@ -173,7 +180,7 @@ def _places(shown: list[Path], store: Store) -> list[Place]:
 def _sweep(store: Store) -> None:
     """Remove the sandboxes that killed processes left."""
     for folder in (store.home / "scratch").iterdir():
-        if (folder / BUNDLE).exists() and not owner.alive(folder.name.rpartition(":")[0]):
+        if (folder / BUNDLE).exists() and not owner.holds(folder):
             sweep(folder)
 
 

@@ -77,7 +77,7 @@ def _orphans(home: Path, listed: set[str]) -> list[Path]:
 
 
 def _collect_scratch(scratch: Path) -> int:
-    dead = [path for path in scratch.iterdir() if not owner.alive(path.name.rpartition(":")[0])]
+    dead = [path for path in scratch.iterdir() if not owner.holds(path)]
     for path in dead:
         remove_tree(path)
     return len(dead)

@@ -11,6 +11,7 @@ import functools
 import os
 from pathlib import Path
 
+_HOLDER = "holder"
 _STATE, _START_TICKS = 0, 19  # fields 3 and 22 of /proc/PID/stat, counted after the command name
 
 
@@ -43,6 +44,21 @@ def alive(owner: str) -> bool:
         return False
     fields = _stat(int(pid))
     return bool(fields) and fields[_STATE] not in "ZX" and rest == f"{fields[_START_TICKS]}:{_boot()}"
+
+
+def hand_over(folder: Path, pid: int) -> None:
+    """Say that a process needs a scratch folder, and may outlive the one that made it."""
+    (folder / _HOLDER).write_text(of(pid))
+
+
+def holds(folder: Path) -> bool:
+    """Return whether the process that made a scratch folder still runs, or the one it was handed to."""
+    if alive(folder.name.rpartition(":")[0]):
+        return True
+    try:
+        return alive((folder / _HOLDER).read_text())
+    except OSError:
+        return False
 
 
 def _stat(pid: int) -> list[str]:

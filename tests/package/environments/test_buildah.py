@@ -53,6 +53,23 @@ def test_runc_that_is_missing_is_not_replaced_but_buildah_is_named(only):
     assert caught.value.fix == "apt-get install runc, or --sandbox buildah, which is here"
 
 
+def test_the_choice_of_a_line_is_not_lost():
+    from workbench.magics.commands import _isolating
+    from workbench.magics.parser import Parser
+
+    parser = Parser(prog="quantize")
+    _isolating.add(parser)
+
+    def chosen(line):
+        return _isolating.options(parser.parse_args(line.split()))["isolate"]
+
+    assert chosen("") is None
+    assert chosen("--isolate").sandbox == "runc"
+    assert chosen("--isolate --sandbox buildah --network") == Isolation(network=True, sandbox="buildah")
+    with pytest.raises(InputError, match="of --isolate"):
+        chosen("--sandbox buildah")
+
+
 def test_recipes_of_before_the_choice_mean_runc():
     old = {
         "_type": "isolation",

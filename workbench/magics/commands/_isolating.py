@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
 from ..parser import Parser, number, size, whole
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ def add(parser: Parser) -> None:
     parser.argument(
         "--sandbox",
         choices=("runc", "buildah"),
-        default="runc",
-        help="runc shows it this machine's folders, buildah an image of the environment (default: %(default)s)",
+        default="",
+        help="runc shows it this machine's folders, buildah an image of the environment (default: runc)",
     )
     parser.argument(
         "--memory", metavar="SIZE", type=size, default=4 << 30, help="of the sandbox (default: 4GiB)"
@@ -34,6 +35,10 @@ def add(parser: Parser) -> None:
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keyword argument of an api function."""
+    if args.sandbox and not args.isolate:
+        raise InputError(
+            "it chooses what makes the sandbox of --isolate", where="--sandbox", fix="add --isolate"
+        )
     return {"isolate": isolation(args) if args.isolate else None}
 
 
@@ -41,4 +46,4 @@ def isolation(args: argparse.Namespace) -> Isolation:
     """Return the limits."""
     from ...package.isolation import Isolation
 
-    return Isolation(args.memory, args.cpus, args.pids, args.network, args.sandbox)
+    return Isolation(args.memory, args.cpus, args.pids, args.network, args.sandbox or "runc")

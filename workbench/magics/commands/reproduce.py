@@ -29,5 +29,5 @@ COMMAND = Command(
     "make an artifact again from its recorded inputs and compare digests",
     add,
     call,
-    examples=("minilm:int8", "minilm:int8/onnxruntime --deep", "minilm:int8 --isolate"),
+    examples=("minilm:int8", "minilm:int8/onnxruntime --deep", "minilm:int8 --isolate --sandbox buildah"),
 )
