@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from workbench import api
+from workbench import api, codec
 from workbench.errors import InputError, MissingDependency, StepFailed
+from workbench.package.environment import lock
+from workbench.package.environments import closure, installed
 from workbench.package.environments.sandbox import chrooted, program
 from workbench.package.isolation import Isolation
+from workbench.pipeline import data
 from workbench.pipeline.child import STEADY
+from workbench.pipeline.executors.verbs_here import VerbsHere
 from workbench.pipeline.reproduce import reproduce
+from workbench.pipeline.walk.driver import PipelineDriver
+from workbench.pipeline.walk.recipe import task_names
 from workbench.store import ArtifactDraft, owner
 
 if os.geteuid() != 0:
@@ -71,8 +77,6 @@ def nothing_left(store, pid):
 
 def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, sandbox, executor, calls, cell):
     source = "def f():\n    import socket\n    return [name for _, name in socket.if_nameindex()]"
-    from workbench.pipeline import data
-
     assert data.read(store.artifacts.path(isolated(source))) == ["lo"]
     plain = (
         "def f():\n    import os\n    from workbench.pipeline.child import STEADY\n"
@@ -93,7 +97,7 @@ def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, san
 
 
 def test_a_step_that_takes_too_much_memory_is_ended_and_said_so(isolated):
-    with pytest.raises(StepFailed, match=r"died .* in a sandbox of 256 MiB \(--memory\)"):
+    with pytest.raises(StepFailed, match=r"died .* in a sandbox with 256 MiB of memory \(--memory\)"):
         isolated("def f():\n    return len(bytearray(600 << 20))", memory_bytes=256 << 20)
 
 
@@ -139,6 +143,23 @@ def test_what_killed_processes_leave_is_removed_at_the_next_step(store, sleeping
 def test_reproduce_in_a_sandbox(store, executor, calls, cell, sandbox):
     made = executor.submit(calls(cell("def f():\n    return [1, 2]")["f"])).results()[0].output
     assert reproduce(store, made, isolation=Isolation(sandbox=sandbox)).verdict == "identical"
+
+
+def test_reproduce_in_the_environment_of_an_artifact(store, calls, cell, sandbox):
+    """Another one than this: what runs there imports and records nothing of this one's."""
+    known, here = installed(), lock()
+    names = closure(["numpy", "cloudpickle", "safetensors"], known)
+    other = replace(here, packages=tuple(one for one in here.packages if one.split("==")[0] in names))
+    store.environments.note(other.digest, other.text)
+    source = "def f():\n    import importlib.util\n    return importlib.util.find_spec('psutil') is None"
+    isolation = Isolation(sandbox=sandbox)
+    recipe = replace(calls(cell(source)["f"]), isolation=isolation)
+    run = store.runs.create(codec.dumps(recipe), task_names(recipe))
+    PipelineDriver(store, run, verbs=VerbsHere(store, isolation, other)).drive()
+    made = store.names.resolve("value-0")
+    assert data.read(store.artifacts.path(made)) is True
+    assert store.artifacts.manifest(made).environment == other.digest
+    assert reproduce(store, made, isolation=isolation).verdict == "identical"
 
 
 def test_a_machine_without_it_says_what_to_install(isolated, sandbox, monkeypatch):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import site
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -24,10 +26,12 @@ from ..render.units import size
 from ..store import owner
 from ..store.database import exclusive
 from . import child
+from .workers.order import search_path
 
 if TYPE_CHECKING:
     from ..package.isolation import Isolation
     from ..store import Store
+    from .workers.order import Order
 
 _PASSED = (*child.STEADY, "PYTHONPATH", "LANG", "TZ")
 """What a sandbox sees of the environment's variables: the others may hold secrets."""
@@ -65,7 +69,7 @@ class IsolatedStep:
             self._sandbox = make(store, self._folder, order, isolation, wanted)
             self.made_by = self._sandbox.made_by
             memory = size(isolation.memory_bytes)
-            self.bounds = f" in a sandbox of {memory} (--memory), beyond which the kernel kills it"
+            self.bounds = f" in a sandbox with {memory} of memory (--memory)"
             out.write(f"in a sandbox: {self.made_by}\n".encode())
             out.flush()
             self.process = self._sandbox.start(
@@ -87,7 +91,7 @@ def _runc(
     store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
 ) -> Sandbox:
     python = interpreter_for(store, wanted)
-    shown = _outermost([*_prefix(python), Path(sys.base_prefix), *_code()], [Path("/usr")])
+    shown = _outermost([*_prefix(python), Path(sys.base_prefix), *_code(python)], [Path("/usr")])
     return Sandbox(
         folder,
         _command(python, order),
@@ -107,7 +111,7 @@ def _buildah(
     packages = sys.path if python == Path(sys.executable) else sorted(map(str, built))
     image = image_for(store, wanted or lock(), packages)
     its_own = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")]
-    code = [path for path in _code() if path not in its_own and path.name != "lib-dynload"]
+    code = [path for path in _code(python) if path not in its_own and path.name != "lib-dynload"]
     environment = _prefix(python) if (python.parents[1] / "pyvenv.cfg").exists() else []
     return BuildahSandbox(
         folder,
@@ -134,6 +138,13 @@ def image_for(store: Store, wanted: EnvironmentLock, packages: Sequence[str]) ->
     folder.parent.mkdir(exist_ok=True)
     with exclusive(folder.parent / "image.lock"):
         return image_of(wanted, folder, packages)
+
+
+def in_environment(order: Order, wanted: EnvironmentLock) -> Order:
+    """Return an order for an environment: it records that one, and finds nothing of another that asks for it."""
+    if wanted.digest == lock().digest:
+        return order
+    return replace(order, environment=wanted.digest, search_path=_of_the_user())
 
 
 def interpreter_for(store: Store, wanted: EnvironmentLock | None) -> Path:
@@ -168,9 +179,16 @@ def _variables() -> dict[str, str]:
     return {**passed, "PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108
 
 
-def _code() -> list[Path]:
-    """Return what is imported from, the workbench and where the user is."""
-    return [*(Path(entry) for entry in sys.path if entry), Path(__file__).resolve().parents[1], Path.cwd()]
+def _code(python: Path) -> list[Path]:
+    """Return what a Python is to import from beside its own, the workbench and where the user is."""
+    entries = sys.path if python == Path(sys.executable) else _of_the_user()
+    return [*(Path(entry) for entry in entries if entry), Path(__file__).resolve().parents[1], Path.cwd()]
+
+
+def _of_the_user() -> tuple[str, ...]:
+    """Return where this process imports from apart from its interpreter's own folders."""
+    own = (sys.prefix, sys.base_prefix, site.getusersitepackages())
+    return tuple(entry for entry in search_path() if not any(Path(entry).is_relative_to(one) for one in own))
 
 
 def _places(shown: list[Path], store: Store) -> list[Place]:

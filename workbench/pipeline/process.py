@@ -54,6 +54,10 @@ class StepProcess:
         isolation: Isolation | None = None,
         environment: EnvironmentLock | None = None,
     ) -> None:
+        if environment is not None:
+            from .isolation import in_environment
+
+            order = in_environment(order, environment)
         self._store, self.order = store, order
         self._attempts = store.runs.step(order.run_id, order.position).attempt
         told = store.home / "logs" / f"{order.run_id}.{order.position}.json"

@@ -13,6 +13,7 @@ outlives it, however it ends; there the private folder is at ``container``, beca
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -23,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, MissingDependency, PackageError, StorageFull
+from ...atomic import disk_guard
+from ...errors import InputError, MissingDependency, PackageError
 from .. import layout as oci
 from ..blobs import Limits, parse_document, read_blob, read_file
 from ..environment import EnvironmentLock
@@ -165,7 +167,8 @@ class BuildahSandbox(Sandbox):
         self._buildah = ["unshare", "--mount", "sh", "-c", _ENTER, str(folder), str(place)]
         self._buildah += _stores(buildah, place / "storage", place / "run")
         self._buildah += ["--storage-opt", f"overlay.imagestore={image.folder / 'storage'}"]
-        self._container = _ask([*self._buildah, "from", "--pull-never", image.id], folder)
+        with disk_guard(folder):
+            self._container = _ask([*self._buildah, "from", "--pull-never", image.id], folder)
         self.made_by = f"buildah with {Path(runtime).name}, image {image.digest}"
 
     def start(self, **options: Any) -> subprocess.Popen[bytes]:
@@ -188,9 +191,7 @@ def _ask(command: list[str], folder: Path) -> str:
         return done.stdout.strip()
     said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     if "no space left on device" in done.stderr:
-        raise StorageFull(
-            "no space left on the device; nothing was changed", where=str(folder), fix="free some space"
-        )
+        raise OSError(errno.ENOSPC, said)
     raise PackageError(
         f"buildah did not make the container: {said}",
         where=_WHERE,
