@@ -112,7 +112,7 @@ def build_base(out: Path, lock: EnvironmentLock, loading: Iterable[Installed]) -
     with staged_folder(out) as folder:
         blobs = folder / "blobs" / "sha256"
         blobs.mkdir(parents=True)
-        layers = _base_layers(blobs, root.packages(loading))
+        layers = _base_layers(blobs, root.packages(loading, libraries=True))
         top = _finish(folder, layers, _config([layer for _, layer in layers], lock, has_model=False), "base")
     return ImageReport(top.digest, tuple((label, layer.size_bytes) for label, layer in layers), 0)
 

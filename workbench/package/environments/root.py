@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from ...errors import PackageError
@@ -30,7 +31,7 @@ _SKIPPED = {
     "site-packages",
     "dist-packages",
 }
-_BATCH = 200
+_BATCH = 50
 _PASSWD = b"root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin\n"
 
 
@@ -48,10 +49,15 @@ def interpreter() -> Iterator[Member]:
         yield Member(ENVIRONMENT / "bin" / name, link=str(binary))
 
 
-def packages(chosen: Iterable[Installed]) -> Iterator[Member]:
-    """Yield the files of distributions, below :data:`SITE`; scripts are left out (they name an interpreter)."""
+def packages(chosen: Iterable[Installed], *, libraries: bool = False) -> Iterator[Member]:
+    """Yield the files of distributions, below :data:`SITE`; scripts are left out (they name an interpreter).
+
+    With `libraries`, only those that load others.
+    """
     for one in chosen:
         for relative in one.files():
+            if libraries and ".so" not in relative:
+                continue
             source = one.site / relative
             if relative.startswith("..") or relative.endswith(".pth") or not source.is_file():
                 continue
@@ -74,8 +80,9 @@ def system(members: Iterable[Member]) -> Iterator[Member]:
     """
     binaries = [m.source for m in members if isinstance(m.source, Path) and _loads(m.source)]
     packed, found = {os.path.realpath(path) for path in binaries}, set[str]()
-    for at in range(0, len(binaries), _BATCH):
-        found |= _needed(binaries[at : at + _BATCH])
+    batches = [binaries[at : at + _BATCH] for at in range(0, len(binaries), _BATCH)]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        found.update(*pool.map(_needed, batches))
     for path in sorted(map(Path, found)):
         if os.path.realpath(path) in packed:  # beside its package already
             continue
