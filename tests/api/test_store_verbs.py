@@ -6,8 +6,9 @@ import sys
 import pytest
 
 import workbench as wb
-from workbench import api
+from workbench import api, codec
 from workbench.errors import CorruptArtifact, InputError, RunError, UnknownArtifact, UnknownRun
+from workbench.quantize import LayerRow, QuantizeConfig, QuantizeReport, SkippedLayer
 from workbench.store import ArtifactDraft
 
 
@@ -36,6 +37,17 @@ def test_show_one_and_all(store, made):
     with pytest.raises(UnknownArtifact, match="no artifact is named 'parnt'") as caught:
         api.show("parnt", store=store)
     assert "parent" in caught.value.fix
+
+
+def test_a_variant_is_shown_with_every_layer(store, tmp_path):
+    rows = tuple(LayerRow(f"layer.{n}", "linear", "ternary", 10, 9.0) for n in range(9))
+    kept = SkippedLayer("head", "linear", 10, "skip 'head'")
+    report = QuantizeReport(QuantizeConfig(scheme="ternary"), rows, (kept,), 100, 400, 140)
+    (tmp_path / "quantization.json").write_text(codec.dumps(report))
+    store.names.set("net:ternary", store.artifacts.put(ArtifactDraft("variant", tmp_path)))
+    text = api.show("net:ternary", store=store).text()
+    assert "layer.8" in text
+    assert "skip 'head'" in text
 
 
 def test_lineage_shows_the_ancestors(store, made):

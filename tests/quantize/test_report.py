@@ -51,6 +51,21 @@ def test_table_shows_share_size_and_reasons():
     assert "and 3 more layers" in report().table(limit=1).text()
 
 
+def test_below_a_short_table_it_says_what_stayed_and_why():
+    rows = [
+        LayerRow("body", "linear", "ternary", 60, 9.0),
+        LayerRow("first", "conv2d", "int8", 3, 44.0, why="first or last"),
+    ]
+    heads = [SkippedLayer(f"head.{n}", "linear", 2, "skip 'head*'") for n in range(5)]
+    made = QuantizeReport(QuantizeConfig(scheme="ternary"), tuple(rows), tuple(heads), 100, 400, 140)
+    said = made.table(limit=1).note
+    assert (
+        said
+        == "and 6 more layers; int8: first (first or last); float: head.0, head.1, head.2, head.3 ... (skip 'head*')"
+    )
+    assert made.table().note == ""
+
+
 def test_it_returns_from_its_file_as_it_was():
     assert codec.loads(codec.dumps(report())) == report()
 

@@ -11,7 +11,7 @@ from .traces import read
 
 
 def show(artifact: str = "", *, store: Store | None = None) -> Result:
-    """Show an artifact's facts, files and figures, a profile as its report; without one, list every name.
+    """Show an artifact's facts, files and figures, every layer of a variant, a profile's report; by default all names.
 
     Raises
     ------
@@ -32,6 +32,10 @@ def show(artifact: str = "", *, store: Store | None = None) -> Result:
         return Result(
             artifact, tables[:1], digest, artifact, pictures=(report,), details=details, store=store
         )
+    if manifest.kind == "variant":
+        from ..quantize.report import layers_of
+
+        tables += layers_of(store.artifacts.path(digest))
     return Result(artifact, tables, digest, artifact, manifest.metrics, store=store)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from workbench.codec import register
-from workbench.render.table import Table
+from workbench.codec import loads, register
+from workbench.render.table import Cell, Table
 
 from .config import QuantizeConfig
 from .points import MixedPoint
 
 QUANTIZATION_FILE = "quantization.json"
+_NAMED = 4
 
 
 @register("quantized_layer")
@@ -145,22 +148,49 @@ class QuantizeReport:
         return self.layers[:count]
 
     def table(self, limit: int | None = None) -> Table:
-        """Return the layers as a table, worst first, the skipped ones below."""
+        """Return the layers as a table, worst first, the skipped ones below.
+
+        Below the first `limit` it says which others did not become what the scheme is named after, and why.
+        """
         rows: list[tuple[str | int | float | None, ...]] = [
             (r.layer, r.kind, r.how, r.parameters, r.weight_sqnr_db, r.output_sqnr_db, r.why)
             for r in self.layers
         ]
         rows += [(s.layer, s.kind, "float", s.parameters, None, None, s.why) for s in self.skipped]
-        hidden = len(rows) - limit if limit is not None and len(rows) > limit else 0
+        hidden = [] if limit is None else rows[limit:]
+        notes = [f"and {len(hidden)} more layers"] if hidden else []
         return Table(
             ("layer", "kind", "how", "parameters", "weight dB", "output dB", "why"),
             rows[:limit],
             title=f"{self.config.scheme}: {self._coverage()}, "
             f"weights {self.bytes_before:,} -> {self.bytes_after:,} bytes ({self.size_ratio:.2f}x)",
-            note=f"and {hidden} more layers" if hidden else "",
+            note="; ".join([*notes, *_stayed(hidden, self.config.scheme)]),
         )
+
+
+def _stayed(rows: Sequence[Sequence[Cell]], scheme: str) -> list[str]:
+    """Return the layers that did not become what was asked for, those with one reason together."""
+    together: dict[tuple[Cell, Cell], list[str]] = {}
+    several = scheme in ("int8", "mixed")  # whose layers have formats under several names
+    for layer, _, how, _, _, _, why in rows:
+        if how == "float" or (why and how != scheme and not several):
+            together.setdefault((how, why), []).append(str(layer))
+    return [
+        f"{how}: {', '.join(names[:_NAMED])}{' ...' if len(names) > _NAMED else ''} ({why})"
+        for (how, why), names in together.items()
+    ]
 
 
 def worst_first(rows: list[LayerRow]) -> tuple[LayerRow, ...]:
     """Return rows by falling loss; equal ones by name, so that the order never varies."""
     return tuple(sorted(rows, key=lambda r: (r.sqnr_db, r.layer)))
+
+
+def layers_of(variant: Path) -> tuple[Table, ...]:
+    """Return every layer of a variant's folder, as a table; none if it has no report."""
+    path = variant / QUANTIZATION_FILE
+    if not path.exists():
+        return ()
+    report = loads(path.read_text())
+    assert isinstance(report, QuantizeReport), "it is written as one"
+    return (report.table(),)
