@@ -45,6 +45,23 @@ def test_int8_weights_stay_int8(tmp_path, mode, relative):
     )
 
 
+@pytest.mark.parametrize("mode", ["dynamic", "static"])
+def test_what_is_no_number_stays_none_in_integer_layers(tmp_path, mode):
+    module, inputs = wide()
+    for name in ("program", "variant", "compiled"):
+        (tmp_path / name).mkdir()
+    capture_module(module, inputs, tmp_path / "program")
+    config = QuantizeConfig(mode=mode)
+    quantize_program(tmp_path / "program", tmp_path / "variant", config, calibration=[inputs])
+    compile_program(tmp_path / "variant", tmp_path / "compiled", CompileConfig("ternary"))
+    x = torch.randn(5, 256)
+    x[1, 3], x[2, 4], x[3, 5] = torch.nan, torch.inf, -torch.inf
+    eager = runner(read_program(tmp_path / "variant"), read_signature(tmp_path / "variant"))({"input": x})
+    assert eager["output"][1].isnan().all()
+    given = load(tmp_path / "compiled")(x)
+    torch.testing.assert_close(given, eager["output"], equal_nan=True, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["lstm", "gru", "convolutional", "attention"])
 def test_every_kind_of_layer_compiles(tmp_path, name):
     module, inputs = build(name)

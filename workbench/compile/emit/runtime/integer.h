@@ -36,6 +36,16 @@ INLINE void integer_columns(const struct integer_row *row) {
     in_chunks(integer_chunk, row, (row->columns + SPAN - 1) / SPAN, row->columns * row->depth);
 }
 
+/* A level of the grid; 0 for what is no number. */
+INLINE uint8_t on_grid(float level) { return (uint8_t)(level > 0 ? level < 255 ? level : 255 : 0); }
+
+/* 0, or NaN if a value is NaN or, where asked, infinite: added to a row's step, so that its results are NaN as in eager. */
+INLINE float lost(const float *restrict x, int64_t n, int infinities) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; ++i) count += infinities ? x[i] - x[i] != 0 : x[i] != x[i];
+    return count ? __builtin_nanf("") : 0.0f;
+}
+
 /* Every row on a grid of its own: q = round((x - low) / step), 0 .. 255. */
 INLINE void linear_dynamic(int64_t rows, int64_t columns, int64_t depth, const float *restrict x, int64_t ldx,
                            const int8_t *restrict weight, const float *restrict scale, const float *restrict sums,
@@ -44,11 +54,8 @@ INLINE void linear_dynamic(int64_t rows, int64_t columns, int64_t depth, const f
         float low = 0.0f, high = 1e-30f;
         for (int64_t i = 0; i < depth; ++i) low = x[i] < low ? x[i] : low;
         for (int64_t i = 0; i < depth; ++i) high = x[i] > high ? x[i] : high;
-        const float step = (high - low) * (float)(1.0 / 255);
-        for (int64_t i = 0; i < depth; ++i) {
-            const float level = rintf((x[i] - low) / step);
-            q[i] = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
-        }
+        const float step = (high - low) * (float)(1.0 / 255) + lost(x, depth, 1);
+        for (int64_t i = 0; i < depth; ++i) q[i] = on_grid(rintf((x[i] - low) / step));
         const struct integer_row row = {columns, depth, q, weight, scale, bias, sums, 0, step, low, 0, y};
         integer_columns(&row);
     }
@@ -60,11 +67,9 @@ INLINE void linear_static(int64_t rows, int64_t columns, int64_t depth, const fl
                           const float *restrict bias, float step, int32_t zero_point, uint8_t *restrict q,
                           float *restrict y) {
     for (int64_t r = 0; r < rows; ++r, x += ldx, y += columns) {
-        for (int64_t i = 0; i < depth; ++i) {
-            const float level = rintf(x[i] / step) + (float)zero_point;
-            q[i] = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
-        }
-        const struct integer_row row = {columns, depth, q, weight, scale, bias, 0, sums, step, 0, zero_point, y};
+        for (int64_t i = 0; i < depth; ++i) q[i] = on_grid(rintf(x[i] / step) + (float)zero_point);
+        const float seen = step + lost(x, depth, 0);
+        const struct integer_row row = {columns, depth, q, weight, scale, bias, 0, sums, seen, 0, zero_point, y};
         integer_columns(&row);
     }
 }
