@@ -37,10 +37,14 @@ NO_BUILDAH = "" if program("buildah") else "buildah is not installed: its sandbo
 BUILDAH = pytest.param("buildah", marks=pytest.mark.skipif(bool(NO_BUILDAH), reason=NO_BUILDAH))
 
 
-@pytest.fixture(params=["runc", BUILDAH])
+programs = pytest.mark.parametrize("sandbox", ["runc", BUILDAH], indirect=True)
+"""For what does not depend on the root: the two programs that make a sandbox."""
+
+
+@pytest.fixture(params=["runc", "image", BUILDAH])
 def sandbox(request):
     """What makes the sandbox."""
-    if request.param == "buildah":
+    if request.param != "runc":
         request.getfixturevalue("one_image")
     return request.param
 
@@ -91,11 +95,13 @@ def test_a_step_sees_no_network_and_makes_the_same_artifact(store, isolated, san
     assert store.runs.get(run).state == "done"
     nothing_left(store, os.getpid())
     (event,) = [one for one in store.events.since(0, run) if one.kind == "step.sandboxed"]
-    assert event.payload["sandbox"].startswith(sandbox)
+    made_by = {"runc": "runc, this machine's", "image": "runc, image sha256:", "buildah": "buildah with runc"}
+    assert event.payload["sandbox"].startswith(made_by[sandbox])
     log = (store.home / "logs" / f"{run}.0.log").read_text()
     assert f"in a sandbox: {event.payload['sandbox']}" in log, "who reads the log sees what made it"
 
 
+@programs
 def test_a_step_that_takes_too_much_memory_is_ended_and_said_so(isolated):
     with pytest.raises(StepFailed, match=r"died .* in a sandbox with 256 MiB of memory \(--memory\)"):
         isolated("def f():\n    return len(bytearray(600 << 20))", memory_bytes=256 << 20)
@@ -112,6 +118,7 @@ def sleeping(store, calls, cell, driving, wait, sandbox):
     return run, owner.pid_of(store.runs.get(run[0].id).steps[0].owner), process
 
 
+@programs
 def test_an_interrupt_reaches_the_step(store, sleeping, wait):
     run, pid, process = sleeping
     process.send_signal(2)
@@ -121,6 +128,7 @@ def test_an_interrupt_reaches_the_step(store, sleeping, wait):
     nothing_left(store, process.pid)
 
 
+@programs
 def test_what_killed_processes_leave_is_removed_at_the_next_step(store, sleeping, isolated, wait):
     """The driver is killed, what made the sandbox is, and then the step, which nobody waits for any more."""
     import psutil
@@ -162,6 +170,7 @@ def test_reproduce_in_the_environment_of_an_artifact(store, calls, cell, sandbox
     assert reproduce(store, made, isolation=isolation).verdict == "identical"
 
 
+@programs
 def test_a_machine_without_it_says_what_to_install(isolated, sandbox, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(MissingDependency, match=f"{sandbox} is not installed") as caught:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from .. import codec
 from ..errors import InputError
 
-SANDBOXES = ("runc", "buildah")
-"""What makes a sandbox: runc shows this machine's folders, buildah an image of the locked environment."""
+SANDBOXES = ("runc", "image", "buildah")
+"""What makes a sandbox: runc with this machine's folders, runc with an image of the environment, buildah with it."""
 
 
 @codec.register("isolation")

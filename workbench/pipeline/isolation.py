@@ -1,37 +1,31 @@
 """A step's process in a sandbox: the locked environment, the store, and nothing else of the machine.
 
-What makes the sandbox is the recipe's choice. For runc the system's folders are this machine's; for buildah they and
-the interpreter are an image's, built from the lock once. Both are shown the packages, the user's code and the store
-where they lie here.
+What makes the sandbox is the recipe's choice: runc with this machine's system and interpreter, or runc or buildah with
+an image's, built from the lock once. All are shown the packages, the user's code and the store where they lie here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-import site
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..package.environment import EnvironmentLock, lock
-from ..package.environments import Place, Sandbox, build_venv
-from ..package.environments.buildah import BuildahSandbox, Image, image_of, require
+from ..package.environments import Place, Sandbox
+from ..package.environments.buildah import BuildahSandbox, require
 from ..package.environments.sandbox import BUNDLE, sweep
 from ..render.units import size
 from ..store import owner
-from ..store.database import exclusive
 from . import child
-from .workers.order import search_path
+from .rebuilt import image_for, interpreter_for, of_the_user, root_for
 
 if TYPE_CHECKING:
     from ..package.isolation import Isolation
     from ..store import Store
-    from .workers.order import Order
 
 _PASSED = (*child.STEADY, "PYTHONPATH", "LANG", "TZ")
 """What a sandbox sees of the environment's variables: the others may hold secrets."""
@@ -62,7 +56,7 @@ class IsolatedStep:
         isolation: Isolation,
         wanted: EnvironmentLock | None,
     ) -> None:
-        make = {"runc": _runc, "buildah": _buildah}[isolation.sandbox]
+        make = {"runc": _runc, "image": _image, "buildah": _buildah}[isolation.sandbox]
         _sweep(store)
         self._folder = store.scratch()
         try:
@@ -102,67 +96,45 @@ def _runc(
     )
 
 
+def _image(
+    store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
+) -> Sandbox:
+    python = interpreter_for(store, wanted)
+    image = root_for(store, wanted or lock(), python)
+    return Sandbox(
+        folder,
+        _command(python, order),
+        environment=_variables(),
+        cwd=Path.cwd(),
+        isolation=isolation,
+        places=_places(_beside_image(python), store),
+        root=image.folder,
+        shown=f"image {image.digest}",
+    )
+
+
 def _buildah(
     store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
 ) -> BuildahSandbox:
     require()
     python = interpreter_for(store, wanted)
-    built = python.parents[1].glob("lib/python*/site-packages")
-    packages = sys.path if python == Path(sys.executable) else sorted(map(str, built))
-    image = image_for(store, wanted or lock(), packages)
-    its_own = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")]
-    code = [path for path in _code(python) if path not in its_own and path.name != "lib-dynload"]
-    environment = _prefix(python) if (python.parents[1] / "pyvenv.cfg").exists() else []
     return BuildahSandbox(
         folder,
         _command(python, order),
         environment=_variables(),
         cwd=Path.cwd(),
         isolation=isolation,
-        places=_places(_outermost([*environment, *code]), store),
-        image=image,
+        places=_places(_beside_image(python), store),
+        image=image_for(store, wanted or lock(), python),
     )
 
 
-def image_for(store: Store, wanted: EnvironmentLock, packages: Sequence[str]) -> Image:
-    """Return the image of an environment, built once for it and the interpreter it is made from.
-
-    Raises
-    ------
-    StorageFull, PackageError, MissingDependency, InputError
-        If it cannot be built; nothing is left of it.
-    """
-    binary = Path(sys.executable).resolve()
-    name = hashlib.sha256(f"{wanted.digest} {binary}".encode()).hexdigest()[:16]
-    folder = store.home / "environments" / f"{name}-image"
-    folder.parent.mkdir(exist_ok=True)
-    with exclusive(folder.parent / "image.lock"):
-        return image_of(wanted, folder, packages)
-
-
-def in_environment(order: Order, wanted: EnvironmentLock) -> Order:
-    """Return an order for an environment: it records that one, and finds nothing of another that asks for it."""
-    if wanted.digest == lock().digest:
-        return order
-    return replace(order, environment=wanted.digest, search_path=_of_the_user())
-
-
-def interpreter_for(store: Store, wanted: EnvironmentLock | None) -> Path:
-    """Return the Python of an environment: this one where it is the same, else one built for it, once.
-
-    Raises
-    ------
-    PackageError, InputError
-        If it cannot be built.
-    """
-    if wanted is None or wanted.digest == lock().digest:
-        return Path(sys.executable)
-    folder = store.home / "environments" / wanted.digest.removeprefix("sha256:")[:16]
-    python = folder / "bin" / "python"
-    if not python.exists():
-        folder.parent.mkdir(exist_ok=True)
-        build_venv(wanted, folder)
-    return python
+def _beside_image(python: Path) -> list[Path]:
+    """Return what a step in an image is shown of this machine: the packages and the user's code."""
+    its_own = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")]
+    code = [path for path in _code(python) if path not in its_own and path.name != "lib-dynload"]
+    environment = _prefix(python) if (python.parents[1] / "pyvenv.cfg").exists() else []
+    return _outermost([*environment, *code])
 
 
 def _command(python: Path, order: Path) -> list[str]:
@@ -181,14 +153,8 @@ def _variables() -> dict[str, str]:
 
 def _code(python: Path) -> list[Path]:
     """Return what a Python is to import from beside its own, the workbench and where the user is."""
-    entries = sys.path if python == Path(sys.executable) else _of_the_user()
+    entries = sys.path if python == Path(sys.executable) else of_the_user()
     return [*(Path(entry) for entry in entries if entry), Path(__file__).resolve().parents[1], Path.cwd()]
-
-
-def _of_the_user() -> tuple[str, ...]:
-    """Return where this process imports from apart from its interpreter's own folders."""
-    own = (sys.prefix, sys.base_prefix, site.getusersitepackages())
-    return tuple(entry for entry in search_path() if not any(Path(entry).is_relative_to(one) for one in own))
 
 
 def _places(shown: list[Path], store: Store) -> list[Place]:

@@ -55,7 +55,7 @@ class StepProcess:
         environment: EnvironmentLock | None = None,
     ) -> None:
         if environment is not None:
-            from .isolation import in_environment
+            from .rebuilt import in_environment
 
             order = in_environment(order, environment)
         self._store, self.order = store, order

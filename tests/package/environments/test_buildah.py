@@ -8,7 +8,7 @@ import pytest
 from workbench import codec
 from workbench.errors import InputError, MissingDependency, StorageFull
 from workbench.package.environment import lock
-from workbench.package.environments import buildah, sandbox
+from workbench.package.environments import build_base, buildah, sandbox
 from workbench.package.isolation import Isolation
 
 WHICH = shutil.which
@@ -88,7 +88,9 @@ def test_recipes_of_before_the_choice_mean_runc():
 @pytest.mark.skipif(
     os.geteuid() != 0 or sandbox.chrooted(), reason="no root's sandbox here: a full disk was NOT tested"
 )
-def test_a_full_disk_leaves_no_image(small_disk):
+def test_a_full_disk_leaves_no_image(small_disk, tmp_path_factory):
+    layout = tmp_path_factory.mktemp("image") / "layout"
+    build_base(layout, lock(), [])
     with pytest.raises(StorageFull):
-        buildah.image_of(lock(), small_disk / "image", [])
+        buildah.image_of(layout, small_disk / "image")
     assert list(small_disk.iterdir()) == []

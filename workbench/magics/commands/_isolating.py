@@ -19,9 +19,9 @@ def add(parser: Parser) -> None:
     )
     parser.argument(
         "--sandbox",
-        choices=("runc", "buildah"),
+        choices=("runc", "image", "buildah"),
         default="",
-        help="runc shows it this machine's folders, buildah an image of the environment (default: runc)",
+        help="runc with this machine's folders (default); runc, or buildah, with an image of the environment",
     )
     parser.argument(
         "--memory", metavar="SIZE", type=size, default=4 << 30, help="of the sandbox (default: 4GiB)"

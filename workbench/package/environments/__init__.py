@@ -5,7 +5,7 @@ version; nothing is fetched for those, and equal environments give equal image d
 """
 
 from .containerfile import containerfile, requirements
-from .image import ImageReport, build_image
+from .image import ImageReport, build_base, build_image
 from .installed import Installed, closure, contents, installed
 from .sandbox import Place, Sandbox
 from .unpack import unpack_image
@@ -17,6 +17,7 @@ __all__ = [
     "Place",
     "Sandbox",
     "VenvReport",
+    "build_base",
     "build_image",
     "build_venv",
     "closure",

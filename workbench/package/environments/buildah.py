@@ -2,9 +2,8 @@
 
 ::
 
-    <environment>-image/layout      what was built from the lock: system libraries, interpreter
-                       /storage     the same as buildah keeps it, read by every container and written by none
-                       /container   where buildah finds its container
+    <image>/storage                 the image as buildah keeps it, read by every container and written by none
+           /container               where buildah finds its container
     <the sandbox's private folder>  the container and the state of the runtime: gone with the folder
 
 Nothing of a user's own buildah is read or written. Buildah lives in a mount namespace of its own, so that no mount
@@ -28,13 +27,10 @@ from ...atomic import disk_guard
 from ...errors import InputError, MissingDependency, PackageError
 from .. import layout as oci
 from ..blobs import Limits, parse_document, read_blob, read_file
-from ..environment import EnvironmentLock
 from ..isolation import Isolation
 from ..layout import Descriptor
 from ..staged import staged_folder
 from . import spliced
-from .image import build_base
-from .installed import installed
 from .sandbox import RUNTIMES, STATE, Place, Sandbox, check_place, program, rootless
 
 _WHERE = "--sandbox buildah"
@@ -48,7 +44,7 @@ exec {runtime} "$@"
 
 @dataclass(frozen=True)
 class Image:
-    """An image that buildah holds: its folder, its id in the storage there, and the digest of its manifest."""
+    """An image made ready: the folder it is in, its id, and the digest of its manifest."""
 
     folder: Path
     id: str
@@ -83,17 +79,15 @@ def require() -> tuple[str, str]:
     return found, runtime
 
 
-def image_of(lock: EnvironmentLock, folder: Path, packages: Iterable[str]) -> Image:
-    """Return the image of an environment in a folder, built there unless it is there: some ten seconds, 140 MB.
+def image_of(layout: Path, folder: Path) -> Image:
+    """Return an image as buildah keeps it in a folder, put there unless it is there.
 
     Parameters
     ----------
-    lock
-        The environment.
+    layout
+        The image.
     folder
-        Where it is kept; appears whole or not at all.
-    packages
-        The folders its packages are installed in: they are shown to the image, and what they load is in it.
+        Where buildah keeps it; appears whole or not at all.
 
     Raises
     ------
@@ -107,14 +101,26 @@ def image_of(lock: EnvironmentLock, folder: Path, packages: Iterable[str]) -> Im
     buildah, _ = require()
     if not folder.exists():
         with staged_folder(folder) as new:
-            build_base(new / "layout", lock, installed(packages).values())
             keep = [*_stores(buildah, new / "storage", new / "run"), "pull", "--quiet"]
-            _ask([*keep, "oci:layout"], new)  # buildah takes the name from the path: it must be a plain one
+            _ask(
+                [*keep, f"oci:{layout.name}"], layout.parent
+            )  # it makes a name of this: one folder, no capitals
             shutil.rmtree(new / "run")
             (new / "container").mkdir()
-    index = parse_document(read_file(folder / "layout" / "index.json", Limits()), where="index")
+    return described(layout, folder)
+
+
+def described(layout: Path, folder: Path) -> Image:
+    """Return what a folder holds that was made from an image layout.
+
+    Raises
+    ------
+    PackageError, CorruptArtifact
+        If the layout is none.
+    """
+    index = parse_document(read_file(layout / "index.json", Limits()), where="index")
     top = Descriptor.of(index["manifests"][0], oci.MANIFEST, where="index")
-    manifest = parse_document(read_blob(folder / "layout", top, Limits()), where="manifest")
+    manifest = parse_document(read_blob(layout, top, Limits()), where="manifest")
     return Image(folder, manifest["config"]["digest"].removeprefix("sha256:"), top.digest)
 
 

@@ -135,9 +135,9 @@ class Sandbox:
         An unpacked image instead of the system's folders.
     runtime
         What is used in place of runc.
+    shown
+        What `root` is, in words.
     """
-
-    made_by = "runc, this machine's folders"
 
     def __init__(
         self,
@@ -150,7 +150,9 @@ class Sandbox:
         places: Iterable[Place] = (),
         root: Path | None = None,
         runtime: str = "",
+        shown: str = "this machine's folders",
     ) -> None:
+        self.made_by = f"{Path(runtime or 'runc').name}, {shown}"
         self._runtime, self._folder, self._isolation = runtime or require(), folder, isolation
         self._id = f"mlops-{os.getpid()}-{secrets.token_hex(6)}"
         base = root or folder / "root"
@@ -158,15 +160,15 @@ class Sandbox:
         bound = [] if root else _system(base)
         if isolation.network:
             bound += _present(_NETWORK)
-        shown = {place.path: place for place in (*bound, *places)}  # a place of the caller's own counts
+        seen = {place.path: place for place in (*bound, *places)}  # a place of the caller's own counts
         config = {
             "ociVersion": "1.0.2",
             "process": _process(command, environment, cwd, isolation),
-            "root": {"path": str(base.absolute()), "readonly": True},
+            "root": {"path": str(base.resolve()), "readonly": True},
             "hostname": "mlops",
             "mounts": [
                 *_fixed(),
-                *(_bind(shown[path]) for path in sorted(shown, key=lambda path: len(path.parts))),
+                *(_bind(seen[path]) for path in sorted(seen, key=lambda path: len(path.parts))),
             ],
             "linux": _linux(isolation, self._id),
         }
