@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_LOOK = "check the sizes and the values of the inputs"
+_ELSEWHERE = "compile it again with --target host, or run it on such a machine"
 _STATUS = {
-    1: (BadTensor, "a size is larger than the model takes"),
-    2: (BadTensor, "an input names a row that a table of the model does not have"),
-    3: (CompileError, "this processor lacks what the model was compiled for"),
-    4: (CompileError, "a kernel could not get its workspace"),
+    1: (BadTensor, "a size is larger than the model takes", _LOOK),
+    2: (BadTensor, "an input names a row that a table of the model does not have", _LOOK),
+    3: (CompileError, "this processor lacks what the model was compiled for", _ELSEWHERE),
+    4: (CompileError, "a kernel could not get its workspace", "free memory, or give it smaller inputs"),
 }
 _ALIGNMENT = 64
 
@@ -79,11 +81,11 @@ class NativeRunner:
             self._arena(self.library.mlops_model_arena_bytes(sizes)),
         )
         if status:
-            kind, what = _STATUS[status]
+            kind, what, fix = _STATUS[status]
             words = ", ".join(
                 f"{s.name}: {list(a.shape)}" for s, a in zip(self.signature.inputs, inputs, strict=True)
             )
-            raise kind(what, where=words, fix="check the sizes and the values of the inputs")
+            raise kind(what, where=words, fix=fix)
         return {spec.name: array for spec, array in zip(self.signature.outputs, outputs, strict=True)}
 
     def _arena(self, size_bytes: int) -> int:
@@ -135,7 +137,7 @@ def check_cpu(record: CompiledTarget, compiled: Path) -> None:
         raise CompileError(
             f"the model was compiled for {record.target}; this processor has no {', '.join(missing)}",
             where=str(compiled),
-            fix="compile it again with --target host, or run it on such a machine",
+            fix=_ELSEWHERE,
             missing=missing,
         )
 

@@ -203,7 +203,8 @@ class Sweep:
         try:
             run.wait()
         except WorkbenchError as error:
-            if type(error) in (RunError, StepLost) and all(map(_lost, run.row.steps)):
+            lost = isinstance(error, StepLost) or type(error) is RunError
+            if isinstance(error, RunError) and lost and all(map(_lost, run.row.steps)):
                 return self._again(key, run, error)
             self._move(key, "failed", error=error.to_json(), why=error.what)
             self._say(f"{key}: {error.what}")
