@@ -6,6 +6,11 @@ static int run_samples(convolution *p, int threads)
 		return run_gemm(p, threads);
 	if (pointwise(p->c) && p->c->groups == 1)
 		return run_bands(p, threads);
+#ifdef CONV_WINDOWS
+	window_plan plan;
+	if (plan_windows(p, &plan))
+		return run_windows(p, &plan, threads);
+#endif
 	return narrow(p) ? run_depthwise(p, threads) : run_planes(p, threads);
 }
 

@@ -1,14 +1,11 @@
 /* One tap of every pixel to at most 16 outputs: channels are rounded in registers, four at a time, and multiplied there;
  * nothing in between is stored.
- *
- * x / s + 384.5 as a float has bits of 2^-15: in bits 15 to 22 the nearest integer plus 128, below them how far the
- * fraction is beyond a half. Multiplying by 1 / s instead of dividing is off by less than the last of them, so it finds the
- * same integer unless all 15 are 0; then the quotient decides. Sums are dot(q + 128, t), from which 128 sum(t) is taken.
- */
-#if defined(__AVX512VBMI__) && !defined(TERN_GENERIC)
+ * Sums are dot(q + 128, t), from which 128 sum(t) is taken. */
+#ifdef ROUND_AVX512
 #define CONV_FEW
 
-enum { FEW = 16, FEW_VECTORS = 8 /* of pixels, at most */, AHEAD_CHANNELS = 12 };
+enum { FEW = 16, FEW_VECTORS = 5 /* of pixels, at most */, AHEAD_CHANNELS = 12 };
+enum { ONE_ABREAST = 8 /* channels */, ONE_VECTORS = 64 /* of pixels, at most, where there is one output */ };
 enum { FEW_CHANNELS = 32 /* at least; with less to round, planes are as fast */ };
 
 /* What the chunks of a call share: channels four by four, as offsets into a sample and as weights. */
@@ -60,68 +57,45 @@ static void few_fields(const tern_matrix *w, int width, few_weights *out)
 }
 
 /* One output: a third or more of the channels has no weight, and is left out. */
+static int64_t few_that_count(const tern_matrix *w, int64_t area, int8_t *t, int64_t *at)
+{
+	__m512i place = _mm512_mullo_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), _mm512_set1_epi64(area));
+	int64_t count = 0;
+	for (int64_t k = 0; k < w->k; k += 8, place = _mm512_add_epi64(place, _mm512_set1_epi64(8 * area))) {
+		const __m128i eight = _mm_loadl_epi64((const __m128i_u *)(t + k));
+		const __mmask8 real = (__mmask8)(w->k - k < 8 ? (1 << (w->k - k)) - 1 : 0xff);
+		const __mmask8 some = real & (__mmask8)_mm_test_epi8_mask(eight, eight);
+		const uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(_mm_movm_epi8(some));
+		const uint64_t kept = _pext_u64((uint64_t)_mm_cvtsi128_si64(eight), bytes);
+		memcpy(t + count, &kept, sizeof kept);
+		_mm512_storeu_si512(at + count, _mm512_maskz_compress_epi64(some, place));
+		count += __builtin_popcount(some);
+	}
+	return count;
+}
+
 static void few_channels(const tern_matrix *w, int width, int64_t area, few_weights *out)
 {
 	int8_t *t = (int8_t *)out->t;
-	int64_t count = 0;
-	for (int64_t k = 0; k < w->k; k++) {
-		out->at[count] = k * area;
-		if (width == 1)
-			t[count] = t[k];
-		count += width > 1 || t[k];
-	}
+	int64_t *at = out->at;
+	int64_t count = width == 1 ? few_that_count(w, area, t, at) : w->k;
+	for (int64_t k = 0; k < w->k && width > 1; k++)
+		at[k] = k * area;
 	for (int i = 0; i < AHEAD_CHANNELS; i++) { /* the last again, its weight 0 */
-		out->at[count + i] = count ? out->at[count - 1] : 0;
-		if (width == 1 && i < 4)
+		at[count + i] = count ? at[count - 1] : 0;
+		if (width == 1 && i < ONE_ABREAST)
 			t[count + i] = 0;
 	}
 	out->channels = count;
 }
 
-/* A chunk's pixels: vectors at these places, the last of which overlaps another where it can. */
+/* A chunk's pixels: vectors side by side, but for the last, which overlaps another where it can. */
 typedef struct few_pixels {
-	const float *x;
-	int64_t at[FEW_VECTORS], area;
+	const float *x; /* the first of them, of the first channel */
+	int64_t last, area; /* how far the last vector lies behind the first */
 	__mmask16 lanes;
 	float s;
 } few_pixels;
-
-INLINE __m512 pixels_of(const float *x, const int some, __mmask16 lanes)
-{
-	return some ? _mm512_maskz_loadu_ps(lanes, x) : _mm512_loadu_ps(x); /* a mask costs an instruction more */
-}
-
-/* 16 pixels of four channels as bytes q + 128, those of a pixel side by side; `near` becomes the least of their 15 bits. */
-INLINE __m512i four_channels(const float *x, const int64_t step[4], const int some, __mmask16 lanes, __m512 reciprocal,
-			     __m512i *near)
-{
-	const __m512i below = _mm512_set1_epi32(0x7fff), bits = _mm512_set1_epi64(0x2f2f2f2f0f0f0f0f);
-	const __m512 whole = _mm512_set1_ps(384.5f);
-	__m512i r[4];
-#pragma GCC unroll 4
-	for (int i = 0; i < 4; i++)
-		r[i] = _mm512_castps_si512(_mm512_fmadd_ps(pixels_of(x + step[i], some, lanes), reciprocal, whole));
-	const __m512i low = _mm512_min_epu32(_mm512_and_si512(r[0], below), _mm512_and_si512(r[1], below));
-	const __m512i high = _mm512_min_epu32(_mm512_and_si512(r[2], below), _mm512_and_si512(r[3], below));
-	*near = _mm512_min_epu32(*near, _mm512_min_epu32(low, high));
-	__m512i y = _mm512_multishift_epi64_epi8(bits, r[0]);
-	y = _mm512_mask_multishift_epi64_epi8(y, 0x2222222222222222, bits, r[1]);
-	y = _mm512_mask_multishift_epi64_epi8(y, 0x4444444444444444, bits, r[2]);
-	return _mm512_mask_multishift_epi64_epi8(y, 0x8888888888888888, bits, r[3]);
-}
-
-/* The same by division. */
-INLINE __m512i four_quotients(const float *x, const int64_t step[4], const int some, __mmask16 lanes, float s)
-{
-	__m512i y = _mm512_setzero_si512();
-	for (int i = 0; i < 4; i++) {
-		const __m512 v = _mm512_div_ps(pixels_of(x + step[i], some, lanes), _mm512_set1_ps(s));
-		const __m512i q = _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-		const __m512i byte = _mm512_and_si512(_mm512_add_epi32(q, _mm512_set1_epi32(128)), _mm512_set1_epi32(255));
-		y = _mm512_or_si512(y, _mm512_sllv_epi32(byte, _mm512_set1_epi32(8 * i)));
-	}
-	return y;
-}
 
 /* sums[vector][output] of `vectors` and `width` of them. */
 INLINE void few_sums(const few_pixels *p, const few_weights *w, const int vectors, const int width, const int some,
@@ -130,26 +104,29 @@ INLINE void few_sums(const few_pixels *p, const few_weights *w, const int vector
 	const __m512 reciprocal = _mm512_set1_ps(1.0f / p->s);
 	const int divide = isinf(1.0f / p->s); /* a denormal scale */
 	const int32_t *t = w->t;
+	const float *x = p->x;
+	const int64_t last = p->last;
 	__m512i s[16], q[FEW_VECTORS];
 #pragma GCC unroll 16
 	for (int i = 0; i < vectors * width; i++)
 		s[i] = _mm512_setzero_si512();
 	for (const int64_t *step = w->at, *end = step + w->channels; step < end; step += 4, t += width) {
 		__m512i near = _mm512_set1_epi32(-1);
-#pragma GCC unroll 8
+#pragma GCC unroll 5
 		for (int v = 0; v < vectors; v++) {
+			const int64_t at = v + 1 < vectors ? v * LANES : last;
 			for (int i = 0; i < 4; i++) /* a channel's next pixels are another chunk's: nothing foresees these */
-				__builtin_prefetch(p->x + p->at[v] + step[4 + i]);
-			q[v] = four_channels(p->x + p->at[v], step, some, p->lanes, reciprocal, &near);
+				__builtin_prefetch(x + step[4 + i] + at);
+			q[v] = round_four(x + at, step, some, p->lanes, reciprocal, &near);
 		}
 		if (__builtin_expect(_mm512_testn_epi32_mask(near, near) | divide, 0)) {
-			const float *again = p->x; /* or gcc would keep all that was read, and nothing else, in registers */
+			const float *again = x; /* or gcc would keep all that was read, and nothing else, in registers */
 			__asm__("" : "+r"(again));
-#pragma GCC unroll 8
+#pragma GCC unroll 5
 			for (int v = 0; v < vectors; v++)
-				q[v] = four_quotients(again + p->at[v], step, some, p->lanes, p->s);
+				q[v] = divide_four(again + (v + 1 < vectors ? v * LANES : last), step, some, p->lanes, p->s);
 		}
-#pragma GCC unroll 8
+#pragma GCC unroll 5
 		for (int v = 0; v < vectors; v++)
 #pragma GCC unroll 16
 			for (int o = 0; o < width; o++)
@@ -160,28 +137,53 @@ INLINE void few_sums(const few_pixels *p, const few_weights *w, const int vector
 		sums[i] = s[i];
 }
 
+/* One output, whose sums lie in memory so that eight channels pass all pixels, as they lie; the last of them come first, for
+ * they are still near from when they were read for the scale. */
+INLINE void one_output_sums(const few_pixels *p, const few_weights *w, const int vectors, const int some, __m512i *sums)
+{
+	const __m512 reciprocal = _mm512_set1_ps(1.0f / p->s);
+	const int divide = isinf(1.0f / p->s);
+	for (int64_t k = ceil_div(w->channels, ONE_ABREAST) * ONE_ABREAST - ONE_ABREAST; k >= 0; k -= ONE_ABREAST) {
+		const __m512i t0 = _mm512_set1_epi32(w->t[k / 4]), t1 = _mm512_set1_epi32(w->t[k / 4 + 1]);
+		const int64_t *step = w->at + k;
+		for (int v = 0; v < vectors; v++) {
+			const float *x = p->x + (v + 1 < vectors ? v * LANES : p->last);
+			__m512i near = _mm512_set1_epi32(-1);
+			__m512i q0 = round_four(x, step, some, p->lanes, reciprocal, &near);
+			__m512i q1 = round_four(x, step + 4, some, p->lanes, reciprocal, &near);
+			if (__builtin_expect(_mm512_testn_epi32_mask(near, near) | divide, 0)) {
+				q0 = divide_four(x, step, some, p->lanes, p->s);
+				q1 = divide_four(x, step + 4, some, p->lanes, p->s);
+			}
+			DOT(sums[v], q0, t0);
+			DOT(sums[v], q1, t1);
+		}
+	}
+}
+
 #define FEW_OF(vectors, width) \
 	static void few_##vectors##_##width(const few_pixels *p, const few_weights *w, __m512i *sums) \
 	{ \
 		few_sums(p, w, vectors ? vectors : 1, width, !vectors, sums); \
 	}
 #define FEW_NAME(vectors, width) few_##vectors##_##width,
-/* By width; vectors as there are registers for their sums, and 0: fewer than 16 pixels. */
+/* By width from 2 on; vectors as there are registers for their sums, and 0: fewer than 16 pixels. */
 #define FEW_EACH(X) \
-	X(0, 1) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(0, 2) X(1, 2) X(2, 2) X(3, 2) X(4, 2) \
-	X(5, 2) X(0, 4) X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(0, 8) X(1, 8) X(2, 8) X(0, 12) X(1, 12) \
+	X(0, 2) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) \
+	X(0, 4) X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(0, 8) X(1, 8) X(2, 8) X(0, 12) X(1, 12) \
 	X(0, 16) X(1, 16)
 FEW_EACH(FEW_OF)
 typedef void few_kernel(const few_pixels *, const few_weights *, __m512i *);
 static few_kernel *const few_kernels[] = { FEW_EACH(FEW_NAME) };
-static inline int few_vectors(int width) { return width == 1 ? 8 : width == 2 ? 5 : width <= 8 ? 16 / width : 1; }
+static inline int few_vectors(int width) { return width == 1 ? ONE_VECTORS : width == 2 ? 5 : width <= 8 ? 16 / width : 1; }
 static inline few_kernel *few_kernel_of(int vectors, int width)
 {
-	const int first = width == 1 ? 0 : width == 2 ? 9 : width == 4 ? 15 : width == 8 ? 20 : width == 12 ? 23 : 25;
+	const int first = width == 2 ? 0 : width == 4 ? 6 : width == 8 ? 11 : width == 12 ? 14 : 16;
 	return few_kernels[first + vectors];
 }
 
-static void few_write(const convolution *p, const few_pixels *at, int64_t n, int vector, int width, const __m512i *sums)
+static void few_write(const convolution *p, const few_pixels *at, int64_t n, int64_t pixel, int vector, int width,
+		      const __m512i *sums)
 {
 	const few_weights *w = p->input;
 	for (int o = 0; o < (int)p->c->outputs; o++) {
@@ -194,7 +196,7 @@ static void few_write(const convolution *p, const few_pixels *at, int64_t n, int
 			activate(copy, LANES, p->activation);
 			y = _mm512_loadu_ps(copy);
 		}
-		_mm512_mask_storeu_ps(p->y + (n * p->c->outputs + o) * at->area + at->at[vector], at->lanes, y);
+		_mm512_mask_storeu_ps(p->y + (n * p->c->outputs + o) * at->area + pixel, at->lanes, y);
 	}
 }
 
@@ -206,19 +208,19 @@ static void few_chunk(const void *job, int64_t chunk)
 	const int64_t n = chunk / p->blocks, area = p->out_h * p->out_w, first = chunk % p->blocks * p->block;
 	const int64_t left = ceil_div(area - first, LANES), most = p->block / LANES;
 	const int width = few_width(p->c->outputs), vectors = (int)(left < most ? left : most);
-	few_pixels at = { .x = p->x + n * p->c->channels * area, .area = area, .s = p->scale[n],
+	few_pixels at = { .x = p->x + n * p->c->channels * area + first, .area = area, .s = p->scale[n],
 			  .lanes = area < LANES ? (__mmask16)((1 << area) - 1) : 0xffff };
-	__m512i sums[16];
-	for (int v = 0; v < vectors; v++) {
-		const int64_t pixel = first + v * LANES;
-		at.at[v] = area < LANES ? 0 : pixel + LANES <= area ? pixel : area - LANES;
-	}
-	for (int i = 0; i < 16; i++)
+	__m512i sums[ONE_VECTORS];
+	const int64_t end = first + (vectors - 1) * LANES;
+	at.last = (area < LANES || end + LANES <= area ? end : area - LANES) - first;
+	for (int i = 0; i < vectors * width; i++)
 		sums[i] = _mm512_setzero_si512();
-	if (at.s > 0)
+	if (at.s > 0 && width == 1)
+		area < LANES ? one_output_sums(&at, w, vectors, 1, sums) : one_output_sums(&at, w, vectors, 0, sums);
+	else if (at.s > 0)
 		few_kernel_of(area < LANES ? 0 : vectors, width)(&at, w, sums);
 	for (int v = 0; v < vectors; v++)
-		few_write(p, &at, n, v, width, sums);
+		few_write(p, &at, n, first + (v + 1 < vectors ? v * LANES : at.last), v, width, sums);
 }
 
 /* A whole sample, which is still near when what was read for its scale is read again. */
@@ -259,7 +261,9 @@ static int run_few(convolution *p, int threads)
 	const int64_t vectors = ceil_div(p->out_h * p->out_w, LANES);
 	if (!take_few(p, width))
 		return TERN_EMEMORY;
-	p->block = ceil_div(vectors, ceil_div(vectors, few_vectors(width))) * LANES;
+	const int64_t wanted = p->c->batch < threads ? (int64_t)threads * CHUNKS_A_THREAD : 1;
+	const int64_t parts = ceil_div(vectors, few_vectors(width)) > wanted ? ceil_div(vectors, few_vectors(width)) : wanted;
+	p->block = ceil_div(vectors, parts) * LANES;
 	p->blocks = ceil_div(p->out_h * p->out_w, p->block);
 	if (p->c->batch >= threads) {
 		run_chunks(few_sample, p, p->c->batch, threads);

@@ -1,13 +1,10 @@
 /* AVX-512 with VNNI (vpdpbusd: 64 products a step) and VBMI (vpermb: a table of 64 bytes, for T5).
  *
  * One row: T2 masks fields where they are and sums each in its own accumulator, whose scale 1, 4, 16, 64 is divided
- * away once at the end: 4 `and` + 4 `vpdpbusd` for 256 products. T5: 1 shift, 6 vpermb, 1 sub, 5 vpdpbusd for 320.
+ * away once at the end: 4 `and` + 4 `vpdpbusd` for 256 products. T5: 1 shift, 5 vpermb, 1 sub, 1 `and`, 5 vpdpbusd for 320.
  * Several rows: two tiles by up to 12 rows stay in registers, and a block is decoded once for all of them.
  */
-#include <immintrin.h>
-
 #define TERN_ISA "avx512-vnni"
-#define INLINE static inline __attribute__((always_inline))
 enum { ROWS = 12, AHEAD = 4096 /* bytes fetched before they are used; less costs 14 % from memory */ };
 
 #define BROADCAST(p) _mm512_set1_epi32(*(const int32_t_any *)(p))
@@ -33,7 +30,9 @@ TABLE_OF(digit0, DIGIT0);
 TABLE_OF(digit1, DIGIT1);
 TABLE_OF(digit2, DIGIT2);
 TABLE_OF(digit3, DIGIT3);
+#define TIMES28_DIGIT4(h) (uint8_t)((28 * G(h) & 63) | DIGIT4(h) << 6)
 TABLE_OF(digit4, DIGIT4);
+TABLE_OF(times28_digit4, TIMES28_DIGIT4);
 #define LOOK(index, table) _mm512_permutexvar_epi8(index, _mm512_load_si512(table))
 
 INLINE void store(int32_t *out, __m512i sum, int add)
@@ -62,9 +61,8 @@ INLINE void end_row(__m512i sum, int32_t *out, int add, const scaling *f, const 
 		: "v"(u0), "v"(u1), "v"(u2), "v"(u3), "v"(a0), "v"(a1), "v"(a2), "v"(a3))
 /* One load for several uses; as an operand of each, gcc would read memory again. */
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
-/* Two rules, each the faster in its loop. T2: one line of two, into the second cache only; the processor itself fetches the
- * others, and what does so from memory is slower than that if every line is asked for. */
-#define FETCH(p) _mm_prefetch((const char *)(p) + AHEAD, _MM_HINT_T0)
+/* One line of two, into the second cache only; the processor itself fetches the others, and what does so from memory is up
+ * to a fifth slower if every line is asked for. */
 #define FETCH_PAIR(p, t) \
 	if (t % 2 == 0) \
 	__asm__ volatile("prefetcht1 %0" : : "m"((p)[t * TILE_BYTES + AHEAD]))
@@ -108,13 +106,16 @@ INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64
 #undef END
 }
 
+/* `group` is what byte >> 2 tells: in the lower six bits 28 (t3 + 3 t4), in the upper two t4 itself, whose sum is divided by 64
+ * at the end. vpermb takes the lower six bits of the difference, those of the rest. Lookups first, then products: in turn
+ * they would share pipes. */
 INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add,
 		       const scaling *f)
 {
-	const __m512i g28 = _mm512_load_si512(times28), d0 = _mm512_load_si512(digit0), d1 = _mm512_load_si512(digit1),
-		      d2 = _mm512_load_si512(digit2), d3 = _mm512_load_si512(digit3), d4 = _mm512_load_si512(digit4),
+	const __m512i group = _mm512_load_si512(times28_digit4), d0 = _mm512_load_si512(digit0), d1 = _mm512_load_si512(digit1),
+		      d2 = _mm512_load_si512(digit2), d3 = _mm512_load_si512(digit3), m4 = _mm512_set1_epi8((char)0xc0),
 		      zero = _mm512_setzero_si512();
-#define SUMS(t) __m512i s0_##t = zero, s1_##t = zero;
+#define SUMS(t) __m512i s0_##t = zero, s1_##t = zero, s4_##t = zero;
 	SUMS(0) SUMS(1) SUMS(2) SUMS(3)
 #undef SUMS
 	for (int64_t b = 0; b < blocks; b++, w += tiles * TILE_BYTES, a += 20) {
@@ -124,19 +125,21 @@ INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64
 	{ \
 		__m512i v = _mm512_loadu_si512(w + t * TILE_BYTES); \
 		IN_REGISTER(v); \
-		FETCH(w + t * TILE_BYTES); \
-		const __m512i h = _mm512_srli_epi16(v, 2); \
-		const __m512i r = _mm512_sub_epi8(v, _mm512_permutexvar_epi8(h, g28)); \
-		DOT(s0_##t, _mm512_permutexvar_epi8(h, d3), a3); \
-		DOT(s1_##t, _mm512_permutexvar_epi8(h, d4), a4); \
-		DOT(s0_##t, _mm512_permutexvar_epi8(r, d0), a0); \
-		DOT(s1_##t, _mm512_permutexvar_epi8(r, d1), a1); \
-		DOT(s0_##t, _mm512_permutexvar_epi8(r, d2), a2); \
+		FETCH_PAIR(w, t); \
+		const __m512i h = _mm512_srli_epi16(v, 2), g = _mm512_permutexvar_epi8(h, group), r = _mm512_sub_epi8(v, g); \
+		const __m512i u0 = _mm512_permutexvar_epi8(r, d0), u1 = _mm512_permutexvar_epi8(r, d1); \
+		const __m512i u2 = _mm512_permutexvar_epi8(r, d2), u3 = _mm512_permutexvar_epi8(h, d3); \
+		DOT(s1_##t, u3, a3); \
+		DOT(s4_##t, _mm512_and_si512(g, m4), a4); \
+		DOT(s0_##t, u0, a0); \
+		DOT(s1_##t, u1, a1); \
+		DOT(s0_##t, u2, a2); \
 	}
 		EACH_TILE(STEP)
 #undef STEP
 	}
-#define END(t) end_row(_mm512_add_epi32(s0_##t, s1_##t), out, add, f, t * LANES);
+#define END(t) \
+	end_row(_mm512_add_epi32(_mm512_add_epi32(s0_##t, s1_##t), _mm512_srai_epi32(s4_##t, 6)), out, add, f, t * LANES);
 	EACH_TILE(END)
 #undef END
 }

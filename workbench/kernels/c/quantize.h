@@ -56,7 +56,15 @@ QUANTIZE_SPAN(quantize_span16, int16_t)
 
 static void quantize_run8(const float *x, int64_t count, float s, int8_t *q)
 {
-	for (int64_t i = 0; i < count; i += SPAN)
+	int64_t i = 0;
+#ifdef ROUND_AVX512
+	const __m512 reciprocal = _mm512_set1_ps(1.0f / s);
+	const __m512i sign = _mm512_set1_epi8((char)128);
+	const int divide = isinf(1.0f / s);
+	for (; i + 64 <= count; i += 64)
+		_mm512_storeu_si512(q + i, _mm512_xor_si512(round_64(x + i, s, reciprocal, divide), sign));
+#endif
+	for (; i < count; i += SPAN)
 		quantize_span8(x + i, count - i < SPAN ? count - i : SPAN, s, q + i);
 }
 

@@ -3,6 +3,7 @@
 #include "ternary.h"
 
 #include "layout.h"
+#include "round_avx512.h"
 #include "quantize.h"
 #include "activation.h"
 #include "pool.h"
@@ -33,6 +34,7 @@
 #include "conv_phases.h"
 #include "conv_planes.h"
 #include "conv_few.h"
+#include "conv_windows.h"
 #include "conv.h"
 
 const char *tern_isa(void) { return TERN_ISA; }

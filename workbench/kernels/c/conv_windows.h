@@ -1,0 +1,253 @@
+/* Depthwise convolution by windows: lanes are output pixels, and each byte of a lane is one of four taps of a kernel's row, so
+ * that a step is 64 products and nothing is turned: planes come as they lie, and so do outputs.
+ *
+ * A channel's pixels become bytes q + 128, padded with 128. Each of their rows is spread once, into the windows of 16
+ * outputs across it, for every part (four taps) of a kernel's row; the outputs of that row and of its neighbours above and
+ * below share them. Sums are dot(q + 128, t), from which 128 sum(t) is taken. */
+#ifdef ROUND_AVX512
+#define CONV_WINDOWS
+
+enum { ROWS_ABREAST = 8 /* of outputs, at most: their sums are in registers */ };
+enum { LARGEST_PLANE = 1 << 20, FEWEST_ACROSS = 9 /* with fewer, channels as lanes waste less */ };
+
+/* What the channels of a call share. */
+typedef struct window_plan {
+	int64_t parts, columns;		/* of a kernel's row; vectors across an output row */
+	int64_t before, plane, spread;	/* bytes: padding ahead of the pixels, all of a plane, windows of a band */
+	int64_t all;			/* channels, a multiple of LANES */
+	int32_t *weights, *offset;	/* [ky][part][all] of four signed bytes; [all] */
+	uint64_t *inside;		/* [column][part]: bytes of a window that are no padding beside the image */
+	__mmask16 real;			/* lanes of a vector */
+	__m512i from;			/* which byte of a row becomes which of a window */
+} window_plan;
+
+/* The last vector of a row overlaps the one before it. */
+static inline int64_t first_of_column(const convolution *p, int64_t column)
+{
+	const int64_t at = column * LANES, last = p->out_w - LANES;
+	return at < last || last < 0 ? at : last;
+}
+
+/* The plan but for its memory; 0: windows do not suit this shape. */
+static int plan_windows(const convolution *p, window_plan *plan)
+{
+	const tern_conv_shape *c = p->c;
+	const int64_t step = c->stride[1], reach = c->dilation[0] * (c->kernel[0] - 1);
+	if (p->w->n != 1 || c->channels != c->groups || p->out_h < 2 || p->out_w < FEWEST_ACROSS ||
+	    (LANES - 1) * step + 3 * c->dilation[1] >= 64)
+		return 0;
+	const int64_t last = (p->out_h - 1) * c->stride[0] + reach, band = (ROWS_ABREAST - 1) * c->stride[0] + reach;
+	plan->parts = ceil_div(c->kernel[1], 4);
+	plan->columns = ceil_div(p->out_w, LANES);
+	plan->before = ceil_div(c->padding[0] * c->width + c->padding[1], 64) * 64;
+	const int64_t most = (last + 1) * c->width + c->padding[1] + 4 * plan->parts * c->dilation[1];
+	plan->plane = plan->before + ceil_div(most, 64) * 64 + 128; /* windows are read 64 bytes at a time */
+	plan->spread = ((band < last ? band : last) + 1) * plan->parts * 64;
+	plan->all = ceil_div(c->channels, LANES) * LANES;
+	plan->real = p->out_w < LANES ? (__mmask16)((1 << p->out_w) - 1) : 0xffff;
+	uint8_t from[64];
+	for (int i = 0; i < 64; i++)
+		from[i] = (uint8_t)(i / 4 * step + i % 4 * c->dilation[1]);
+	plan->from = _mm512_loadu_si512(from);
+	return plan->plane < LARGEST_PLANE && plan->spread < LARGEST_PLANE;
+}
+
+/* Four rows of bytes to words of four, those of a column. */
+static inline __m512i words_of(const __m128i t[4])
+{
+	const __m128i low = _mm_unpacklo_epi8(t[0], t[1]), high = _mm_unpacklo_epi8(t[2], t[3]);
+	const __m128i low8 = _mm_unpackhi_epi8(t[0], t[1]), high8 = _mm_unpackhi_epi8(t[2], t[3]);
+	__m512i words = _mm512_castsi128_si512(_mm_unpacklo_epi16(low, high));
+	words = _mm512_inserti32x4(words, _mm_unpackhi_epi16(low, high), 1);
+	words = _mm512_inserti32x4(words, _mm_unpacklo_epi16(low8, high8), 2);
+	return _mm512_inserti32x4(words, _mm_unpackhi_epi16(low8, high8), 3);
+}
+
+/* Weights lie [tap][channel]; four of a row become a word. */
+static void window_weights(const convolution *p, const window_plan *plan)
+{
+	const tern_conv_shape *c = p->c;
+	for (int64_t channel = 0; channel < plan->all; channel += LANES) {
+		const int64_t left = c->channels - channel;
+		const __mmask16 real = left < LANES ? (__mmask16)((1 << left) - 1) : 0xffff;
+		__m512i offset = _mm512_setzero_si512();
+		int32_t *to = plan->weights + channel;
+		for (int64_t ky = 0; ky < c->kernel[0]; ky++)
+			for (int64_t kx = 0; kx < plan->parts * 4; kx += 4, to += plan->all) {
+				__m128i t[4];
+				for (int i = 0; i < 4; i++) {
+					const int64_t tap = ky * c->kernel[1] + kx + i;
+					t[i] = _mm_maskz_loadu_epi8(kx + i < c->kernel[1] ? real : 0,
+								    p->w->data + tap * c->channels + channel);
+				}
+				const __m512i words = words_of(t);
+				_mm512_storeu_si512(to, words);
+				offset = _mm512_dpbusd_epi32(offset, _mm512_set1_epi8((char)128), words);
+			}
+		_mm512_storeu_si512(plan->offset + channel, offset);
+	}
+}
+
+static void window_insides(const convolution *p, const window_plan *plan)
+{
+	const tern_conv_shape *c = p->c;
+	uint64_t *to = plan->inside;
+	for (int64_t column = 0; column < plan->columns; column++)
+		for (int64_t part = 0; part < plan->parts; part++, to++) {
+			const int64_t first = first_of_column(p, column) * c->stride[1] + 4 * part * c->dilation[1] - c->padding[1];
+			*to = 0;
+			for (int i = 0; i < 64; i++) {
+				const int64_t at = first + i / 4 * c->stride[1] + i % 4 * c->dilation[1];
+				*to |= (uint64_t)(at >= 0 && at < c->width) << i;
+			}
+		}
+}
+
+/* A plane, of which up to 63 bytes more are written: padding. */
+static void window_plane(const float *x, int64_t count, float s, uint8_t *plane)
+{
+	const __m512 reciprocal = _mm512_set1_ps(1.0f / s);
+	const int divide = isinf(1.0f / s);
+	int64_t i = 0;
+	for (; i + 64 <= count; i += 64)
+		_mm512_storeu_si512(plane + i, round_64(x + i, s, reciprocal, divide));
+	if (i < count) {
+		float rest[64];
+		for (int v = 0; v < 64; v += LANES) {
+			const int64_t left = count - i - v;
+			const __mmask16 real = left >= LANES ? 0xffff : left > 0 ? (__mmask16)((1 << left) - 1) : 0;
+			_mm512_storeu_ps(rest + v, _mm512_maskz_loadu_ps(real, x + i + v));
+		}
+		_mm512_storeu_si512(plane + i, round_64(rest, s, reciprocal, divide));
+	}
+}
+
+/* Rows of pixels, and those of padding, to the windows of a column: out[row][part]. */
+static void spread_windows(const convolution *p, const window_plan *plan, const uint8_t *plane, int64_t rows, int64_t column,
+			   __m512i *out)
+{
+	const __m512i zero = _mm512_set1_epi8((char)128), from = plan->from;
+	const int64_t parts = plan->parts, width = p->c->width, four = 4 * p->c->dilation[1];
+	const uint64_t *inside = plan->inside + column * parts;
+	plane += first_of_column(p, column) * p->c->stride[1] - p->c->padding[1];
+	for (int64_t part = 0; part < parts; part++, out++, plane += four) {
+		const __mmask64 real = _cvtu64_mask64(inside[part]);
+		const uint8_t *row = plane;
+		for (__m512i *to = out, *end = out + rows * parts; to < end; to += parts, row += width)
+			*to = _mm512_mask_permutexvar_epi8(zero, real, from, _mm512_loadu_si512(row));
+	}
+}
+
+/* What becomes of the sums of a channel. */
+typedef struct window_finish {
+	__m512 scale, bias;
+	__m512i offset;
+	__mmask16 real;
+} window_finish;
+
+/* Some rows of a column. */
+INLINE void window_rows(const convolution *p, const window_plan *plan, const __m512i *windows, const int32_t *weights,
+			const window_finish *f, const int abreast, float *y)
+{
+	const int64_t parts = plan->parts, all = plan->all, step = p->c->stride[0] * parts, out_w = p->out_w;
+	const int64_t between = p->c->dilation[0] * parts;
+	__m512i s[ROWS_ABREAST];
+#pragma GCC unroll 8
+	for (int r = 0; r < abreast; r++) {
+		__builtin_prefetch(y + (r + abreast) * out_w, 1); /* too far for the processor to foresee */
+		s[r] = _mm512_setzero_si512();
+	}
+	for (int64_t ky = 0; ky < p->c->kernel[0]; ky++, windows += between) {
+		const __m512i *at = windows;
+		for (int64_t part = 0; part < parts; part++, weights += all, at++) {
+			const __m512i w = _mm512_set1_epi32(*weights);
+#pragma GCC unroll 8
+			for (int r = 0; r < abreast; r++)
+				DOT(s[r], at[r * step], w);
+		}
+	}
+#pragma GCC unroll 8
+	for (int r = 0; r < abreast; r++) {
+		const __m512 out = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(s[r], f->offset)), f->scale);
+		_mm512_mask_storeu_ps(y + r * out_w, f->real, _mm512_add_ps(out, f->bias));
+	}
+}
+
+#define WINDOW_ROWS(n) \
+	static void window_rows_##n(const convolution *p, const window_plan *plan, const __m512i *windows, \
+				    const int32_t *weights, const window_finish *f, float *y) \
+	{ \
+		window_rows(p, plan, windows, weights, f, n, y); \
+	}
+WINDOW_ROWS(1) WINDOW_ROWS(2) WINDOW_ROWS(3) WINDOW_ROWS(4) WINDOW_ROWS(5) WINDOW_ROWS(6) WINDOW_ROWS(7) WINDOW_ROWS(8)
+typedef void window_kernel(const convolution *, const window_plan *, const __m512i *, const int32_t *, const window_finish *,
+			   float *);
+static window_kernel *const window_kernels[] = { NULL, window_rows_1, window_rows_2, window_rows_3, window_rows_4,
+						 window_rows_5, window_rows_6, window_rows_7, window_rows_8 };
+
+/* A channel whose pixels lie in `plane`. */
+static void window_channel(const convolution *p, const window_plan *plan, const uint8_t *plane, int64_t channel,
+			   const window_finish *f, __m512i *windows, float *y)
+{
+	const tern_conv_shape *c = p->c;
+	const int64_t down = c->stride[0], reach = c->dilation[0] * (c->kernel[0] - 1);
+	for (int64_t top = 0, bands = ceil_div(p->out_h, ROWS_ABREAST); top < p->out_h; bands--) {
+		const int64_t rows = ceil_div(p->out_h - top, bands);
+		const uint8_t *from = plane + (top * down - c->padding[0]) * c->width;
+		for (int64_t column = 0; column < plan->columns; column++) {
+			spread_windows(p, plan, from, (rows - 1) * down + reach + 1, column, windows);
+			window_kernels[rows](p, plan, windows, plan->weights + channel, f,
+					     y + top * p->out_w + first_of_column(p, column));
+		}
+		top += rows;
+	}
+}
+
+/* Some channels of a sample. */
+static void windows_chunk(const void *job, int64_t chunk)
+{
+	const convolution *p = job;
+	const tern_conv_shape *c = p->c;
+	const window_plan *plan = p->input;
+	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, area = c->height * c->width;
+	const int64_t end = begin + p->block < c->channels ? begin + p->block : c->channels;
+	const float s = p->scale[n];
+	uint8_t *plane = scratch_take(SCRATCH_CHUNK, (size_t)(plan->plane + plan->spread));
+	if (!plane) {
+		atomic_store(p->failed, 1);
+		return;
+	}
+	memset(plane, 128, (size_t)plan->plane);
+	for (int64_t channel = begin; channel < end; channel++) {
+		const int64_t at = n * c->channels + channel;
+		float *y = p->y + at * p->out_h * p->out_w;
+		const window_finish f = { _mm512_set1_ps(s * p->w_scale[channel]), _mm512_set1_ps(p->bias ? p->bias[channel] : 0.0f),
+					  _mm512_set1_epi32(plan->offset[channel]), plan->real };
+		if (s > 0)
+			window_plane(p->x + at * area, area, s, plane + plan->before);
+		window_channel(p, plan, plane + plan->before, channel, &f, (__m512i *)(plane + plan->plane), y);
+		activate(y, p->out_h * p->out_w, p->activation);
+	}
+}
+
+static int run_windows(convolution *p, window_plan *plan, int threads)
+{
+	const tern_conv_shape *c = p->c;
+	const int64_t scales = ceil_div(c->batch, 16) * 16, words = plan->all * (plan->parts * c->kernel[0] + 1);
+	const int64_t insides = plan->columns * plan->parts * (int64_t)sizeof *plan->inside;
+	p->scale = scratch_take(SCRATCH_CALL, (size_t)((scales + words) * 4 + insides));
+	if (!p->scale)
+		return TERN_EMEMORY;
+	p->input = plan;
+	plan->offset = (int32_t *)(p->scale + scales);
+	plan->weights = plan->offset + plan->all;
+	plan->inside = (uint64_t *)(plan->offset + words);
+	window_weights(p, plan);
+	window_insides(p, plan);
+	p->block = ceil_div(c->channels, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
+	p->blocks = ceil_div(c->channels, p->block);
+	run_chunks(find_scale, p, c->batch, threads);
+	run_chunks(windows_chunk, p, c->batch * p->blocks, threads);
+	return TERN_OK;
+}
+#endif
