@@ -1,6 +1,8 @@
 """Whole models: equal to eager, loaded without torch, the same bytes every time, served as they are."""
 
+import ctypes
 import hashlib
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy
 import pytest
 import torch
+from torch import nn
 
 from tests.compile.emit.models import MODELS
 from tests.networks import ZOO, build
@@ -36,6 +39,15 @@ def test_a_float_model_equals_eager(name, build_c):
         "backend.json", "examples.safetensors", "mlops_model.c", "mlops_model.h", "model.so", "signature.json",
         "target.json",
     }  # fmt: skip
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have nops of one size")
+def test_functions_begin_with_the_nop_that_makes_tracing_cheap(ternary_models, build_c):
+    for folder in (next(iter(ternary_models.values()))[1], build_c(nn.Linear(3, 2), torch.randn(2, 3))):
+        calls = ctypes.CDLL(str(folder / "model.so"))
+        for name in ("mlops_model_run", "mlops_model_arena_bytes"):
+            address = ctypes.cast(getattr(calls, name), ctypes.c_void_p).value
+            assert ctypes.string_at(address, 5) == bytes.fromhex("0f1f440000"), (folder, name)
 
 
 FRESH = """

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import sympy
 
+from ...kernels.build import SOURCES
 from ...types import Signature, TensorSpec
 from .emitter import Emitter
 from .function import Function
@@ -39,12 +40,14 @@ def source(emitter: Emitter, plan: Plan) -> str:
     """Return the model as one C file."""
     functions = "\n".join(function.definition() for function in emitter.functions)
     runtime = _runtime(functions)
-    ternary = '#include "ternary.h"\nextern int mlops_threads;\n' if "tern_" in functions + runtime else ""
+    # How functions begin is a header of the kernels; a file without them needs no other than its own.
+    ternary = '#include "ternary.h"\nextern int mlops_threads;\n'
+    begins = ternary if "tern_" in functions + runtime else (SOURCES / "entry.h").read_text()
     return f"""\
 /* The model as C: one function an operator, in the order of their calls in mlops_forward() below.
  * Generated for the target {emitter.target}; equal models give equal files. */
 #include "{HEADER_FILE}"
-{ternary}
+{begins}
 {runtime}
 extern const uint8_t mlops_weights[];
 static _Thread_local int failure;

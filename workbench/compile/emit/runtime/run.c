@@ -1,6 +1,7 @@
 /* The public entry points. Compiled for any processor of the machine, so that one that lacks the instructions the
  * rest needs is told so instead of being killed by them. NEEDED is the list of features, FORWARD_TARGET its name. */
 #define _GNU_SOURCE
+#include "entry.h"
 #include "mlops_model.h"
 
 #include <stddef.h>
