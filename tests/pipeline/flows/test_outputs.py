@@ -42,6 +42,10 @@ def test_a_step_that_returns_nothing_is_an_error(store):
     @wb.step
     def no_number() -> int: ...
 
+    @wb.step
+    def no_file() -> Path:
+        return Path("/nowhere/file")
+
     def flow_of(step):
         def empty():
             return step()
@@ -51,6 +55,9 @@ def test_a_step_that_returns_nothing_is_an_error(store):
     for step in (nothing, no_number):
         with pytest.raises(StepFailed, match="returned nothing"):
             wb.run(flow_of(step), store=store)
+    with pytest.raises(StepFailed, match="returned /nowhere/file, and there is nothing") as caught:
+        wb.run(flow_of(no_file), store=store)
+    assert caught.value.where == "no-file"
 
 
 def test_a_huge_plain_value_is_refused_and_as_an_artifact_taken(store):

@@ -125,7 +125,7 @@ def _keep(store: Store, order: Order, source: FunctionSource, value: Any) -> Out
             )
         scratch = store.scratch()
         try:
-            files.write(value, scratch)
+            files.write(value, scratch, order.path)
             return Outcome(artifacts={name: put(store, order, scratch, {"function": source.fingerprint})})
         finally:
             remove_tree(scratch)

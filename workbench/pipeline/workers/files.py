@@ -15,8 +15,8 @@ from .. import data
 _PATH = "path.json"
 
 
-def write(value: Any, folder: Path) -> None:
-    """Fill a folder with a value; a :class:`pathlib.Path` is copied, with its name.
+def write(value: Any, folder: Path, where: str) -> None:
+    """Fill a folder with a value; a :class:`pathlib.Path` is copied, with its name. `where` is the step.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def write(value: Any, folder: Path) -> None:
         return
     if not value.exists() or (value.is_dir() and not any(value.rglob("*"))):
         raise StepFailed(
-            f"there is nothing at {value}", where=str(value), fix="write the file before returning"
+            f"it returned {value}, and there is nothing", where=where, fix="write the file before returning"
         )
     with disk_guard(folder):
         if value.is_dir():
