@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError, RunError, StepFailed, WorkbenchError, missing_dependency
+from ...errors import InputError, RunError, WorkbenchError, missing_dependency
 from ...store import Store, owner
 from ..ir import Graph
 from ..machine import machine
@@ -34,6 +34,7 @@ from . import ray_relay
 from .limits import Room, check, refuse_bound
 from .ray_errors import unfinished
 from .ray_home import open_home
+from .ray_limit import limited
 from .ray_node import RayNode, authenticated, free_port
 from .reach import reach
 
@@ -84,7 +85,7 @@ def work(
         for digest, content in zip(names, contents, strict=True):
             if not store.artifacts.exists(digest):
                 parcel.unpack(store, digest, content)
-        with _limited(order):
+        with limited(order):
             outcome = body.run(store, order)
     except WorkbenchError as error:
         outcome = Outcome(error=error.to_json())
@@ -133,22 +134,6 @@ def _node_store() -> Store:
     if _store is None:
         _store = Store(open_home())
     return _store
-
-
-@contextlib.contextmanager
-def _limited(order: Order) -> Any:
-    """Interrupt an order that takes longer than it may."""
-
-    def late(*_: Any) -> None:
-        raise StepFailed(f"it ran longer than {order.timeout_s:g} s", where=f"{order.run_id}, {order.path}")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, order.timeout_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class Bridge:
