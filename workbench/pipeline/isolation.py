@@ -12,12 +12,10 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ..package.environment import EnvironmentLock, lock
-from ..package.environments import Place, Sandbox
-from ..package.environments.buildah import BuildahSandbox, require
-from ..package.environments.sandbox import BUNDLE, sweep
+from ..package.environments import Place, Sandbox, buildah, sandbox
 from ..render.units import size
 from ..store import owner
 from . import child
@@ -86,47 +84,40 @@ def _runc(
 ) -> Sandbox:
     python = interpreter_for(store, wanted)
     shown = _outermost([*_prefix(python), Path(sys.base_prefix), *_code(python)], [Path("/usr")])
-    return Sandbox(
-        folder,
-        _command(python, order),
-        environment=_variables(),
-        cwd=Path.cwd(),
-        isolation=isolation,
-        places=_places(shown, store),
-    )
+    return Sandbox(folder, _command(python, order), **_common(store, isolation, shown))
 
 
 def _image(
     store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
 ) -> Sandbox:
+    sandbox.require()
     python = interpreter_for(store, wanted)
     image = root_for(store, wanted or lock(), python)
+    common = _common(store, isolation, _beside_image(python))
     return Sandbox(
-        folder,
-        _command(python, order),
-        environment=_variables(),
-        cwd=Path.cwd(),
-        isolation=isolation,
-        places=_places(_beside_image(python), store),
-        root=image.folder,
-        shown=f"image {image.digest}",
+        folder, _command(python, order), **common, root=image.folder, shown=f"image {image.digest}"
     )
 
 
 def _buildah(
     store: Store, folder: Path, order: Path, isolation: Isolation, wanted: EnvironmentLock | None
-) -> BuildahSandbox:
-    require()
+) -> Sandbox:
+    buildah.require()
     python = interpreter_for(store, wanted)
-    return BuildahSandbox(
-        folder,
-        _command(python, order),
-        environment=_variables(),
-        cwd=Path.cwd(),
-        isolation=isolation,
-        places=_places(_beside_image(python), store),
-        image=image_for(store, wanted or lock(), python),
-    )
+    image = image_for(store, wanted or lock(), python)
+    common = _common(store, isolation, _beside_image(python))
+    return buildah.BuildahSandbox(folder, _command(python, order), **common, image=image)
+
+
+def _common(store: Store, isolation: Isolation, shown: list[Path]) -> dict[str, Any]:
+    """Return what is the same for all sandboxes, whatever the folders it is shown."""
+    passed = {key: value for key, value in child.steady().items() if key in _PASSED}
+    return {
+        "environment": {**passed, "PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108
+        "cwd": Path.cwd(),
+        "isolation": isolation,
+        "places": [*(Place(path) for path in shown), Place(store.home, writable=True)],
+    }
 
 
 def _beside_image(python: Path) -> list[Path]:
@@ -146,26 +137,17 @@ def _prefix(python: Path) -> list[Path]:
     return [python.parents[1], python.parents[1].resolve()]
 
 
-def _variables() -> dict[str, str]:
-    passed = {key: value for key, value in child.steady().items() if key in _PASSED}
-    return {**passed, "PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108
-
-
 def _code(python: Path) -> list[Path]:
     """Return what a Python is to import from beside its own, the workbench and where the user is."""
     entries = sys.path if python == Path(sys.executable) else of_the_user()
     return [*(Path(entry) for entry in entries if entry), Path(__file__).resolve().parents[1], Path.cwd()]
 
 
-def _places(shown: list[Path], store: Store) -> list[Place]:
-    return [*(Place(path) for path in shown), Place(store.home, writable=True)]
-
-
 def _sweep(store: Store) -> None:
     """Remove the sandboxes that killed processes left."""
     for folder in (store.home / "scratch").iterdir():
-        if (folder / BUNDLE).exists() and not owner.holds(folder):
-            sweep(folder)
+        if (folder / sandbox.BUNDLE).exists() and not owner.holds(folder):
+            sandbox.sweep(folder)
 
 
 def _outermost(folders: list[Path], there: Sequence[Path] = ()) -> list[Path]:

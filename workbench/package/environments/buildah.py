@@ -63,7 +63,7 @@ def require() -> tuple[str, str]:
     """
     found = program("buildah")
     if found is None:
-        fix = "apt-get install buildah, or leave --sandbox out"
+        fix = "apt-get install buildah, or --sandbox image"
         raise MissingDependency("buildah is not installed", where=_WHERE, fix=fix)
     runtime = next(filter(None, map(program, RUNTIMES)), None)
     if runtime is None:
@@ -74,7 +74,7 @@ def require() -> tuple[str, str]:
         raise InputError(
             "buildah mounts an image for root only",
             where=_WHERE,
-            fix="leave --sandbox out: runc makes a sandbox in a user namespace",
+            fix="--sandbox image: runc shows the same image in a user namespace",
         )
     return found, runtime
 
@@ -201,5 +201,5 @@ def _ask(command: list[str], folder: Path) -> str:
     raise PackageError(
         f"buildah did not make the container: {said}",
         where=_WHERE,
-        fix="leave --sandbox out (runc needs no image), or ask `buildah info` about the storage",
+        fix="--sandbox image (runc with the same image), or ask `buildah info` about the storage",
     )
