@@ -100,15 +100,16 @@ def test_pointwise_layers_with_few_outputs_round_as_division_does(target, output
 
 
 @pytest.mark.parametrize("target", HERE[:2])
+@pytest.mark.parametrize("fewest", [1, 9])
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_wide_depthwise_layers_equal_integers(target, data, seed):
-    """Outputs of nine and more across, with strides, dilations and paddings beyond the image."""
+def test_depthwise_layers_equal_integers(target, fewest, data, seed):
+    """Up to eight outputs across, then nine and more; with strides, dilations and paddings beyond the image."""
     rng = np.random.default_rng(seed)
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
     kernel, stride, dilation = (draw(1, 7), draw(1, 9)), (draw(1, 4), draw(1, 5)), (draw(1, 3), draw(1, 5))
     padding = (draw(0, 5), draw(0, 1) * draw(0, 150))
-    out = (draw(1, 20), draw(9, 40))
+    out = (draw(1, 20), draw(9, 40)) if fewest > 1 else (draw(1, 8), draw(1, 8))
     size = [
         max(1, (o - 1) * s + d * (k - 1) + 1 - 2 * p)
         for o, s, d, k, p in zip(out, stride, dilation, kernel, padding, strict=True)
@@ -121,12 +122,13 @@ def test_wide_depthwise_layers_equal_integers(target, data, seed):
 
 
 @pytest.mark.parametrize("target", HERE[:2])
-def test_depthwise_layers_round_as_division_does(target):
+@pytest.mark.parametrize("size", [(9, 17), (7, 7)])
+def test_depthwise_layers_round_as_division_does(target, size):
     """All quotients halves, a scale whose reciprocal is infinite, zeros; and a sample that is not finite."""
     rng = np.random.default_rng(11)
     geometry = ConvGeometry((3, 3), (1, 1), (1, 1), (1, 1), 18)
     t = rng.integers(-1, 2, (18, 1, 3, 3), dtype=np.int8)
-    x = rng.standard_normal((4, 18, 9, 17)).astype(np.float32)
+    x = rng.standard_normal((4, 18, *size)).astype(np.float32)
     x[1] = rng.integers(-126, 127, x[1].shape) + 0.5
     x[1, 0] = 127  # the scale is 1
     x[2] *= np.float32(1e-37)

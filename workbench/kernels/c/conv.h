@@ -7,6 +7,8 @@ static int run_samples(convolution *p, int threads)
 	if (pointwise(p->c) && p->c->groups == 1)
 		return run_bands(p, threads);
 #ifdef CONV_WINDOWS
+	if (small(p))
+		return run_small(p, threads);
 	window_plan plan;
 	if (plan_windows(p, &plan))
 		return run_windows(p, &plan, threads);

@@ -10,16 +10,29 @@
 enum { ROWS_ABREAST = 8 /* of outputs, at most: their sums are in registers */ };
 enum { LARGEST_PLANE = 1 << 20, FEWEST_ACROSS = 9 /* with fewer, channels as lanes waste less */ };
 
+/* Four taps of a kernel's row are a word. */
+typedef struct window_weights {
+	int64_t parts, steps, all; /* words of a kernel's row and of a kernel; channels, a multiple of LANES */
+	int32_t *words, *offset;   /* [step][all] of four signed bytes; [all] */
+} window_weights;
+
 /* What the channels of a call share. */
 typedef struct window_plan {
-	int64_t parts, columns;		/* of a kernel's row; vectors across an output row */
+	window_weights w;
+	int64_t columns;		/* vectors across an output row */
 	int64_t before, plane, spread;	/* bytes: padding ahead of the pixels, all of a plane, windows of a band */
-	int64_t all;			/* channels, a multiple of LANES */
-	int32_t *weights, *offset;	/* [ky][part][all] of four signed bytes; [all] */
 	uint64_t *inside;		/* [column][part]: bytes of a window that are no padding beside the image */
 	__mmask16 real;			/* lanes of a vector */
 	__m512i from;			/* which byte of a row becomes which of a window */
 } window_plan;
+
+static window_weights window_sizes(const tern_conv_shape *c)
+{
+	const int64_t parts = ceil_div(c->kernel[1], 4);
+	return (window_weights){ .parts = parts, .steps = parts * c->kernel[0], .all = ceil_div(c->channels, LANES) * LANES };
+}
+
+static size_t window_bytes(const window_weights *w) { return (size_t)(w->all * (w->steps + 1)) * sizeof(int32_t); }
 
 /* The last vector of a row overlaps the one before it. */
 static inline int64_t first_of_column(const convolution *p, int64_t column)
@@ -37,13 +50,12 @@ static int plan_windows(const convolution *p, window_plan *plan)
 	    (LANES - 1) * step + 3 * c->dilation[1] >= 64)
 		return 0;
 	const int64_t last = (p->out_h - 1) * c->stride[0] + reach, band = (ROWS_ABREAST - 1) * c->stride[0] + reach;
-	plan->parts = ceil_div(c->kernel[1], 4);
+	plan->w = window_sizes(c);
 	plan->columns = ceil_div(p->out_w, LANES);
 	plan->before = ceil_div(c->padding[0] * c->width + c->padding[1], 64) * 64;
-	const int64_t most = (last + 1) * c->width + c->padding[1] + 4 * plan->parts * c->dilation[1];
+	const int64_t most = (last + 1) * c->width + c->padding[1] + 4 * plan->w.parts * c->dilation[1];
 	plan->plane = plan->before + ceil_div(most, 64) * 64 + 128; /* windows are read 64 bytes at a time */
-	plan->spread = ((band < last ? band : last) + 1) * plan->parts * 64;
-	plan->all = ceil_div(c->channels, LANES) * LANES;
+	plan->spread = ((band < last ? band : last) + 1) * plan->w.parts * 64;
 	plan->real = p->out_w < LANES ? (__mmask16)((1 << p->out_w) - 1) : 0xffff;
 	uint8_t from[64];
 	for (int i = 0; i < 64; i++)
@@ -64,16 +76,18 @@ static inline __m512i words_of(const __m128i t[4])
 }
 
 /* Weights lie [tap][channel]; four of a row become a word. */
-static void window_weights(const convolution *p, const window_plan *plan)
+static void pack_windows(const convolution *p, window_weights *w, void *memory)
 {
 	const tern_conv_shape *c = p->c;
-	for (int64_t channel = 0; channel < plan->all; channel += LANES) {
+	w->offset = memory;
+	w->words = w->offset + w->all;
+	for (int64_t channel = 0; channel < w->all; channel += LANES) {
 		const int64_t left = c->channels - channel;
 		const __mmask16 real = left < LANES ? (__mmask16)((1 << left) - 1) : 0xffff;
 		__m512i offset = _mm512_setzero_si512();
-		int32_t *to = plan->weights + channel;
+		int32_t *to = w->words + channel;
 		for (int64_t ky = 0; ky < c->kernel[0]; ky++)
-			for (int64_t kx = 0; kx < plan->parts * 4; kx += 4, to += plan->all) {
+			for (int64_t kx = 0; kx < w->parts * 4; kx += 4, to += w->all) {
 				__m128i t[4];
 				for (int i = 0; i < 4; i++) {
 					const int64_t tap = ky * c->kernel[1] + kx + i;
@@ -84,7 +98,7 @@ static void window_weights(const convolution *p, const window_plan *plan)
 				_mm512_storeu_si512(to, words);
 				offset = _mm512_dpbusd_epi32(offset, _mm512_set1_epi8((char)128), words);
 			}
-		_mm512_storeu_si512(plan->offset + channel, offset);
+		_mm512_storeu_si512(w->offset + channel, offset);
 	}
 }
 
@@ -93,7 +107,7 @@ static void window_insides(const convolution *p, const window_plan *plan)
 	const tern_conv_shape *c = p->c;
 	uint64_t *to = plan->inside;
 	for (int64_t column = 0; column < plan->columns; column++)
-		for (int64_t part = 0; part < plan->parts; part++, to++) {
+		for (int64_t part = 0; part < plan->w.parts; part++, to++) {
 			const int64_t first = first_of_column(p, column) * c->stride[1] + 4 * part * c->dilation[1] - c->padding[1];
 			*to = 0;
 			for (int i = 0; i < 64; i++) {
@@ -127,7 +141,7 @@ static void spread_windows(const convolution *p, const window_plan *plan, const 
 			   __m512i *out)
 {
 	const __m512i zero = _mm512_set1_epi8((char)128), from = plan->from;
-	const int64_t parts = plan->parts, width = p->c->width, four = 4 * p->c->dilation[1];
+	const int64_t parts = plan->w.parts, width = p->c->width, four = 4 * p->c->dilation[1];
 	const uint64_t *inside = plan->inside + column * parts;
 	plane += first_of_column(p, column) * p->c->stride[1] - p->c->padding[1];
 	for (int64_t part = 0; part < parts; part++, out++, plane += four) {
@@ -149,7 +163,7 @@ typedef struct window_finish {
 INLINE void window_rows(const convolution *p, const window_plan *plan, const __m512i *windows, const int32_t *weights,
 			const window_finish *f, const int abreast, float *y)
 {
-	const int64_t parts = plan->parts, all = plan->all, step = p->c->stride[0] * parts, out_w = p->out_w;
+	const int64_t parts = plan->w.parts, all = plan->w.all, step = p->c->stride[0] * parts, out_w = p->out_w;
 	const int64_t between = p->c->dilation[0] * parts;
 	__m512i s[ROWS_ABREAST];
 #pragma GCC unroll 8
@@ -196,7 +210,7 @@ static void window_channel(const convolution *p, const window_plan *plan, const 
 		const uint8_t *from = plane + (top * down - c->padding[0]) * c->width;
 		for (int64_t column = 0; column < plan->columns; column++) {
 			spread_windows(p, plan, from, (rows - 1) * down + reach + 1, column, windows);
-			window_kernels[rows](p, plan, windows, plan->weights + channel, f,
+			window_kernels[rows](p, plan, windows, plan->w.words + channel, f,
 					     y + top * p->out_w + first_of_column(p, column));
 		}
 		top += rows;
@@ -222,7 +236,7 @@ static void windows_chunk(const void *job, int64_t chunk)
 		const int64_t at = n * c->channels + channel;
 		float *y = p->y + at * p->out_h * p->out_w;
 		const window_finish f = { _mm512_set1_ps(s * p->w_scale[channel]), _mm512_set1_ps(p->bias ? p->bias[channel] : 0.0f),
-					  _mm512_set1_epi32(plan->offset[channel]), plan->real };
+					  _mm512_set1_epi32(plan->w.offset[channel]), plan->real };
 		if (s > 0)
 			window_plane(p->x + at * area, area, s, plane + plan->before);
 		window_channel(p, plan, plane + plan->before, channel, &f, (__m512i *)(plane + plan->plane), y);
@@ -233,16 +247,13 @@ static void windows_chunk(const void *job, int64_t chunk)
 static int run_windows(convolution *p, window_plan *plan, int threads)
 {
 	const tern_conv_shape *c = p->c;
-	const int64_t scales = ceil_div(c->batch, 16) * 16, words = plan->all * (plan->parts * c->kernel[0] + 1);
-	const int64_t insides = plan->columns * plan->parts * (int64_t)sizeof *plan->inside;
-	p->scale = scratch_take(SCRATCH_CALL, (size_t)((scales + words) * 4 + insides));
+	const int64_t scales = ceil_div(c->batch, 16) * 16, insides = plan->columns * plan->w.parts;
+	p->scale = scratch_take(SCRATCH_CALL, (size_t)(scales * 4 + insides * 8) + window_bytes(&plan->w));
 	if (!p->scale)
 		return TERN_EMEMORY;
 	p->input = plan;
-	plan->offset = (int32_t *)(p->scale + scales);
-	plan->weights = plan->offset + plan->all;
-	plan->inside = (uint64_t *)(plan->offset + words);
-	window_weights(p, plan);
+	plan->inside = (uint64_t *)(p->scale + scales);
+	pack_windows(p, &plan->w, plan->inside + insides);
 	window_insides(p, plan);
 	p->block = ceil_div(c->channels, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
 	p->blocks = ceil_div(c->channels, p->block);

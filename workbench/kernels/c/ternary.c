@@ -35,6 +35,7 @@
 #include "conv_planes.h"
 #include "conv_few.h"
 #include "conv_windows.h"
+#include "conv_small.h"
 #include "conv.h"
 
 const char *tern_isa(void) { return TERN_ISA; }
