@@ -65,15 +65,16 @@ __attribute__((visibility("default"))) int64_t decode_t2(int64_t rounds)
 		__asm__ volatile(TILE2(0, 1, 2, 3) TILE2(4, 5, 6, 7) TILE2(8, 9, 10, 11) TILE2(12, 13, 14, 15) : : : SUMS);
 	return rounds * 256;
 }
-#define FIELD5(index, table, a, sum) \
-	"vpermb %%zmm" #table ", %%zmm" #index ", %%zmm29\n\tvpdpbusd %%zmm" #a ", %%zmm29, %%zmm" #sum "\n\t"
-#define TILE5(a, b) \
-	"vpsrlw $2, %%zmm16, %%zmm27\n\tvpermb %%zmm22, %%zmm27, %%zmm28\n\tvpsubb %%zmm28, %%zmm16, %%zmm28\n\t" FIELD5( \
-		27, 17, 23, a) FIELD5(27, 18, 24, b) FIELD5(28, 19, 25, a) FIELD5(28, 20, 26, b) FIELD5(28, 21, 23, a)
+#define LOOK5(table, index, out) "vpermb %%zmm" #table ", %%zmm" #index ", %%zmm" #out "\n\t"
+#define SUM5(digit, a, sum) "vpdpbusd %%zmm" #a ", %%zmm" #digit ", %%zmm" #sum "\n\t"
+#define TILE5(a, b, c) \
+	"vpsrlw $2, %%zmm16, %%zmm27\n\t" LOOK5(22, 27, 28) "vpsubb %%zmm28, %%zmm16, %%zmm29\n\t" LOOK5(17, 27, 27) \
+	LOOK5(18, 29, 30) LOOK5(19, 29, 31) LOOK5(20, 29, 29) "vpandd %%zmm21, %%zmm28, %%zmm28\n\t" \
+	SUM5(27, 23, a) SUM5(28, 24, b) SUM5(30, 25, c) SUM5(31, 26, a) SUM5(29, 23, c)
 __attribute__((visibility("default"))) int64_t decode_t5(int64_t rounds)
 {
 	for (int64_t r = 0; r < rounds; r++)
-		__asm__ volatile(TILE5(0, 1) TILE5(2, 3) TILE5(4, 5) TILE5(6, 7) : : : SUMS);
+		__asm__ volatile(TILE5(0, 1, 2) TILE5(3, 4, 5) TILE5(6, 7, 8) TILE5(9, 10, 11) : : : SUMS);
 	return rounds * 256;
 }
 #else
