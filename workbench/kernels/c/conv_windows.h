@@ -244,6 +244,15 @@ static void windows_chunk(const void *job, int64_t chunk)
 	}
 }
 
+/* Each sample's scale, then its channels, some of them a chunk. */
+static void run_channels(convolution *p, void (*chunk)(const void *job, int64_t chunk), int threads)
+{
+	p->block = ceil_div(p->c->channels, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
+	p->blocks = ceil_div(p->c->channels, p->block);
+	run_chunks(find_scale, p, p->c->batch, threads);
+	run_chunks(chunk, p, p->c->batch * p->blocks, threads);
+}
+
 static int run_windows(convolution *p, window_plan *plan, int threads)
 {
 	const tern_conv_shape *c = p->c;
@@ -255,10 +264,7 @@ static int run_windows(convolution *p, window_plan *plan, int threads)
 	plan->inside = (uint64_t *)(p->scale + scales);
 	pack_windows(p, &plan->w, plan->inside + insides);
 	window_insides(p, plan);
-	p->block = ceil_div(c->channels, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
-	p->blocks = ceil_div(c->channels, p->block);
-	run_chunks(find_scale, p, c->batch, threads);
-	run_chunks(windows_chunk, p, c->batch * p->blocks, threads);
+	run_channels(p, windows_chunk, threads);
 	return TERN_OK;
 }
 #endif
