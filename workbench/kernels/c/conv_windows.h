@@ -226,20 +226,25 @@ static void windows_chunk(const void *job, int64_t chunk)
 	const int64_t n = chunk / p->blocks, begin = chunk % p->blocks * p->block, area = c->height * c->width;
 	const int64_t end = begin + p->block < c->channels ? begin + p->block : c->channels;
 	const float s = p->scale[n];
-	uint8_t *plane = scratch_take(SCRATCH_CHUNK, (size_t)(plan->plane + plan->spread));
-	if (!plane) {
+	const float *x = p->x + n * c->channels * area;
+	/* Two planes: what has just been stored takes long to load at other places, so the next is made before one is used. */
+	uint8_t *planes = scratch_take(SCRATCH_CHUNK, (size_t)(2 * plan->plane + plan->spread));
+	if (!planes) {
 		atomic_store(p->failed, 1);
 		return;
 	}
-	memset(plane, 128, (size_t)plan->plane);
+	memset(planes, 128, (size_t)(2 * plan->plane));
+	__m512i *windows = (__m512i *)(planes + 2 * plan->plane);
+	planes += plan->before;
+	if (s > 0)
+		window_plane(x + begin * area, area, s, planes + begin % 2 * plan->plane);
 	for (int64_t channel = begin; channel < end; channel++) {
-		const int64_t at = n * c->channels + channel;
-		float *y = p->y + at * p->out_h * p->out_w;
+		float *y = p->y + (n * c->channels + channel) * p->out_h * p->out_w;
 		const window_finish f = { _mm512_set1_ps(s * p->w_scale[channel]), _mm512_set1_ps(p->bias ? p->bias[channel] : 0.0f),
 					  _mm512_set1_epi32(plan->w.offset[channel]), plan->real };
-		if (s > 0)
-			window_plane(p->x + at * area, area, s, plane + plan->before);
-		window_channel(p, plan, plane + plan->before, channel, &f, (__m512i *)(plane + plan->plane), y);
+		if (s > 0 && channel + 1 < end)
+			window_plane(x + (channel + 1) * area, area, s, planes + (channel + 1) % 2 * plan->plane);
+		window_channel(p, plan, planes + channel % 2 * plan->plane, channel, &f, windows, y);
 		activate(y, p->out_h * p->out_w, p->activation);
 	}
 }
