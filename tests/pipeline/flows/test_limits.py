@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -95,4 +96,8 @@ def test_what_cannot_be_honoured_is_refused_before_anything_starts(store, tmp_pa
 
     with pytest.raises(InputError, match=r"fast asks for 4096 processors.*2 nvidia.com/gpu"):
         wb.run(big, {"folder": str(tmp_path)}, store=store)
+    if importlib.util.find_spec("ray") is not None:
+        for executor, asks in (("ray", "4096 processors.*2 nvidia"), ("ray://127.0.0.1:1", "2 nvidia")):
+            with pytest.raises(InputError, match=rf"Ray cannot run this pipeline: fast asks for {asks}"):
+                wb.run(big, {"folder": str(tmp_path)}, store=store, executor=executor)
     assert not list(tmp_path.glob("ran"))

@@ -30,8 +30,7 @@ from ..workers import body, environment, ledger, parcel
 from ..workers.answers import Answers
 from ..workers.host import Host
 from ..workers.order import Order, Outcome, search_path
-from . import ray_relay
-from .limits import Room, check, refuse_bound
+from . import limits, ray_relay
 from .ray_errors import unfinished
 from .ray_home import open_home
 from .ray_limit import limited
@@ -64,9 +63,10 @@ def open_ray(executor: str, store: Store, graph: Graph, preload: list[str]) -> H
 
     if importlib.util.find_spec("ray") is None:
         raise missing_dependency("ray", "ray")
-    check(graph, Room(float("inf"), float("inf"), float("inf")), "Ray")
-    refuse_bound(graph, "Ray")
     _, _, address = executor.partition("://")
+    room = limits.Room(float("inf"), float("inf")) if address else limits.machine()
+    limits.check(graph, room, "Ray")
+    limits.refuse_bound(graph, "Ray")
     if address:
         reach(address)
     arguments = (str(store.home), address, json.dumps(search_path()), *preload)
