@@ -99,6 +99,19 @@ def test_pointwise_layers_with_few_outputs_round_as_division_does(target, output
         check(t, x, geometry, target, 1 + outputs % 2 * 7, np.ones(outputs, np.float32))
 
 
+@pytest.mark.parametrize("begins", [0, 1, 4, 15])
+@pytest.mark.parametrize("size", [(1, 15), (4, 4), (4, 12), (7, 9), (33, 32)])
+def test_one_output_wherever_the_input_begins(begins, size):
+    rng = np.random.default_rng(13)
+    t = rng.integers(-1, 2, (1, 41, 1, 1), dtype=np.int8)
+    memory = np.empty(2 * 41 * size[0] * size[1] + 64, np.float32)
+    first = -memory.ctypes.data % 64 // 4 + begins
+    x = memory[first : first + 2 * 41 * size[0] * size[1]].reshape(2, 41, *size)
+    x[:] = rng.standard_normal(x.shape)
+    for threads in (1, 3):
+        check(t, x, ConvGeometry((1, 1), (1, 1), (0, 0), (1, 1)), "host", threads)
+
+
 @pytest.mark.parametrize("target", HERE[:2])
 @pytest.mark.parametrize("fewest", [1, 9])
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))

@@ -137,30 +137,6 @@ INLINE void few_sums(const few_pixels *p, const few_weights *w, const int vector
 		sums[i] = s[i];
 }
 
-/* One output, whose sums lie in memory so that eight channels pass all pixels, as they lie; the last of them come first, for
- * they are still near from when they were read for the scale. */
-INLINE void one_output_sums(const few_pixels *p, const few_weights *w, const int vectors, const int some, __m512i *sums)
-{
-	const __m512 reciprocal = _mm512_set1_ps(1.0f / p->s);
-	const int divide = isinf(1.0f / p->s);
-	for (int64_t k = ceil_div(w->channels, ONE_ABREAST) * ONE_ABREAST - ONE_ABREAST; k >= 0; k -= ONE_ABREAST) {
-		const __m512i t0 = _mm512_set1_epi32(w->t[k / 4]), t1 = _mm512_set1_epi32(w->t[k / 4 + 1]);
-		const int64_t *step = w->at + k;
-		for (int v = 0; v < vectors; v++) {
-			const float *x = p->x + (v + 1 < vectors ? v * LANES : p->last);
-			__m512i near = _mm512_set1_epi32(-1);
-			__m512i q0 = round_four(x, step, some, p->lanes, reciprocal, &near);
-			__m512i q1 = round_four(x, step + 4, some, p->lanes, reciprocal, &near);
-			if (__builtin_expect(_mm512_testn_epi32_mask(near, near) | divide, 0)) {
-				q0 = divide_four(x, step, some, p->lanes, p->s);
-				q1 = divide_four(x, step + 4, some, p->lanes, p->s);
-			}
-			DOT(sums[v], q0, t0);
-			DOT(sums[v], q1, t1);
-		}
-	}
-}
-
 #define FEW_OF(vectors, width) \
 	static void few_##vectors##_##width(const few_pixels *p, const few_weights *w, __m512i *sums) \
 	{ \
@@ -200,6 +176,8 @@ static void few_write(const convolution *p, const few_pixels *at, int64_t n, int
 	}
 }
 
+static void one_chunk(const convolution *p, int64_t n, int64_t block);
+
 /* The pixels of one block of a sample. */
 static void few_chunk(const void *job, int64_t chunk)
 {
@@ -208,16 +186,18 @@ static void few_chunk(const void *job, int64_t chunk)
 	const int64_t n = chunk / p->blocks, area = p->out_h * p->out_w, first = chunk % p->blocks * p->block;
 	const int64_t left = ceil_div(area - first, LANES), most = p->block / LANES;
 	const int width = few_width(p->c->outputs), vectors = (int)(left < most ? left : most);
+	if (width == 1) {
+		one_chunk(p, n, chunk % p->blocks);
+		return;
+	}
 	few_pixels at = { .x = p->x + n * p->c->channels * area + first, .area = area, .s = p->scale[n],
 			  .lanes = area < LANES ? (__mmask16)((1 << area) - 1) : 0xffff };
-	__m512i sums[ONE_VECTORS];
+	__m512i sums[FEW];
 	const int64_t end = first + (vectors - 1) * LANES;
 	at.last = (area < LANES || end + LANES <= area ? end : area - LANES) - first;
 	for (int i = 0; i < vectors * width; i++)
 		sums[i] = _mm512_setzero_si512();
-	if (at.s > 0 && width == 1)
-		area < LANES ? one_output_sums(&at, w, vectors, 1, sums) : one_output_sums(&at, w, vectors, 0, sums);
-	else if (at.s > 0)
+	if (at.s > 0)
 		few_kernel_of(area < LANES ? 0 : vectors, width)(&at, w, sums);
 	for (int v = 0; v < vectors; v++)
 		few_write(p, &at, n, first + (v + 1 < vectors ? v * LANES : at.last), v, width, sums);

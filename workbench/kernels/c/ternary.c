@@ -34,6 +34,7 @@
 #include "conv_phases.h"
 #include "conv_planes.h"
 #include "conv_few.h"
+#include "conv_one.h"
 #include "conv_windows.h"
 #include "conv_small.h"
 #include "conv.h"
