@@ -30,3 +30,20 @@ def test_an_operator_that_is_an_output_counts_once():
     row = Operator("0/linear", "linear", 1.0, akin=("/relu", "/y"))
     (filled,) = with_work([row], {"linear": first, "relu": last, "y": last})
     assert (filled.flops, filled.bytes) == (102.0, 4.0 + 16.0)
+
+
+@pytest.mark.parametrize("seconds", [(1.0, 2.0, 3.0), (3.0, 1.0, 2.0), (2.0, 3.0, 1.0), (1.0, 3.0, 2.0)])
+def test_what_counts_does_not_depend_on_which_kernel_was_slower(seconds):
+    """Kernels that name the same operators: a product's own, the next one's, and one between them."""
+    work = {
+        "conv": Work(100.0, 8.0, {"x": 4.0}, product=True),
+        "relu": Work(2.0, 8.0, {"conv": 8.0}),
+        "rounded": Work(2.0, 8.0, {"relu": 8.0}),
+        "linear": Work(50.0, 4.0, {"rounded": 8.0}, product=True),
+    }
+    rows = [
+        Operator("0/qconv", "qconv", seconds[0], akin=("/rounded",)),
+        Operator("1/zeros", "zeros", seconds[1], akin=("/rounded",)),
+        Operator("2/qlinear", "qlinear", seconds[2], akin=("/linear", "/rounded")),
+    ]
+    assert sum(row.flops or 0 for row in with_work(rows, work)) == 154.0

@@ -108,9 +108,10 @@ def with_work(found: Sequence[Operator], work: Mapping[str, Work]) -> list[Opera
     filled = []
     for row in sorted(found, key=lambda row: -row.seconds):
         names = {_ADDED.sub("", name.rpartition("/")[2]) for name in (row.name, *row.akin)}
-        mine = {first[id(work[name])] for name in names if name in work} - taken
-        if _PRODUCT.search(row.kind) and not any(own[name].product for name in mine):
-            mine |= _ahead(mine, own, taken)
+        named = {first[id(work[name])] for name in names if name in work}
+        mine = named - taken
+        if _PRODUCT.search(row.kind) and not any(own[name].product for name in named):
+            mine |= _ahead(named, own, taken) - taken
         if row.flops is not None or not mine:
             filled.append(row)
             continue
@@ -119,9 +120,9 @@ def with_work(found: Sequence[Operator], work: Mapping[str, Work]) -> list[Opera
     return filled
 
 
-def _ahead(mine: set[str], work: Mapping[str, Work], taken: set[str]) -> set[str]:
+def _ahead(named: set[str], work: Mapping[str, Work], taken: set[str]) -> set[str]:
     """Return the nearest product that what a kernel names is made from, with what lies between; none if it is taken."""
-    between, edge = set[str](), set(mine)
+    between, edge = set[str](), set(named)
     for _ in range(_FAR):
         edge = {source for name in edge for source in work[name].reads if source in work}
         between |= edge
