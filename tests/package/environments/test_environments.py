@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -213,7 +214,7 @@ def test_an_image_runs_and_sees_nothing_of_this_machine(image, tmp_path):
     (tmp_path / "bundle").mkdir()
     code = (
         "import psutil, os, socket, json; print(json.dumps([psutil.__version__, sorted(os.listdir('/home')"
-        " if os.path.exists('/home') else []), [n for _, n in socket.if_nameindex()]]))"
+        " if os.path.exists('/home') else []), [n for _, n in socket.if_nameindex()], socket.gethostname()]))"
     )
     variables = dict(one.split("=", 1) for one in config["Env"])
     sandbox = Sandbox(
@@ -224,7 +225,7 @@ def test_an_image_runs_and_sees_nothing_of_this_machine(image, tmp_path):
     assert status == 0, text
     import psutil
 
-    assert json.loads(text) == [psutil.__version__, [], ["lo"]]
+    assert json.loads(text) == [psutil.__version__, [], ["lo"], socket.gethostname()]
 
 
 @sandboxed

@@ -19,6 +19,7 @@ import os
 import resource
 import secrets
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,7 +166,7 @@ class Sandbox:
             "ociVersion": "1.0.2",
             "process": _process(command, environment, cwd, isolation),
             "root": {"path": str(base.resolve()), "readonly": True},
-            "hostname": "mlops",
+            "hostname": socket.gethostname(),  # lineage says which machine it was
             "mounts": [
                 *_fixed(),
                 *(_bind(seen[path]) for path in sorted(seen, key=lambda path: len(path.parts))),
