@@ -191,7 +191,7 @@ static void few_chunk(const void *job, int64_t chunk)
 		return;
 	}
 	few_pixels at = { .x = p->x + n * p->c->channels * area + first, .area = area, .s = p->scale[n],
-			  .lanes = area < LANES ? (__mmask16)((1 << area) - 1) : 0xffff };
+			  .lanes = first_lanes(area) };
 	__m512i sums[FEW];
 	const int64_t end = first + (vectors - 1) * LANES;
 	at.last = (area < LANES || end + LANES <= area ? end : area - LANES) - first;

@@ -55,8 +55,7 @@ static void one_chunk(const convolution *p, int64_t n, int64_t block)
 	const int64_t area = p->out_h * p->out_w, first = block * p->block;
 	const int64_t count = area - first < p->block ? area - first : p->block;
 	few_pixels at = { .x = p->x + n * p->c->channels * area + first, .area = area, .s = p->scale[n],
-			  .last = area < LANES ? 0 : count - LANES,
-			  .lanes = area < LANES ? (__mmask16)((1 << area) - 1) : 0xffff };
+			  .last = area < LANES ? 0 : count - LANES, .lanes = first_lanes(area) };
 	const int64_t beyond = (int64_t)((uintptr_t)at.x % 64); /* the line that the block begins in, of every channel the same */
 	const int64_t start = area % LANES || beyond % 4 || !beyond ? LANES : (64 - beyond) / 4;
 	const int vectors = count <= LANES ? 1 : (int)(1 + ceil_div(count - start, LANES));

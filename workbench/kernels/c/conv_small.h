@@ -78,7 +78,7 @@ INLINE void small_channels(const convolution *p, const small_plan *plan, int64_t
 			for (int i = 0; i < SMALL_CHANNELS; i++)
 				DOT(sums[i][v], _mm512_permutexvar_epi8(order, plane[i]), _mm512_set1_epi32(weights[channel[i]]));
 		}
-	const __mmask16 end = (__mmask16)((UINT32_C(1) << (area - (vectors - 1) * LANES)) - 1);
+	const __mmask16 end = first_lanes(area - (vectors - 1) * LANES);
 	for (int i = 0; i < SMALL_CHANNELS; i++) {
 		float *y = p->y + (n * p->c->channels + channel[i]) * area;
 		const __m512 scale = _mm512_set1_ps(s * p->w_scale[channel[i]]);

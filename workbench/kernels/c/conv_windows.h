@@ -56,7 +56,7 @@ static int plan_windows(const convolution *p, window_plan *plan)
 	const int64_t most = (last + 1) * c->width + c->padding[1] + 4 * plan->w.parts * c->dilation[1];
 	plan->plane = plan->before + ceil_div(most, 64) * 64 + 128; /* windows are read 64 bytes at a time */
 	plan->spread = ((band < last ? band : last) + 1) * plan->w.parts * 64;
-	plan->real = p->out_w < LANES ? (__mmask16)((1 << p->out_w) - 1) : 0xffff;
+	plan->real = first_lanes(p->out_w);
 	uint8_t from[64];
 	for (int i = 0; i < 64; i++)
 		from[i] = (uint8_t)(i / 4 * step + i % 4 * c->dilation[1]);
@@ -82,8 +82,7 @@ static void pack_windows(const convolution *p, window_weights *w, void *memory)
 	w->offset = memory;
 	w->words = w->offset + w->all;
 	for (int64_t channel = 0; channel < w->all; channel += LANES) {
-		const int64_t left = c->channels - channel;
-		const __mmask16 real = left < LANES ? (__mmask16)((1 << left) - 1) : 0xffff;
+		const __mmask16 real = first_lanes(c->channels - channel);
 		__m512i offset = _mm512_setzero_si512();
 		int32_t *to = w->words + channel;
 		for (int64_t ky = 0; ky < c->kernel[0]; ky++)
@@ -127,11 +126,8 @@ static void window_plane(const float *x, int64_t count, float s, uint8_t *plane)
 		_mm512_storeu_si512(plane + i, round_64(x + i, s, reciprocal, divide));
 	if (i < count) {
 		float rest[64];
-		for (int v = 0; v < 64; v += LANES) {
-			const int64_t left = count - i - v;
-			const __mmask16 real = left >= LANES ? 0xffff : left > 0 ? (__mmask16)((1 << left) - 1) : 0;
-			_mm512_storeu_ps(rest + v, _mm512_maskz_loadu_ps(real, x + i + v));
-		}
+		for (int v = 0; v < 64; v += LANES)
+			_mm512_storeu_ps(rest + v, _mm512_maskz_loadu_ps(first_lanes(count - i - v), x + i + v));
 		_mm512_storeu_si512(plane + i, round_64(rest, s, reciprocal, divide));
 	}
 }

@@ -11,6 +11,12 @@
 #define INLINE static inline __attribute__((always_inline))
 enum { FLOATS = 16 /* in a vector */ };
 
+/* The first lanes of a vector, so many. */
+INLINE __mmask16 first_lanes(int64_t count)
+{
+	return count >= FLOATS ? 0xffff : count > 0 ? (__mmask16)((1 << count) - 1) : 0;
+}
+
 INLINE __m512 floats_of(const float *x, const int some, __mmask16 lanes)
 {
 	return some ? _mm512_maskz_loadu_ps(lanes, x) : _mm512_loadu_ps(x); /* a mask costs an instruction more */
