@@ -14,13 +14,14 @@ import numpy.typing as npt
 import torch
 
 from workbench import kernels
+from workbench.kernels.features import cache_bytes
 from workbench.kernels.packed import PackedTernary, aligned
 
 from . import limits
 
 Call = Callable[[], object]
-COLD_BYTES = 256 * 2**20
-"""Weights that a cold engine cycles through: several times the largest cache here."""
+COLD_BYTES = max(256 * 2**20, 3 * cache_bytes()[1])
+"""Weights that a cold engine cycles through: several times the largest cache."""
 
 
 @dataclass

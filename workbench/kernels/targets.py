@@ -41,7 +41,7 @@ class Target:
 
 
 _V3 = frozenset({"avx2", "bmi2", "fma"})
-_VNNI = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512vbmi"})
+_VNNI = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512vbmi", "gfni"})
 _ARM = (("aarch64-linux-gnu-gcc",),)
 # gcc 12, Debian's, knows no vector intrinsics for RISC-V.
 _RISCV = (("clang", "--target=riscv64-linux-gnu"),)
@@ -56,6 +56,7 @@ _TABLE = (
             "-mavx512vnni",
             "-mprfchw",
             "-mavx512vbmi",
+            "-mgfni",
             "-mprefer-vector-width=512",
             _NO_CET,
         ),

@@ -2,10 +2,14 @@
  *
  * One row: T2 masks fields where they are and sums each in its own accumulator, whose scale 1, 4, 16, 64 is divided
  * away once at the end: 4 `and` + 4 `vpdpbusd` for 256 products. T5: 1 shift, 5 vpermb, 1 sub, 1 `and`, 5 vpdpbusd for 320.
- * Several rows: two tiles by up to 12 rows stay in registers, and a block is decoded once for all of them.
+ * Several rows: see isa_avx512_rows.h.
  */
 #define TERN_ISA "avx512-vnni"
 enum { ROWS = 12, AHEAD = 2048 /* bytes fetched before they are used; 8192 cost 5 to 18 % from memory */ };
+enum { AHEAD_NEAR = 3072, AHEAD_FAR = 8192 /* the same for Intel's processors */ };
+
+/* Whose processor this is, which what is fastest depends on: never results. */
+INLINE int on_intel(void) { return __builtin_cpu_is("intel"); }
 
 #define BROADCAST(p) _mm512_set1_epi32(*(const int32_t_any *)(p))
 typedef int32_t __attribute__((aligned(1), may_alias)) int32_t_any;
@@ -61,11 +65,16 @@ INLINE void end_row(__m512i sum, int32_t *out, int add, const scaling *f, const 
 		: "v"(u0), "v"(u1), "v"(u2), "v"(u3), "v"(a0), "v"(a1), "v"(a2), "v"(a3))
 /* One load for several uses; as an operand of each, gcc would read memory again. */
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
-/* One line of two, into the second cache only; the processor itself fetches the others, and what does so from memory is up
- * to a fifth slower if every line is asked for. */
-#define FETCH_PAIR(p, t) \
-	if (t % 2 == 0) \
-	__asm__ volatile("prefetcht1 %0" : : "m"((p)[t * TILE_BYTES + AHEAD]))
+/* AMD: one line of two, into the second cache only; the processor itself fetches the others, and what does so from memory is
+ * up to a fifth slower if every line is asked for. Intel: every line, from memory early into the second cache, from there
+ * late into the first; a third slower from memory otherwise, an eighth from the third cache. */
+#define FETCH(kind, p) __asm__ volatile("prefetch" #kind " %0" : : "m"(*(p)))
+#define FETCH_LINES(p, t) \
+	if (intel) { \
+		FETCH(t0, (p) + t * TILE_BYTES + AHEAD_NEAR); \
+		FETCH(t1, (p) + t * TILE_BYTES + AHEAD_FAR); \
+	} else if (t % 2 == 0) \
+		FETCH(t1, (p) + t * TILE_BYTES + AHEAD)
 #define EACH_TILE(X) \
 	X(0) \
 	if (tiles > 1) \
@@ -75,8 +84,8 @@ INLINE void end_row(__m512i sum, int32_t *out, int add, const scaling *f, const 
 	if (tiles > 3) \
 		X(3)
 
-INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add,
-		       const scaling *f)
+INLINE void one_row_t2(const int intel, const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out,
+		       int add, const scaling *f)
 {
 	const __m512i m0 = _mm512_set1_epi8(0x03), m1 = _mm512_set1_epi8(0x0c), m2 = _mm512_set1_epi8(0x30),
 		      m3 = _mm512_set1_epi8((char)0xc0), zero = _mm512_setzero_si512();
@@ -91,7 +100,7 @@ INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64
 		IN_REGISTER(v); \
 		DOT4(s0_##t, s1_##t, s2_##t, s3_##t, _mm512_and_si512(v, m0), _mm512_and_si512(v, m1), \
 		     _mm512_and_si512(v, m2), _mm512_and_si512(v, m3)); \
-		FETCH_PAIR(w, t); \
+		FETCH_LINES(w, t); \
 	}
 		EACH_TILE(STEP)
 #undef STEP
@@ -109,8 +118,8 @@ INLINE void one_row_t2(const uint8_t *w, const int tiles, const int8_t *a, int64
 /* `group` is what byte >> 2 tells: in the lower six bits 28 (t3 + 3 t4), in the upper two t4 itself, whose sum is divided by 64
  * at the end. vpermb takes the lower six bits of the difference, those of the rest. Lookups first, then products: in turn
  * they would share pipes. */
-INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add,
-		       const scaling *f)
+INLINE void one_row_t5(const int intel, const uint8_t *w, const int tiles, const int8_t *a, int64_t blocks, int32_t *out,
+		       int add, const scaling *f)
 {
 	const __m512i group = _mm512_load_si512(times28_digit4), d0 = _mm512_load_si512(digit0), d1 = _mm512_load_si512(digit1),
 		      d2 = _mm512_load_si512(digit2), d3 = _mm512_load_si512(digit3), m4 = _mm512_set1_epi8((char)0xc0),
@@ -125,7 +134,7 @@ INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64
 	{ \
 		__m512i v = _mm512_loadu_si512(w + t * TILE_BYTES); \
 		IN_REGISTER(v); \
-		FETCH_PAIR(w, t); \
+		FETCH_LINES(w, t); \
 		const __m512i h = _mm512_srli_epi16(v, 2), g = _mm512_permutexvar_epi8(h, group), r = _mm512_sub_epi8(v, g); \
 		const __m512i u0 = _mm512_permutexvar_epi8(r, d0), u1 = _mm512_permutexvar_epi8(r, d1); \
 		const __m512i u2 = _mm512_permutexvar_epi8(r, d2), u3 = _mm512_permutexvar_epi8(h, d3); \
@@ -144,105 +153,36 @@ INLINE void one_row_t5(const uint8_t *w, const int tiles, const int8_t *a, int64
 #undef END
 }
 
-/* Field f of a tile as bytes 0..2; h and r as above, for T5. */
-INLINE __m512i field_of(const int layout, const int f, __m512i v, __m512i h, __m512i r)
-{
-	if (layout == TERN_T2)
-		return _mm512_and_si512(f ? _mm512_srli_epi16(v, 2 * f) : v, _mm512_set1_epi8(3));
-	return f == 0 ? LOOK(r, digit0) : f == 1 ? LOOK(r, digit1) : f == 2 ? LOOK(r, digit2) :
-	       f == 3 ? LOOK(h, digit3) : LOOK(h, digit4);
-}
-
-INLINE void many_rows(const int layout, const uint8_t *w, int64_t stride, const int tiles, const int8_t *a, int64_t lda,
-		      const int rows, int64_t blocks, int32_t *out, int add)
-{
-	const int step = block_weights(layout), fields = step / 4;
-	__m512i s[2][ROWS];
-#pragma GCC unroll 12
-	for (int r = 0; r < rows; r++)
-		s[0][r] = s[1][r] = _mm512_setzero_si512();
-	for (int64_t b = 0; b < blocks; b++, w += stride, a += step) {
-		__m512i v[2], h[2], rest[2];
-		for (int t = 0; t < tiles; t++) {
-			v[t] = _mm512_loadu_si512(w + t * TILE_BYTES);
-			_mm_prefetch((const char *)w + t * TILE_BYTES + AHEAD, _MM_HINT_T0);
-			h[t] = _mm512_srli_epi16(v[t], 2);
-			rest[t] = layout == TERN_T5 ? _mm512_sub_epi8(v[t], LOOK(h[t], times28)) : v[t];
-		}
-#pragma GCC unroll 5
-		for (int f = 0; f < fields; f++) {
-			const __m512i u0 = field_of(layout, f, v[0], h[0], rest[0]);
-			const __m512i u1 = tiles > 1 ? field_of(layout, f, v[1], h[1], rest[1]) : u0;
-#pragma GCC unroll 12
-			for (int r = 0; r < rows; r++) {
-				const __m512i x = BROADCAST(a + r * lda + 4 * f);
-				s[0][r] = _mm512_dpbusd_epi32(s[0][r], u0, x);
-				if (tiles > 1)
-					s[1][r] = _mm512_dpbusd_epi32(s[1][r], u1, x);
-			}
-		}
-	}
-#pragma GCC unroll 12
-	for (int r = 0; r < rows; r++)
-		for (int t = 0; t < tiles; t++)
-			store(out + r * PANEL + t * LANES, s[t][r], add);
-}
-
-#define MANY(layout, n) \
-	static void rows_##layout##_##n(const uint8_t *w, int64_t stride, int tiles, const int8_t *a, int64_t lda, \
-					int64_t blocks, int32_t *out, int add) \
-	{ \
-		if (tiles > 1) \
-			many_rows(layout, w, stride, 2, a, lda, n, blocks, out, add); \
-		else \
-			many_rows(layout, w, stride, 1, a, lda, n, blocks, out, add); \
-	}
-#define EACH(layout, X) \
-	X(layout, 2) X(layout, 3) X(layout, 4) X(layout, 5) X(layout, 6) X(layout, 7) X(layout, 8) X(layout, 9) \
-	X(layout, 10) X(layout, 11) X(layout, 12)
-EACH(TERN_T2, MANY)
-EACH(TERN_T5, MANY)
-typedef void many_kernel(const uint8_t *, int64_t, int, const int8_t *, int64_t, int64_t, int32_t *, int);
-#define NAME(layout, n) rows_##layout##_##n,
-static many_kernel *const many_t2[] = { NULL, NULL, EACH(TERN_T2, NAME) }; /* by rows */
-static many_kernel *const many_t5[] = { NULL, NULL, EACH(TERN_T5, NAME) };
-
-static void one_row(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add)
-{
-#define CASE(t) \
+#define CASE(layout, kernel, t) \
 	case t: \
-		layout == TERN_T5 ? one_row_t5(w, t, a, blocks, out, add, NULL) : \
-					 one_row_t2(w, t, a, blocks, out, add, NULL); \
+		on_intel() ? kernel(1, w, t, a, blocks, out, add, NULL) : kernel(0, w, t, a, blocks, out, add, NULL); \
 		break;
-	switch (tiles) {
-		CASE(1) CASE(2) CASE(3) CASE(4)
+#define ONE_ROW(layout, kernel) \
+	static void sums_##layout(const uint8_t *w, int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add) \
+	{ \
+		switch (tiles) { \
+			CASE(layout, kernel, 1) CASE(layout, kernel, 2) CASE(layout, kernel, 3) CASE(layout, kernel, 4) \
+		} \
 	}
+ONE_ROW(TERN_T2, one_row_t2)
+ONE_ROW(TERN_T5, one_row_t5)
 #undef CASE
-}
 
 #define SCALED_ROW
 /* A whole panel. Functions of their own: in a loop over panels gcc would copy sums about. */
-#define SCALED(layout, kernel) \
-	static __attribute__((noinline)) void one_row_##layout(const uint8_t *w, const int8_t *a, int64_t blocks, \
-							       const scaling *f) \
+#define SCALED(layout, kernel, intel) \
+	static __attribute__((noinline)) void scaled_##layout##_##intel(const uint8_t *w, const int8_t *a, int64_t blocks, \
+								       const scaling *f) \
 	{ \
-		kernel(w, TILES, a, blocks, NULL, 0, f); \
+		kernel(intel, w, TILES, a, blocks, NULL, 0, f); \
 	}
-SCALED(TERN_T2, one_row_t2)
-SCALED(TERN_T5, one_row_t5)
+SCALED(TERN_T2, one_row_t2, 0)
+SCALED(TERN_T2, one_row_t2, 1)
+SCALED(TERN_T5, one_row_t5, 0)
+SCALED(TERN_T5, one_row_t5, 1)
 static void scaled_row(int layout, const uint8_t *w, const int8_t *a, int64_t blocks, const scaling *f)
 {
-	(layout == TERN_T5 ? one_row_TERN_T5 : one_row_TERN_T2)(w, a, blocks, f);
-}
-
-static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t lda, int rows, int64_t blocks,
-		  int32_t *out, int add)
-{
-	if (rows <= 1) {
-		one_row(layout, w, tiles, a, blocks, out, add);
-		return;
-	}
-	many_kernel *kernel = (layout == TERN_T5 ? many_t5 : many_t2)[rows];
-	for (int t = 0; t < tiles; t += 2)
-		kernel(w + t * TILE_BYTES, tiles * TILE_BYTES, tiles - t, a, lda, blocks, out + t * LANES, add);
+	typedef void scaled(const uint8_t *, const int8_t *, int64_t, const scaling *);
+	static scaled *const kernels[2][2] = { { scaled_TERN_T2_0, scaled_TERN_T2_1 }, { scaled_TERN_T5_0, scaled_TERN_T5_1 } };
+	kernels[layout == TERN_T5][on_intel()](w, a, blocks, f);
 }

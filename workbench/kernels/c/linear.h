@@ -112,6 +112,25 @@ static inline void fetch_output(const float *y, int lanes)
 	__builtin_prefetch(y + lanes - 1, 1);
 }
 
+/* What becomes of the sums of some rows with one group of a panel. */
+static void finish_rows(const multiply *p, int64_t first, int64_t row, int64_t rows, int64_t g, const int32_t *sums)
+{
+	const int lanes = (int)(p->w->n - first < PANEL ? p->w->n - first : PANEL);
+	const int64_t groups = p->w->groups;
+	for (int64_t r = row; r < row + rows; r++, sums += PANEL) {
+		const int64_t at = r * p->ld + first;
+		if (p->y) {
+			add_scaled(p, first, lanes, r, g, sums, p->y + at);
+			if (g == groups - 1)
+				finish_row(p, first, lanes, p->y + at);
+			continue;
+		}
+		const int32_t offset = p->a.sums[r * groups + g];
+		for (int i = 0; i < lanes; i++)
+			p->acc[at + i] = (g ? p->acc[at + i] : 0) + sums[i] - offset;
+	}
+}
+
 static void panel_rows(const multiply *p, int64_t first, int64_t row, int rows)
 {
 	const int lanes = (int)(p->w->n - first < PANEL ? p->w->n - first : PANEL);
@@ -120,19 +139,8 @@ static void panel_rows(const multiply *p, int64_t first, int64_t row, int rows)
 		fetch_output(p->y + (row + r) * p->ld + first, lanes);
 	for (int64_t g = 0; g < p->w->groups; g++) {
 		group_sums(p, first, row, rows, g, sums);
-		for (int r = 0; r < rows; r++) {
-			const int64_t at = (row + r) * p->ld + first;
-			if (p->y) {
-				add_scaled(p, first, lanes, row + r, g, sums + r * PANEL, p->y + at);
-				continue;
-			}
-			const int32_t offset = p->a.sums[(row + r) * p->w->groups + g];
-			for (int i = 0; i < lanes; i++)
-				p->acc[at + i] = (g ? p->acc[at + i] : 0) + sums[r * PANEL + i] - offset;
-		}
+		finish_rows(p, first, row, rows, g, sums);
 	}
-	for (int r = 0; r < rows && p->y; r++)
-		finish_row(p, first, lanes, p->y + (row + r) * p->ld + first);
 }
 
 #ifndef SCALED_ROW
@@ -156,6 +164,53 @@ static void one_row_panels(const multiply *p, int64_t begin, int64_t end)
 	finish_row(p, begin, (int)(end - begin), p->y + begin);
 }
 
+#ifdef KEEPS_FIELDS
+enum { KEPT_ROWS = 128 /* that one decoding is for: it is 1 % of what they do with it */ };
+
+/* Sums of many rows of one group with one panel, a part of it decoded after the other. */
+static void kept_sums(const multiply *p, int64_t first, int64_t row, int64_t rows, int64_t g, uint8_t *kept, int32_t *sums)
+{
+	const int64_t blocks = group_blocks(p->w);
+	const int tiles = panel_tiles(p->w, first), step = block_weights(p->w->layout);
+	const uint8_t *data = p->data + panel_offset(p->w, first) + g * blocks * tiles * TILE_BYTES;
+	const int8_t *a = p->a.q + row * p->a.stride + g * blocks * step;
+	const int lanes = (int)(p->w->n - first < PANEL ? p->w->n - first : PANEL);
+	int64_t fetched = 0;
+	for (int64_t b = 0; b < blocks; b += KEPT_BLOCKS, data += KEPT_BLOCKS * tiles * TILE_BYTES, a += KEPT_BLOCKS * step) {
+		const int64_t now = blocks - b < KEPT_BLOCKS ? blocks - b : KEPT_BLOCKS;
+		for (; fetched < rows * (b + now) / blocks && p->y; fetched++)
+			fetch_output(p->y + (row + fetched) * p->ld + first, lanes);
+		for (int t = 0; t < tiles; t += PAIR)
+			micro_kept(p->w->layout, data + t * TILE_BYTES, tiles * TILE_BYTES, tiles - t < PAIR ? 1 : PAIR, a,
+				   p->a.stride, rows, now, sums + t * LANES, b > 0, kept);
+	}
+}
+
+/* Returns 0 when there is no memory to keep anything in. */
+static int multiply_kept(const multiply *p, int64_t begin, int64_t end, int64_t top, int64_t bottom)
+{
+	uint8_t *kept = scratch_take(SCRATCH_CHUNK, KEPT_BYTES + 2 * KEPT_ROWS * PANEL * sizeof(int32_t));
+	if (!kept)
+		return 0;
+	for (int64_t row = top, parts = ceil_div(bottom - top, KEPT_ROWS), rows; row < bottom; row += rows, parts--) {
+		rows = ceil_div(bottom - row, parts);
+		for (int64_t first = begin; first < end; first += PANEL)
+			for (int64_t g = 0; g < p->w->groups; g++) {
+				int32_t *sums = (int32_t *)(kept + KEPT_BYTES);
+				kept_sums(p, first, row, rows, g, kept, sums);
+				finish_rows(p, first, row, rows, g, sums);
+			}
+	}
+	return 1;
+}
+#else
+static int multiply_kept(const multiply *p, int64_t begin, int64_t end, int64_t top, int64_t bottom)
+{
+	(void)p, (void)begin, (void)end, (void)top, (void)bottom;
+	return 0;
+}
+#endif
+
 static void multiply_chunk(const void *job, int64_t chunk)
 {
 	const multiply *p = job;
@@ -168,6 +223,8 @@ static void multiply_chunk(const void *job, int64_t chunk)
 		one_row_panels(p, begin, whole);
 		begin = whole; /* and what is left */
 	}
+	if (bottom - top > ROWS && multiply_kept(p, begin, end, top, bottom))
+		return;
 	const int64_t stay = STAYS / panel_offset(p->w, PANEL), step = (stay > 1 ? stay : 1) * PANEL;
 	for (int64_t from = begin; from < end; from += step)
 		for (int64_t row = top, parts = ceil_div(bottom - top, ROWS); row < bottom; parts--) {

@@ -13,6 +13,7 @@
 #include "isa_generic.h"
 #elif defined(__AVX512VNNI__) && defined(__AVX512VBMI__) && defined(__AVX512BW__)
 #include "isa_avx512.h"
+#include "isa_avx512_rows.h"
 #elif defined(__AVX2__)
 #include "isa_avx2.h"
 #elif defined(__ARM_FEATURE_SVE) && defined(TERN_SVE)
