@@ -155,9 +155,9 @@ def reading(shape: Shape, layout: str) -> Call:
         data = aligned(size)
         data[:] = 0x55
         copies.append(data)
-    return _cycle(
-        [functools.partial(limits.read, d.ctypes.data, size, cold=shape.cold) for d in copies], copies
-    )
+    addresses = [data.ctypes.data for data in copies]
+    way = limits.fastest_way(addresses if shape.cold else addresses * 100, size)
+    return _cycle([functools.partial(limits.read, address, size, way) for address in addresses], copies)
 
 
 def engines(shape: Shape) -> dict[str, Call]:

@@ -14,26 +14,40 @@ __attribute__((visibility("default"))) void repeat_linear(linear_call *call, con
 
 #if defined(__AVX512VNNI__)
 #include <immintrin.h>
-/* From memory one line of two is asked for ahead, which is faster there, and slower from a cache. */
-#define READ_STEP(ahead) \
-	a = _mm512_or_si512(a, _mm512_loadu_si512(p + i)); \
-	b = _mm512_or_si512(b, _mm512_loadu_si512(p + i + 64)); \
-	c = _mm512_or_si512(c, _mm512_loadu_si512(p + i + 128)); \
-	d = _mm512_or_si512(d, _mm512_loadu_si512(p + i + 192)); \
-	if (ahead) { \
-		_mm_prefetch(p + i + 4096, _MM_HINT_T1); \
-		_mm_prefetch(p + i + 4096 + 128, _MM_HINT_T1); \
-	}
-__attribute__((visibility("default"))) void read_bytes(const char *p, int64_t n, int ahead)
+#define READ(p) \
+	a = _mm512_or_si512(a, _mm512_loadu_si512(p)); \
+	b = _mm512_or_si512(b, _mm512_loadu_si512((p) + 64)); \
+	c = _mm512_or_si512(c, _mm512_loadu_si512((p) + 128)); \
+	d = _mm512_or_si512(d, _mm512_loadu_si512((p) + 192));
+#define AHEAD(p, step) \
+	for (int line = 0; line < 256; line += step) \
+		_mm_prefetch((p) + line, _MM_HINT_T1);
+/* The ways there are, of which another is the fastest from each place and on each processor: one piece after the other; one line
+ * of two asked for ahead; every line, further ahead; two halves side by side. */
+#define WAYS 4
+__attribute__((visibility("default"))) void read_bytes(const char *p, int64_t n, int way)
 {
 	__m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
-	if (ahead)
-		for (int64_t i = 0; i + 256 <= n; i += 256) {
-			READ_STEP(1)
+	const char *const end = p + n / 512 * 512, *const half = p + n / 512 * 256;
+	const int64_t behind = half - p;
+	if (way == 3)
+		for (; p < half; p += 256) {
+			READ(p)
+			READ(p + behind)
+		}
+	else if (way == 2)
+		for (; p < end; p += 256) {
+			READ(p)
+			AHEAD(p + 8192, 64)
+		}
+	else if (way == 1)
+		for (; p < end; p += 256) {
+			READ(p)
+			AHEAD(p + 4096, 128)
 		}
 	else
-		for (int64_t i = 0; i + 256 <= n; i += 256) {
-			READ_STEP(0)
+		for (; p < end; p += 256) {
+			READ(p)
 		}
 	a = _mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d));
 	__asm__ volatile("" : : "v"(a));
@@ -78,11 +92,12 @@ __attribute__((visibility("default"))) int64_t decode_t5(int64_t rounds)
 	return rounds * 256;
 }
 #else
+#define WAYS 1
 __attribute__((visibility("default"))) int64_t decode_t2(int64_t rounds) { return 0 * rounds; }
 __attribute__((visibility("default"))) int64_t decode_t5(int64_t rounds) { return 0 * rounds; }
-__attribute__((visibility("default"))) void read_bytes(const char *p, int64_t n, int ahead)
+__attribute__((visibility("default"))) void read_bytes(const char *p, int64_t n, int way)
 {
-	(void)ahead;
+	(void)way;
 	uint64_t sum[8] = { 0 };
 	for (int64_t i = 0; i + 64 <= n; i += 64)
 		for (int j = 0; j < 8; j++) {
@@ -97,3 +112,4 @@ __attribute__((visibility("default"))) int64_t multiply_adds(int64_t rounds)
 	return 0 * rounds; /* no such instruction */
 }
 #endif
+__attribute__((visibility("default"))) int ways_to_read(void) { return WAYS; }

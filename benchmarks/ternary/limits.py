@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,21 @@ def _calls() -> ctypes.CDLL:
     return calls
 
 
-def read(address: int, size: int, *, cold: bool = False) -> None:
-    """Load `size` bytes, doing nothing with them, in the way that is faster where they come from."""
-    _calls().read_bytes(address, size, cold)
+def read(address: int, size: int, way: int = 0) -> None:
+    """Load `size` bytes, doing nothing with them."""
+    _calls().read_bytes(address, size, way)
+
+
+def fastest_way(addresses: Sequence[int], size: int) -> int:
+    """Return the way to read that takes least time for all of `addresses`, one after the other."""
+    taken = dict.fromkeys(range(_calls().ways_to_read()), math.inf)
+    for _ in range(3):
+        for way in taken:
+            start = time.thread_time()
+            for address in addresses:
+                read(address, size, way)
+            taken[way] = min(taken[way], time.thread_time() - start)
+    return min(taken, key=lambda way: taken[way])
 
 
 def repeat_linear(call: ctypes._FuncPointer, *arguments: Any, times: int) -> None:

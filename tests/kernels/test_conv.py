@@ -135,6 +135,33 @@ def test_depthwise_layers_equal_integers(target, fewest, data, seed):
 
 
 @pytest.mark.parametrize("target", HERE[:2])
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=80, deadline=None)
+def test_few_channels_a_group_equal_integers(target, data, seed):
+    """Kernels at least three wide, outputs at least nine across: their windows are shared by the outputs of a group."""
+    rng = np.random.default_rng(seed)
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    kernel, stride, padding = (draw(1, 4), draw(3, 9)), (draw(1, 3), draw(1, 3)), (draw(0, 3), draw(0, 4))
+    groups, per_group = draw(1, 4), draw(1, 5)
+    geometry = ConvGeometry(kernel, stride, padding, (draw(1, 2), draw(1, 2)), groups)
+    t = rng.integers(-1, 2, (draw(1, 20) * groups, per_group, *kernel), dtype=np.int8)
+    x = rng.standard_normal((draw(1, 3), per_group * groups, draw(8, 30), draw(20, 60))).astype(np.float32)
+    check(t, x, geometry, target, draw(1, 3))
+
+
+@pytest.mark.parametrize("begins", [0, 1, 4, 15])
+@pytest.mark.parametrize(("channels", "outputs"), [(40, 5), (64, 24)])
+def test_pointwise_layers_wherever_the_input_begins(begins, channels, outputs):
+    """Chunks begin where cache lines do, if images can."""
+    rng = np.random.default_rng(begins)
+    memory = rng.standard_normal(3 * channels * 144 + 32).astype(np.float32)
+    first = (-memory.ctypes.data // 4 + begins) % 16
+    x = memory[first : first + 3 * channels * 144].reshape(3, channels, 12, 12)
+    t = rng.integers(-1, 2, (outputs, channels, 1, 1), dtype=np.int8)
+    check(t, x, ConvGeometry((1, 1), (1, 1), (0, 0), (1, 1)), "host", threads=2)
+
+
+@pytest.mark.parametrize("target", HERE[:2])
 @pytest.mark.parametrize("size", [(9, 17), (7, 7)])
 def test_depthwise_layers_round_as_division_does(target, size):
     """All quotients halves, a scale whose reciprocal is infinite, zeros; and a sample that is not finite."""

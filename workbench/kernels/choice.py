@@ -114,7 +114,7 @@ def _measure(kernels: Library, layout: str, threads: int) -> dict[str, float]:
     sizes = {
         "near": near * threads // 2,
         "shared": min(max(2 * near * threads, last // 3), last // 2),
-        "memory": min(4 * last, _LARGEST),
+        "memory": max(min(4 * last, _LARGEST), 2 * last),
     }
     return {level: _rate(kernels, layout, size, threads) for level, size in sizes.items()}
 

@@ -6,7 +6,7 @@
 
 enum { FEW = 16, FEW_VECTORS = 5 /* of pixels, at most */, AHEAD_CHANNELS = 12 };
 enum { ONE_ABREAST = 8 /* channels */, ONE_VECTORS = 64 /* of pixels, at most, where there is one output */ };
-enum { FEW_CHANNELS = 32 /* at least; with less to round, planes are as fast */ };
+enum { FEW_CHANNELS = 8 /* at least; with less to round, planes are as fast */ };
 
 /* What the chunks of a call share: channels four by four, as offsets into a sample and as weights. */
 typedef struct few_weights {
@@ -89,7 +89,7 @@ static void few_channels(const tern_matrix *w, int width, int64_t area, few_weig
 	out->channels = count;
 }
 
-/* A chunk's pixels: vectors side by side, but for the last, which overlaps another where it can. */
+/* A chunk's pixels: vectors side by side, but for the last, which ends where they do if it can. */
 typedef struct few_pixels {
 	const float *x; /* the first of them, of the first channel */
 	int64_t last, area; /* how far the last vector lies behind the first */
@@ -158,21 +158,32 @@ static inline few_kernel *few_kernel_of(int vectors, int width)
 	return few_kernels[first + vectors];
 }
 
-static void few_write(const convolution *p, const few_pixels *at, int64_t n, int64_t pixel, int vector, int width,
+/* Where a vector begins. The first and the last begin and end where the chunk does, the others follow `start` pixels behind the
+ * first. */
+static inline int64_t few_place(const few_pixels *p, int64_t start, int vector, int vectors)
+{
+	return vector + 1 == vectors ? p->last : vector ? start + (vector - 1) * LANES : 0;
+}
+
+/* sums[vector][output] of the pixels from `first` on. */
+static void few_write(const convolution *p, const few_pixels *at, int64_t n, int64_t first, int64_t start, int vectors, int width,
 		      const __m512i *sums)
 {
 	const few_weights *w = p->input;
 	for (int o = 0; o < (int)p->c->outputs; o++) {
-		const __m512i sum = _mm512_sub_epi32(sums[vector * width + o], _mm512_set1_epi32(w->offset[o]));
-		const __m512 scale = _mm512_set1_ps(p->scale[n] * p->w_scale[o]);
-		__m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), _mm512_set1_ps(p->bias ? p->bias[o] : 0.0f));
-		if (p->activation) {
-			float copy[LANES];
-			_mm512_storeu_ps(copy, y);
-			activate(copy, LANES, p->activation);
-			y = _mm512_loadu_ps(copy);
+		const __m512 scale = _mm512_set1_ps(p->scale[n] * p->w_scale[o]), bias = _mm512_set1_ps(p->bias ? p->bias[o] : 0.0f);
+		const __m512i offset = _mm512_set1_epi32(w->offset[o]);
+		float *y = p->y + (n * p->c->outputs + o) * at->area + first, some[LANES];
+		for (int v = 0; v < vectors; v++) {
+			const __m512i sum = _mm512_sub_epi32(sums[v * width + o], offset);
+			__m512 out = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
+			if (p->activation) {
+				_mm512_storeu_ps(some, out);
+				activate(some, LANES, p->activation);
+				out = _mm512_loadu_ps(some);
+			}
+			_mm512_mask_storeu_ps(y + few_place(at, start, v, vectors), at->lanes, out);
 		}
-		_mm512_mask_storeu_ps(p->y + (n * p->c->outputs + o) * at->area + pixel, at->lanes, y);
 	}
 }
 
@@ -183,9 +194,9 @@ static void few_chunk(const void *job, int64_t chunk)
 {
 	const convolution *p = job;
 	const few_weights *w = p->input;
-	const int64_t n = chunk / p->blocks, area = p->out_h * p->out_w, first = chunk % p->blocks * p->block;
-	const int64_t left = ceil_div(area - first, LANES), most = p->block / LANES;
-	const int width = few_width(p->c->outputs), vectors = (int)(left < most ? left : most);
+	const int64_t n = chunk / p->blocks, area = p->out_h * p->out_w, begin = chunk % p->blocks * p->block - p->lead;
+	const int64_t first = begin > 0 ? begin : 0, end = begin + p->block < area ? begin + p->block : area;
+	const int width = few_width(p->c->outputs), vectors = (int)ceil_div(end - first, LANES);
 	if (width == 1) {
 		one_chunk(p, n, chunk % p->blocks);
 		return;
@@ -193,14 +204,12 @@ static void few_chunk(const void *job, int64_t chunk)
 	few_pixels at = { .x = p->x + n * p->c->channels * area + first, .area = area, .s = p->scale[n],
 			  .lanes = first_lanes(area) };
 	__m512i sums[FEW];
-	const int64_t end = first + (vectors - 1) * LANES;
-	at.last = (area < LANES || end + LANES <= area ? end : area - LANES) - first;
+	at.last = (end >= LANES ? end - LANES : 0) - first;
 	for (int i = 0; i < vectors * width; i++)
 		sums[i] = _mm512_setzero_si512();
 	if (at.s > 0)
 		few_kernel_of(area < LANES ? 0 : vectors, width)(&at, w, sums);
-	for (int v = 0; v < vectors; v++)
-		few_write(p, &at, n, first + (v + 1 < vectors ? v * LANES : at.last), v, width, sums);
+	few_write(p, &at, n, first, LANES, vectors, width, sums);
 }
 
 /* A whole sample, which is still near when what was read for its scale is read again. */
@@ -244,7 +253,8 @@ static int run_few(convolution *p, int threads)
 	const int64_t wanted = p->c->batch < threads ? (int64_t)threads * CHUNKS_A_THREAD : 1;
 	const int64_t parts = ceil_div(vectors, few_vectors(width)) > wanted ? ceil_div(vectors, few_vectors(width)) : wanted;
 	p->block = ceil_div(vectors, parts) * LANES;
-	p->blocks = ceil_div(p->out_h * p->out_w, p->block);
+	p->lead = width > 1 ? pixels_before(p->x, p->out_h * p->out_w) : 0;
+	p->blocks = ceil_div(p->out_h * p->out_w + p->lead, p->block);
 	if (p->c->batch >= threads) {
 		run_chunks(few_sample, p, p->c->batch, threads);
 		return TERN_OK;

@@ -53,9 +53,10 @@ static int8_t *gather_rows(const convolution *p, const int8_t *input, int64_t pi
 static void pixels_chunk(const void *job, int64_t chunk)
 {
 	const convolution *p = job;
-	const int64_t area = p->out_h * p->out_w, pixel = chunk % p->blocks * p->block;
+	const int64_t area = p->out_h * p->out_w, begin = chunk % p->blocks * p->block - p->lead;
 	const int64_t group = chunk / p->blocks % p->c->groups, n = chunk / p->blocks / p->c->groups;
-	const int64_t count = area - pixel < p->block ? area - pixel : p->block, padded = padded_length(p->w);
+	const int64_t pixel = begin > 0 ? begin : 0, end = begin + p->block < area ? begin + p->block : area;
+	const int64_t count = end - pixel, padded = padded_length(p->w), ahead = begin < 0 ? (LANES + begin) % LANES : 0;
 	const int direct = pointwise(p->c);
 	const int64_t step = direct ? p->c->channels : padded;
 	const int8_t *input = (const int8_t *)p->input + n * p->sample + group * (p->c->channels / p->c->groups);
@@ -70,15 +71,16 @@ static void pixels_chunk(const void *job, int64_t chunk)
 	for (int64_t first = 0; first < p->w->n; first += PANEL) {
 		finish f;
 		finish_of(p, n, group * p->w->n + first, p->w->n - first < PANEL ? p->w->n - first : PANEL, &f);
-		for (int64_t row = 0; row < count; row += WRITTEN) {
-			const int64_t end = count - row < WRITTEN ? count : row + WRITTEN;
-			for (int64_t r = row, some; r < end; r += some) {
-				some = rows_at_once(end - r);
+		for (int64_t row = 0, next; row < count; row = next) {
+			next = row || !ahead ? row + WRITTEN : ahead;
+			next = next < count ? next : count;
+			for (int64_t r = row, some; r < next; r += some) {
+				some = rows_at_once(next - r);
 				fetch_pixels(p, &f, pixel + r + some + ROWS);
 				micro(TERN_T2, data + panel_offset(p->w, first), panel_tiles(p->w, first), rows + r * step,
 				      step, (int)some, group_blocks(p->w), sums + (r - row) * PANEL, 0);
 			}
-			write_pixels(p, &f, pixel + row, (int)(end - row), sums, offset + row);
+			write_pixels(p, &f, pixel + row, (int)(next - row), sums, offset + row);
 		}
 	}
 }
@@ -93,7 +95,8 @@ static int run_gemm(convolution *p, int threads)
 	const int64_t most = fits < ROWS ? ROWS : fits < MOST_PIXELS ? fits : MOST_PIXELS / ROWS * ROWS;
 	p->blocks = ceil_div(area, most);
 	p->block = ceil_div(ceil_div(area, p->blocks), ROWS) * ROWS;
-	p->blocks = ceil_div(area, p->block);
+	p->lead = pixels_before(p->y, area);
+	p->blocks = ceil_div(area + p->lead, p->block);
 	run_chunks(pixels_chunk, p, p->c->batch * p->c->groups * p->blocks, threads);
 	return TERN_OK;
 }

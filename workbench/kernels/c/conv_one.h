@@ -8,12 +8,6 @@ static __attribute__((noinline)) __m512i divide_again(const few_pixels *p, const
 	return divide_four(x, step, 1, p->lanes, p->s);
 }
 
-/* Where a vector begins. Those but the first and the last begin where a cache line does, `start` pixels behind the first. */
-static inline int64_t one_place(const few_pixels *p, int64_t start, int vector, int vectors)
-{
-	return vector + 1 == vectors ? p->last : vector ? start + (vector - 1) * LANES : 0;
-}
-
 INLINE void one_sums(const few_pixels *p, const few_weights *w, int64_t start, const int vectors, const int some, __m512i *sums)
 {
 	const __m512 reciprocal = _mm512_set1_ps(1.0f / p->s);
@@ -26,7 +20,7 @@ INLINE void one_sums(const few_pixels *p, const few_weights *w, int64_t start, c
 			__builtin_prefetch(p->x + step[i - ONE_ABREAST] + LANES);
 		}
 		for (int v = 0; v < vectors; v++) {
-			const float *x = p->x + one_place(p, start, v, vectors);
+			const float *x = p->x + few_place(p, start, v, vectors);
 			__m512i near = least;
 			__m512i q0 = round_four(x, step, some, p->lanes, reciprocal, &near);
 			__m512i q1 = round_four(x, step + 4, some, p->lanes, reciprocal, &near);
@@ -64,7 +58,6 @@ static void one_chunk(const convolution *p, int64_t n, int64_t block)
 		sums[v] = _mm512_setzero_si512();
 	if (at.s > 0)
 		one_output_sums(&at, p->input, start, vectors, sums);
-	for (int v = 0; v < vectors; v++)
-		few_write(p, &at, n, first + one_place(&at, start, v, vectors), v, 1, sums);
+	few_write(p, &at, n, first, start, vectors, 1, sums);
 }
 #endif

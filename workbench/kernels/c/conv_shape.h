@@ -97,6 +97,14 @@ typedef struct convolution {
 	int64_t pitch, phase, channel; /* planes: elements of a row and of a phase, and of all phases of a channel */
 	int64_t out_h, out_w, sample; /* elements of one sample of `input` */
 	int64_t block, blocks;	      /* pixels, channels or outputs of a chunk; chunks of a line or sample */
+	int64_t lead;		      /* pixels that the first chunk has less, so that the others begin where cache lines do */
 	int activation;
 	_Atomic int *failed; /* a chunk found no memory */
 } convolution;
+
+/* How many pixels of a cache line lie before those of images that follow one another; 0 where each lies otherwise. */
+static inline int64_t pixels_before(const float *first, int64_t area)
+{
+	const int64_t bytes = (int64_t)((uintptr_t)first % 64);
+	return area % LANES || bytes % (int64_t)sizeof *first ? 0 : bytes / (int64_t)sizeof *first;
+}

@@ -133,7 +133,10 @@ static int run_small(convolution *p, int threads)
 	plan.from = (__m512i *)(p->scale + scales);
 	pack_windows(p, &plan.w, plan.from + lookups);
 	small_lookups(p, &plan);
-	run_channels(p, small_chunk, threads);
+	p->block = ceil_div(c->channels, threads > 1 ? (int64_t)threads * CHUNKS_A_THREAD : 1);
+	p->blocks = ceil_div(c->channels, p->block);
+	run_chunks(find_scale, p, c->batch, threads);
+	run_chunks(small_chunk, p, c->batch * p->blocks, threads);
 	return TERN_OK;
 }
 #endif

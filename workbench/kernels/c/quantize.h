@@ -15,14 +15,39 @@ static inline float bits_float(uint32_t bits)
 	return x;
 }
 
-/* The scale of x[0..k): NaN when an element is NaN or Inf, whose bits exceed those of every number. */
-static float scale_of(const float *x, int64_t k)
+/* The greatest of the bits of |x[0..k)|, which exceed those of every number where one is NaN or Inf. */
+#ifdef ROUND_AVX512
+/* Loads begin where a cache line does: across two of them they cost twice as much. */
+static int32_t greatest_bits(const float *x, int64_t k)
+{
+	const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+	const int64_t ahead = (int64_t)(-(uintptr_t)x % 64 / sizeof *x);
+	__m512i top[4] = { _mm512_and_si512(_mm512_maskz_loadu_epi32(first_lanes(k < ahead ? k : ahead), x), magnitude) };
+	int64_t i = ahead;
+	for (; i + 4 * FLOATS <= k; i += 4 * FLOATS)
+#pragma GCC unroll 4
+		for (int v = 0; v < 4; v++)
+			top[v] = _mm512_max_epi32(top[v], _mm512_and_si512(_mm512_loadu_si512(x + i + v * FLOATS), magnitude));
+	for (; i < k; i += FLOATS)
+		top[0] = _mm512_max_epi32(top[0], _mm512_and_si512(_mm512_maskz_loadu_epi32(first_lanes(k - i), x + i), magnitude));
+	return _mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_max_epi32(top[0], top[1]), _mm512_max_epi32(top[2], top[3])));
+}
+#else
+static int32_t greatest_bits(const float *x, int64_t k)
 {
 	int32_t top = 0;
 	for (int64_t i = 0; i < k; i++) {
 		int32_t bits = (int32_t)(float_bits(x[i]) & 0x7fffffff);
 		top = bits > top ? bits : top;
 	}
+	return top;
+}
+#endif
+
+/* The scale of x[0..k): NaN when an element is NaN or Inf. */
+static float scale_of(const float *x, int64_t k)
+{
+	const int32_t top = greatest_bits(x, k);
 	if (top >= 0x7f800000)
 		return NAN;
 	float s = bits_float((uint32_t)top) / 127.0f;
@@ -74,6 +99,18 @@ static void quantize_run16(const float *x, int64_t count, float s, int16_t *q)
 		quantize_span16(x + i, count - i < SPAN ? count - i : SPAN, s, q + i);
 }
 
+#ifdef ROUND_AVX512
+static inline int32_t sum_of(const int8_t *q, int64_t count)
+{
+	const __m512i ones = _mm512_set1_epi8(1);
+	__m512i sum = _mm512_setzero_si512();
+	for (; count >= 64; q += 64, count -= 64)
+		sum = _mm512_dpbusd_epi32(sum, ones, _mm512_loadu_si512(q));
+	if (count > 0)
+		sum = _mm512_dpbusd_epi32(sum, ones, _mm512_maskz_loadu_epi8(UINT64_MAX >> (64 - count), q));
+	return _mm512_reduce_add_epi32(sum);
+}
+#else
 typedef int16_t byte_pairs __attribute__((vector_size(64), aligned(1), may_alias));
 enum { SUM_STEPS = 127 /* * 2 * 128 < 2^15 */ };
 
@@ -93,6 +130,7 @@ static inline int32_t sum_of(const int8_t *q, int64_t count)
 		sum += q[i];
 	return sum;
 }
+#endif
 
 /* q[0..k) and zeros up to `padded`; returns the sum of q. */
 static int32_t quantize(const float *x, int64_t k, int64_t padded, float s, int8_t *q)

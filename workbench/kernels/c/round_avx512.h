@@ -1,10 +1,10 @@
-/* Floats to int8 in registers, rne(x / s) + 128, with AVX-512 VBMI.
+/* Floats to int8 in registers, rne(x / s) + 128, with AVX-512 VBMI (and VNNI, which what uses it needs).
  *
  * x / s + 384.5 as a float has bits of 2^-15: in bits 15 to 22 the nearest integer plus 128, below them how far the
  * fraction is beyond a half. Multiplying by 1 / s instead of dividing is off by less than the last of them, so it finds the
  * same integer unless all 15 are 0; then the quotient decides.
  */
-#if defined(__AVX512VBMI__) && !defined(TERN_GENERIC)
+#if defined(__AVX512VBMI__) && defined(__AVX512VNNI__) && !defined(TERN_GENERIC)
 #define ROUND_AVX512
 #include <immintrin.h>
 
