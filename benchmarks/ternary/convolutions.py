@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 
 import numpy as np
 import torch
@@ -56,12 +57,8 @@ def pair(layer: tuple[int, int, int, int, int, int], batch: int = 1) -> tuple[Ca
     y = np.empty(module(tensor).shape, np.float32)
     scales = np.ones(outputs, np.float32)
     shape = geometry.shape(batch, channels, (size, size), outputs)
-    call = kernels.library().calls.tern_conv
+    addresses = (ctypes.byref(packed.matrix), ctypes.byref(shape), scales.ctypes.data, None, x.ctypes.data)
+    call = functools.partial(kernels.library().calls.tern_conv, *addresses, y.ctypes.data, 0, 1)
+    keep = (packed, scales, x, y)
 
-    def ours() -> object:
-        return call(
-            ctypes.byref(packed.matrix), ctypes.byref(shape), scales.ctypes.data, None, x.ctypes.data,
-            y.ctypes.data, 0, 1,
-        )  # fmt: skip
-
-    return lambda: module(tensor), ours
+    return lambda: module(tensor), lambda keep=keep: call()

@@ -74,7 +74,7 @@ static int64_t few_that_count(const tern_matrix *w, int64_t area, int8_t *t, int
 	return count;
 }
 
-static void few_channels(const tern_matrix *w, int width, int64_t area, few_weights *out)
+static void few_channels(const tern_matrix *w, int width, int64_t area, int64_t block, few_weights *out)
 {
 	int8_t *t = (int8_t *)out->t;
 	int64_t *at = out->at;
@@ -86,6 +86,8 @@ static void few_channels(const tern_matrix *w, int width, int64_t area, few_weig
 		if (width == 1 && i < ONE_ABREAST)
 			t[count + i] = 0;
 	}
+	for (int64_t i = 0, rest = ceil_div(count, 4) * 4; i < 4 && i < count && width > 1; i++)
+		at[rest + i] = at[i] + block; /* these are only asked for: the first channels of the next chunk */
 	out->channels = count;
 }
 
@@ -190,26 +192,31 @@ static void few_write(const convolution *p, const few_pixels *at, int64_t n, int
 static void one_chunk(const convolution *p, int64_t n, int64_t block);
 
 /* The pixels of one block of a sample. */
-static void few_chunk(const void *job, int64_t chunk)
+static void few_block(const convolution *p, int64_t n, int64_t block)
 {
-	const convolution *p = job;
 	const few_weights *w = p->input;
-	const int64_t n = chunk / p->blocks, area = p->out_h * p->out_w, begin = chunk % p->blocks * p->block - p->lead;
+	const int64_t area = p->out_h * p->out_w, begin = block * p->block - p->lead;
 	const int64_t first = begin > 0 ? begin : 0, end = begin + p->block < area ? begin + p->block : area;
 	const int width = few_width(p->c->outputs), vectors = (int)ceil_div(end - first, LANES);
 	if (width == 1) {
-		one_chunk(p, n, chunk % p->blocks);
+		one_chunk(p, n, block);
 		return;
 	}
 	few_pixels at = { .x = p->x + n * p->c->channels * area + first, .area = area, .s = p->scale[n],
 			  .lanes = first_lanes(area) };
 	__m512i sums[FEW];
 	at.last = (end >= LANES ? end - LANES : 0) - first;
-	for (int i = 0; i < vectors * width; i++)
+	for (int i = 0; i < vectors * width && !(at.s > 0); i++)
 		sums[i] = _mm512_setzero_si512();
 	if (at.s > 0)
 		few_kernel_of(area < LANES ? 0 : vectors, width)(&at, w, sums);
 	few_write(p, &at, n, first, LANES, vectors, width, sums);
+}
+
+static void few_chunk(const void *job, int64_t chunk)
+{
+	const convolution *p = job;
+	few_block(p, chunk / p->blocks, chunk % p->blocks);
 }
 
 /* A whole sample, which is still near when what was read for its scale is read again. */
@@ -218,7 +225,7 @@ static void few_sample(const void *job, int64_t n)
 	const convolution *p = job;
 	find_scale(p, n);
 	for (int64_t i = 0; i < p->blocks; i++)
-		few_chunk(p, n * p->blocks + i);
+		few_block(p, n, i);
 }
 
 static inline int few_outputs(const tern_conv_shape *c)
@@ -240,7 +247,7 @@ static int take_few(convolution *p, int width)
 		few_fields(p->w, width, w);
 	else
 		few_signs(p->w, width, w);
-	few_channels(p->w, width, p->out_h * p->out_w, w);
+	few_channels(p->w, width, p->out_h * p->out_w, p->block, w);
 	return 1;
 }
 
@@ -248,11 +255,11 @@ static int run_few(convolution *p, int threads)
 {
 	const int width = few_width(p->c->outputs);
 	const int64_t vectors = ceil_div(p->out_h * p->out_w, LANES);
-	if (!take_few(p, width))
-		return TERN_EMEMORY;
 	const int64_t wanted = p->c->batch < threads ? (int64_t)threads * CHUNKS_A_THREAD : 1;
 	const int64_t parts = ceil_div(vectors, few_vectors(width)) > wanted ? ceil_div(vectors, few_vectors(width)) : wanted;
 	p->block = ceil_div(vectors, parts) * LANES;
+	if (!take_few(p, width))
+		return TERN_EMEMORY;
 	p->lead = width > 1 ? pixels_before(p->x, p->out_h * p->out_w) : 0;
 	p->blocks = ceil_div(p->out_h * p->out_w + p->lead, p->block);
 	if (p->c->batch >= threads) {
