@@ -44,3 +44,15 @@ def test_the_same_bytes_and_sums_everywhere(name, tmp_path):
                 [*runner, program, *arguments], capture_output=True, text=True, timeout=240
             )
             assert shown.stdout.strip() == printed, (runner, shown)
+
+
+@pytest.mark.parametrize("intel", [0, 1])
+def test_the_same_sums_by_what_is_fastest_on_either_makers_processors(intel, tmp_path):
+    target, program = TARGETS["x86-64-avx512-vnni"], tmp_path / "check"
+    if not runs_here(target):
+        pytest.skip("this processor lacks AVX-512 VNNI, and qemu-user has no AVX-512")
+    sources = [str(SOURCES / "ternary.c"), str(CHECK), f"-DTERN_INTEL={intel}"]
+    subprocess.run([*compile_command(target), *sources, "-Werror", "-o", str(program), "-lm"], check=True)
+    for arguments, printed in ([], PRINTED), ([SEED, CASES], RANDOM):
+        shown = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=240)
+        assert shown.stdout.strip() == printed

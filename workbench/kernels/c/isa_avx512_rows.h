@@ -111,6 +111,8 @@ static many_kernel *const many_kernels[][ROWS + 1] = {
 	{ NULL, NULL, NULL, NULL, NULL, NULL, COUNTS_FROM_6(KEPT, NAME) },
 };
 
+static inline enum form form_of(int layout) { return layout == TERN_T5 ? T5_LOOKED_UP : on_intel() ? T2_AFFINE : T2_MASKED; }
+
 static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int64_t lda, int rows, int64_t blocks,
 		  int32_t *out, int add)
 {
@@ -118,7 +120,7 @@ static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int6
 		(layout == TERN_T5 ? sums_TERN_T5 : sums_TERN_T2)(w, tiles, a, blocks, out, add);
 		return;
 	}
-	many_kernel *kernel = many_kernels[layout == TERN_T5 ? T5_LOOKED_UP : on_intel() ? T2_AFFINE : T2_MASKED][rows];
+	many_kernel *kernel = many_kernels[form_of(layout)][rows];
 	for (int t = 0; t < tiles;)
 		t += kernel(w + t * TILE_BYTES, tiles * TILE_BYTES, tiles - t, a, lda, blocks, out + t * LANES, add);
 }
@@ -126,16 +128,17 @@ static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int6
 /* What was decoded of a pair of tiles lies as it is multiplied: [step][tile], a step 4 activations. Zeros make the steps whole
  * fours. */
 #define KEEPS_FIELDS
-enum { KEPT_BLOCKS = 32 /* decoded at a time: in the first cache, for what is written goes to the second slowly */ };
+enum { KEPT_BLOCKS = 24 /* decoded at a time: in the first cache, for what is written goes to the second slowly */ };
 enum { KEPT_BYTES = KEPT_BLOCKS * 5 * PAIR * TILE_BYTES };
 
-INLINE void keep_pair(const enum form form, const uint8_t *w, int64_t stride, int tiles, int64_t blocks, uint8_t *kept)
+INLINE void keep_pair(const enum form form, const uint8_t *w, int64_t stride, const int tiles, int64_t blocks, uint8_t *kept)
 {
 	const int fields = form == T5_LOOKED_UP ? 5 : 4;
 	for (int64_t b = 0; b < blocks; b++, w += stride, kept += fields * tiles * TILE_BYTES)
+#pragma GCC unroll 2
 		for (int t = 0; t < tiles; t++) {
 			const decoder d = decode(form, w + t * TILE_BYTES);
-			_mm_prefetch((const char *)w + t * TILE_BYTES + AHEAD, _MM_HINT_T0);
+			_mm_prefetch((const char *)w + t * TILE_BYTES + KEPT_BLOCKS * stride, _MM_HINT_T1); /* the next time's */
 #pragma GCC unroll 5
 			for (int f = 0; f < fields; f++)
 				_mm512_store_si512(kept + (f * tiles + t) * TILE_BYTES, decoded(form, f, &d));
@@ -143,15 +146,25 @@ INLINE void keep_pair(const enum form form, const uint8_t *w, int64_t stride, in
 	memset(kept, 0, (size_t)(-blocks * fields & 3) * tiles * TILE_BYTES);
 }
 
+#define KEEP(form, n) \
+	static void keep_##form##_##n(const uint8_t *w, int64_t stride, int64_t blocks, uint8_t *kept) \
+	{ \
+		keep_pair(form, w, stride, n, blocks, kept); \
+	}
+KEEP(T2_MASKED, 1) KEEP(T2_MASKED, 2) KEEP(T2_AFFINE, 1) KEEP(T2_AFFINE, 2) KEEP(T5_LOOKED_UP, 1) KEEP(T5_LOOKED_UP, 2)
+typedef void keep_kernel(const uint8_t *, int64_t, int64_t, uint8_t *);
+static keep_kernel *const keep_kernels[][PAIR] = {
+	{ keep_T2_MASKED_1, keep_T2_MASKED_2 },
+	{ keep_T2_AFFINE_1, keep_T2_AFFINE_2 },
+	{ keep_T5_LOOKED_UP_1, keep_T5_LOOKED_UP_2 },
+};
+
 /* As micro(), for many rows and a pair of tiles. */
 static void micro_kept(int layout, const uint8_t *w, int64_t stride, int tiles, const int8_t *a, int64_t lda, int64_t rows,
 		       int64_t blocks, int32_t *out, int add, uint8_t *kept)
 {
 	const int64_t steps = ceil_div(blocks * block_weights(layout) / 4, 4);
-	if (layout == TERN_T5)
-		keep_pair(T5_LOOKED_UP, w, stride, tiles, blocks, kept);
-	else
-		keep_pair(T2_MASKED, w, stride, tiles, blocks, kept);
+	keep_kernels[form_of(layout)][tiles - 1](w, stride, blocks, kept);
 	for (int64_t r = 0, parts = ceil_div(rows, ROWS); r < rows; parts--) {
 		const int some = (int)ceil_div(rows - r, parts);
 		many_kernels[KEPT][some](kept, 4 * tiles * TILE_BYTES, tiles, a + r * lda, lda, steps, out + r * PANEL, add);
