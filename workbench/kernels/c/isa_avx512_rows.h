@@ -55,6 +55,8 @@ INLINE void many_rows(const enum form form, const uint8_t *w, int64_t stride, co
 		for (int t = 0; t < tiles && form != KEPT; t++) {
 			d[t] = decode(form, w + t * TILE_BYTES);
 			_mm_prefetch((const char *)w + t * TILE_BYTES + AHEAD, _MM_HINT_T0);
+			if (form == T2_AFFINE) /* Intel's; two rows and more wait for memory there */
+				_mm_prefetch((const char *)w + t * TILE_BYTES + AHEAD_FAR, _MM_HINT_T1);
 		}
 #pragma GCC unroll 5
 		for (int f = 0; f < fields; f++) {
@@ -128,6 +130,7 @@ static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int6
 /* What was decoded of a pair of tiles lies as it is multiplied: [step][tile], a step 4 activations. Zeros make the steps whole
  * fours. */
 #define KEEPS_FIELDS
+enum { KEPT_FROM = ROWS + 1 };
 enum { KEPT_BLOCKS = 24 /* decoded at a time: in the first cache, for what is written goes to the second slowly */ };
 enum { KEPT_BYTES = KEPT_BLOCKS * 5 * PAIR * TILE_BYTES };
 

@@ -186,10 +186,12 @@ static void kept_sums(const multiply *p, int64_t first, int64_t row, int64_t row
 	}
 }
 
-/* Returns 0 when there is no memory to keep anything in. */
+/* Returns 0 where rows are too few, or there is no memory to keep anything in. */
 static int multiply_kept(const multiply *p, int64_t begin, int64_t end, int64_t top, int64_t bottom)
 {
-	uint8_t *kept = scratch_take(SCRATCH_CHUNK, KEPT_BYTES + 2 * KEPT_ROWS * PANEL * sizeof(int32_t));
+	if (bottom - top < KEPT_FROM)
+		return 0;
+	uint8_t *kept = scratch_take(SCRATCH_CHUNK, KEPT_BYTES + KEPT_ROWS * PANEL * sizeof(int32_t));
 	if (!kept)
 		return 0;
 	for (int64_t row = top, parts = ceil_div(bottom - top, KEPT_ROWS), rows; row < bottom; row += rows, parts--) {
@@ -223,7 +225,7 @@ static void multiply_chunk(const void *job, int64_t chunk)
 		one_row_panels(p, begin, whole);
 		begin = whole; /* and what is left */
 	}
-	if (bottom - top > ROWS && multiply_kept(p, begin, end, top, bottom))
+	if (multiply_kept(p, begin, end, top, bottom))
 		return;
 	const int64_t stay = STAYS / panel_offset(p->w, PANEL), step = (stay > 1 ? stay : 1) * PANEL;
 	for (int64_t from = begin; from < end; from += step)
