@@ -48,6 +48,8 @@ static void quantize_chunk(const void *job, int64_t r)
 	const int64_t length = p->w->k / p->w->groups, padded = padded_length(p->w);
 	const float *x = p->x + r * p->w->k;
 	p->a.scale[r] = scale_of(x, p->w->k);
+	for (int64_t i = 0; i < p->w->k && r + 1 < p->a.m; i += LANES) /* the next row, while this one is rounded */
+		__builtin_prefetch(x + p->w->k + i, 0, 2);
 	for (int64_t g = 0; g < p->w->groups; g++)
 		p->a.sums[r * p->w->groups + g] = quantize(x + g * length, length, padded, p->a.scale[r],
 							   p->a.q + r * p->a.stride + g * padded);
