@@ -6,7 +6,7 @@
  */
 #define TERN_ISA "avx512-vnni"
 enum { ROWS = 12, AHEAD = 2048 /* bytes fetched before they are used; 8192 cost 5 to 18 % from memory */ };
-enum { AHEAD_NEAR = 3072, AHEAD_FAR = 8192 /* the same for Intel's processors */ };
+enum { AHEAD_NEAR = 3072, AHEAD_FAR = 8192, WINDOW = 1 << 15 /* the same for Intel's processors */ };
 
 /* Whose processor this is, which what is fastest depends on: never results. Tests compile either. */
 #ifndef TERN_INTEL
@@ -69,15 +69,18 @@ INLINE void end_row(__m512i sum, int32_t *out, int add, const scaling *f, const 
 /* One load for several uses; as an operand of each, gcc would read memory again. */
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 /* AMD: one line of two, into the second cache only; the processor itself fetches the others, and what does so from memory is
- * up to a fifth slower if every line is asked for. Intel: every line, from memory early into the second cache, from there
- * late into the first; a third slower from memory otherwise, an eighth from the third cache. */
+ * up to a fifth slower if every line is asked for. Intel: every line, early into the second cache, late into the first, and
+ * early at two places at once: the halves of the next window, half as fast as the kernel passes this one. In turns with one
+ * place 1.05 to 1.2 times as fast from memory, 1.03 to 1.1 from the third cache. */
 #define FETCH(kind, p) __asm__ volatile("prefetch" #kind " %0" : : "m"(*(p)))
 #define FETCH_LINES(p, t) \
 	if (intel) { \
 		FETCH(t0, (p) + t * TILE_BYTES + AHEAD_NEAR); \
-		FETCH(t1, (p) + t * TILE_BYTES + AHEAD_FAR); \
+		if (tiles == TILES) \
+			FETCH(t1, far_from(p) + t / 2 * (WINDOW / 2) + t % 2 * TILE_BYTES); \
 	} else if (t % 2 == 0) \
 		FETCH(t1, (p) + t * TILE_BYTES + AHEAD)
+INLINE const uint8_t *far_from(const uint8_t *p) { return p - (uintptr_t)p % WINDOW / 2 + WINDOW; }
 #define EACH_TILE(X) \
 	X(0) \
 	if (tiles > 1) \
