@@ -17,18 +17,6 @@ typedef int32_t __attribute__((aligned(1), may_alias)) int32_t_any;
 #define LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
 #define TABLE(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
 
-/* Two fields by a table, which no pipe that multiplies is needed for: a shift and a mask each cost 8 rows 3 %. */
-INLINE void decode_t2(__m256i v, __m256i u[5])
-{
-	const __m256i three = _mm256_set1_epi8(3), fifteen = _mm256_set1_epi8(15);
-	const __m256i upper2 = TABLE(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-	const __m256i low = _mm256_and_si256(v, fifteen), high = _mm256_and_si256(_mm256_srli_epi16(v, 4), fifteen);
-	u[0] = _mm256_and_si256(v, three);
-	u[1] = _mm256_shuffle_epi8(upper2, low);
-	u[2] = _mm256_and_si256(high, three);
-	u[3] = _mm256_shuffle_epi8(upper2, high);
-}
-
 /* g = byte / 28 from the upper four bits, whose table also says at which byte the next g begins (255: in no byte of
  * these); the rest r < 27 by comparisons and tables. */
 INLINE void decode_t5(__m256i v, __m256i u[5])
@@ -52,14 +40,6 @@ INLINE void decode_t5(__m256i v, __m256i u[5])
 	u[4] = _mm256_shuffle_epi8(high3, g);
 }
 
-INLINE void decode(const int layout, __m256i v, __m256i u[5])
-{
-	if (layout == TERN_T5)
-		decode_t5(v, u);
-	else
-		decode_t2(v, u);
-}
-
 INLINE __m256i widen(__m256i sum16) { return _mm256_madd_epi16(sum16, _mm256_set1_epi16(1)); }
 
 INLINE void add_to(int32_t *out, __m256i sum)
@@ -73,22 +53,6 @@ INLINE void add_to(int32_t *out, __m256i sum)
 		s = _mm256_add_epi16(s, _mm256_maddubs_epi16(u, a)); \
 		__asm__("" : "+x"(s)); \
 	} while (0)
-
-/* s[r] += u . a[r] for up to four rows: products first, then sums, which other pipes can take. In turn they cost 2 to 3 %. */
-INLINE void dot16_rows(__m256i *s, __m256i u, const int8_t *a, int64_t lda, const int rows)
-{
-	__m256i products[4];
-#pragma GCC unroll 4
-	for (int r = 0; r < rows; r++) {
-		products[r] = _mm256_maddubs_epi16(u, BROADCAST(a + r * lda));
-		__asm__("" : "+x"(products[r]));
-	}
-#pragma GCC unroll 4
-	for (int r = 0; r < rows; r++) {
-		s[r] = _mm256_add_epi16(s[r], products[r]);
-		__asm__("" : "+x"(s[r]));
-	}
-}
 
 /* One row, T2, the 16 lanes of a tile. 8 blocks of 2 * 4 * 2 * 2 * 128 reach -2^15 and no further. */
 static void one_row_t2(const uint8_t *w, int64_t stride, const int8_t *a, int64_t blocks, int32_t *out)
@@ -113,25 +77,53 @@ static void one_row_t2(const uint8_t *w, int64_t stride, const int8_t *a, int64_
 	add_to(out + 8, _mm256_add_epi32(widen(once1), _mm256_srai_epi32(widen(four1), 2)));
 }
 
+enum { LATE = 2 /* products asked for before the one that is added */ };
+
+/* Where they stand they stay: gcc would add products to one another first, and spill all sums. */
+#define MULTIPLY(product, u, a) __asm__ volatile("vpmaddubsw %2, %1, %0" : "=x"(product) : "x"(u), "x"(a))
+#define ADD(s, product) __asm__ volatile("vpaddw %1, %0, %0" : "+x"(s) : "x"(product))
+
+/* Field f of 8 lanes as bytes 0..2; those of T5 come all at once. */
+INLINE void decode(const int layout, const int f, const uint8_t *w, __m256i *u)
+{
+	if (layout == TERN_T2)
+		u[f] = _mm256_and_si256(f ? _mm256_srli_epi16(LOAD(w), 2 * f) : LOAD(w), _mm256_set1_epi8(3));
+	else if (f == 0)
+		decode_t5(LOAD(w), u);
+}
+
+/* The products of a block, field after field, row after row. The next field is decoded before this one's products, and some of
+ * these are made before one is added: 4 % less time than each when it is needed, and 3 % more than if the processor never waited.
+ * The first products are the sums: 1 % less than adding them to 0. */
+INLINE void add_block(const int layout, const uint8_t *w, const int8_t *a, int64_t lda, const int rows, __m256i *s,
+		      const int first)
+{
+	const int fields = block_weights(layout) / 4, products = fields * rows;
+	__m256i u[5], product[LATE + 1];
+	_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
+	decode(layout, 0, w, u);
+#pragma GCC unroll 48
+	for (int i = 0; i < products + LATE; i++) {
+		const int f = i / rows, r = i % rows, ready = i - LATE;
+		if (r == 0 && f + 1 < fields)
+			decode(layout, f + 1, w, u);
+		if (i < products)
+			MULTIPLY(product[i % (LATE + 1)], u[f], BROADCAST(a + r * lda + 4 * f));
+		if (ready >= 0 && ready < rows && first)
+			s[ready] = product[ready % (LATE + 1)];
+		else if (ready >= 0)
+			ADD(s[ready % rows], product[ready % (LATE + 1)]);
+	}
+}
+
 /* Several rows (or one, T5), 8 lanes. 16 blocks of 4 * 2 * 2 * 128 reach -2^15, 12 blocks of 5 as much do not. */
 INLINE void half_tile(const int layout, const uint8_t *w, int64_t stride, const int8_t *a, int64_t lda, const int rows,
 		      int64_t blocks, int32_t *out)
 {
 	__m256i s[ROWS];
-#pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-		s[r] = _mm256_setzero_si256();
-	for (int64_t b = 0; b < blocks; b++, w += stride, a += block_weights(layout)) {
-		const __m256i v = LOAD(w);
-		__m256i u[5];
-		_mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
-		decode(layout, v, u);
-#pragma GCC unroll 5
-		for (int f = 0; f < block_weights(layout) / 4; f++)
-#pragma GCC unroll 2
-			for (int r = 0; r < rows; r += 4)
-				dot16_rows(s + r, u[f], a + r * lda + 4 * f, lda, rows - r < 4 ? rows - r : 4);
-	}
+	add_block(layout, w, a, lda, rows, s, 1);
+	for (int64_t b = 1; b < blocks; b++)
+		add_block(layout, w += stride, a += block_weights(layout), lda, rows, s, 0);
 #pragma GCC unroll 8
 	for (int r = 0; r < rows; r++)
 		add_to(out + r * PANEL, widen(s[r]));
@@ -189,16 +181,21 @@ enum { KEPT_BYTES = KEPT_BLOCKS * 5 * PAIR * TILE_BYTES };
 INLINE void keep_pair(const int layout, const uint8_t *w, int64_t stride, int tiles, int64_t blocks, uint8_t *kept)
 {
 	const int fields = block_weights(layout) / 4;
+	const __m256i three = _mm256_set1_epi8(3);
 	for (int64_t b = 0; b < blocks; b++, w += stride, kept += fields * tiles * TILE_BYTES)
 		for (int half = 0; half < 2 * tiles; half++) {
 			const __m256i v = LOAD(w + half * HALF);
 			__m256i u[5];
 			if (half % 2 == 0)
 				_mm_prefetch((const char *)w + half * HALF + AHEAD, _MM_HINT_T0);
-			decode(layout, v, u);
+			if (layout == TERN_T5)
+				decode_t5(v, u);
 #pragma GCC unroll 5
-			for (int f = 0; f < fields; f++)
+			for (int f = 0; f < fields; f++) {
+				if (layout == TERN_T2)
+					u[f] = _mm256_and_si256(f ? _mm256_srli_epi16(v, 2 * f) : v, three);
 				_mm256_store_si256((__m256i *)(kept + f * tiles * TILE_BYTES + half * HALF), u[f]);
+			}
 		}
 	memset(kept, 0, (size_t)((-blocks * fields & 3) * tiles * TILE_BYTES));
 }
