@@ -81,7 +81,7 @@ def choose(weights: int, *, threads: int = 1, target: str = "host") -> Choice:
 
 
 def rates(threads: int = 1) -> dict[str, dict[str, float]]:
-    """Return weights a second by layout and level; measures when this machine has not (some tenths of a second)."""
+    """Return weights a second by layout and level; measures when this machine has not (about a second)."""
     kernels = library()
     path = cache("kernels") / f"{kernels.path.stem}.{threads}.json"
     try:
@@ -114,7 +114,7 @@ def _measure(kernels: Library, layout: str, threads: int) -> dict[str, float]:
     sizes = {
         "near": near * threads // 2,
         "shared": min(max(2 * near * threads, last // 3), last // 2),
-        "memory": max(min(4 * last, _LARGEST), 2 * last),
+        "memory": max(min(4 * last, _LARGEST), last + last // 4),
     }
     return {level: _rate(kernels, layout, size, threads) for level, size in sizes.items()}
 

@@ -43,6 +43,15 @@ def cpu_features() -> frozenset[str]:
 
 
 @functools.cache
+def cpu_maker() -> str:
+    """Return for whose processors a kernel is, where there are several: ``"intel"``, or ``"amd"`` for all others."""
+    try:
+        return "intel" if re.search(r"^vendor_id\s*:\s*GenuineIntel", _CPUINFO.read_text(), re.MULTILINE) else "amd"
+    except OSError:
+        return "amd"
+
+
+@functools.cache
 def cache_bytes() -> tuple[int, int]:
     """Return the bytes of the second-level cache and of the last one, 0 where unknown."""
     sizes: dict[int, int] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...errors import InputError, MissingInput
 from ...kernels import target_named
+from ...kernels.features import cpu_maker
 from .disassembly import FLOAT, INTEGER, Loop, Routine, disassemble, loops
 from .record import LIBRARY_FILE, RECORD_FILE, read_record
 from .text import SOURCE_FILE
@@ -142,12 +143,13 @@ def _most_work(loop: Loop) -> tuple[int, int]:
     return -loop.multiplies, len(loop.body)
 
 
-def _for_one_row(loop: Loop) -> tuple[int, int]:
+def _for_one_row(loop: Loop) -> tuple[int, bool, int]:
     name = loop.routine.name
+    others = name.endswith(("_intel", "_amd")) and not name.endswith(cpu_maker())
     if name.startswith("one_row"):
-        return 0, -loop.multiplies
+        return 0, others, -loop.multiplies
     many = name.startswith("rows_")
-    return 1 + many, loop.multiplies if loop.multiplies >= _A_PANEL else _A_PANEL + 1000 - loop.multiplies
+    return 1 + many, others, loop.multiplies if loop.multiplies >= _A_PANEL else _A_PANEL + 1000 - loop.multiplies
 
 
 def _fits(loop: Loop, layout: str) -> bool:

@@ -159,36 +159,37 @@ INLINE void one_row_t5(const int intel, const uint8_t *w, const int tiles, const
 #undef END
 }
 
-#define CASE(layout, kernel, t) \
+#define CASE(kernel, t) \
 	case t: \
 		on_intel() ? kernel(1, w, t, a, blocks, out, add, NULL) : kernel(0, w, t, a, blocks, out, add, NULL); \
 		break;
-#define ONE_ROW(layout, kernel) \
-	static void sums_##layout(const uint8_t *w, int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add) \
+#define SUMS_ONE_ROW(layout, kernel) \
+	static void sums_one_row_##layout(const uint8_t *w, int tiles, const int8_t *a, int64_t blocks, int32_t *out, int add) \
 	{ \
 		switch (tiles) { \
-			CASE(layout, kernel, 1) CASE(layout, kernel, 2) CASE(layout, kernel, 3) CASE(layout, kernel, 4) \
+			CASE(kernel, 1) CASE(kernel, 2) CASE(kernel, 3) CASE(kernel, 4) \
 		} \
 	}
-ONE_ROW(TERN_T2, one_row_t2)
-ONE_ROW(TERN_T5, one_row_t5)
+SUMS_ONE_ROW(TERN_T2, one_row_t2)
+SUMS_ONE_ROW(TERN_T5, one_row_t5)
 #undef CASE
 
 #define SCALED_ROW
 /* A whole panel. Functions of their own: in a loop over panels gcc would copy sums about. */
-#define SCALED(layout, kernel, intel) \
-	static __attribute__((noinline)) void scaled_##layout##_##intel(const uint8_t *w, const int8_t *a, int64_t blocks, \
-								       const scaling *f) \
+#define ONE_ROW(layout, kernel, maker, intel) \
+	static __attribute__((noinline)) void one_row_##layout##_##maker(const uint8_t *w, const int8_t *a, int64_t blocks, \
+									const scaling *f) \
 	{ \
 		kernel(intel, w, TILES, a, blocks, NULL, 0, f); \
 	}
-SCALED(TERN_T2, one_row_t2, 0)
-SCALED(TERN_T2, one_row_t2, 1)
-SCALED(TERN_T5, one_row_t5, 0)
-SCALED(TERN_T5, one_row_t5, 1)
+ONE_ROW(TERN_T2, one_row_t2, amd, 0)
+ONE_ROW(TERN_T2, one_row_t2, intel, 1)
+ONE_ROW(TERN_T5, one_row_t5, amd, 0)
+ONE_ROW(TERN_T5, one_row_t5, intel, 1)
 static void scaled_row(int layout, const uint8_t *w, const int8_t *a, int64_t blocks, const scaling *f)
 {
 	typedef void scaled(const uint8_t *, const int8_t *, int64_t, const scaling *);
-	static scaled *const kernels[2][2] = { { scaled_TERN_T2_0, scaled_TERN_T2_1 }, { scaled_TERN_T5_0, scaled_TERN_T5_1 } };
+	static scaled *const kernels[][2] = { { one_row_TERN_T2_amd, one_row_TERN_T2_intel },
+					      { one_row_TERN_T5_amd, one_row_TERN_T5_intel } };
 	kernels[layout == TERN_T5][on_intel()](w, a, blocks, f);
 }

@@ -93,8 +93,8 @@ enum { PAIR = 2, FEW_ROWS = 4 /* rows, of which four tiles' sums are in register
 
 /* Returns how many tiles it was. */
 #define MANY(form, n) \
-	static int rows_##form##_##n(const uint8_t *w, int64_t stride, int tiles, const int8_t *a, int64_t lda, \
-				     int64_t blocks, int32_t *out, int add) \
+	static int rows_TERN_##form##_##n(const uint8_t *w, int64_t stride, int tiles, const int8_t *a, int64_t lda, \
+					  int64_t blocks, int32_t *out, int add) \
 	{ \
 		if (n <= FEW_ROWS && tiles == TILES) { \
 			many_rows(form, w, stride, TILES, a, lda, n, blocks, out, add, NULL); \
@@ -113,7 +113,7 @@ COUNTS(T2_AFFINE, MANY)
 COUNTS(T5_LOOKED_UP, MANY)
 COUNTS_FROM_5(KEPT, MANY)
 typedef int many_kernel(const uint8_t *, int64_t, int, const int8_t *, int64_t, int64_t, int32_t *, int);
-#define NAME(form, n) rows_##form##_##n,
+#define NAME(form, n) rows_TERN_##form##_##n,
 static many_kernel *const many_kernels[][ROWS + 1] = {
 	{ NULL, NULL, COUNTS(T2_MASKED, NAME) },
 	{ NULL, NULL, COUNTS(T2_AFFINE, NAME) },
@@ -127,7 +127,7 @@ static void micro(int layout, const uint8_t *w, int tiles, const int8_t *a, int6
 		  int32_t *out, int add)
 {
 	if (rows <= 1) {
-		(layout == TERN_T5 ? sums_TERN_T5 : sums_TERN_T2)(w, tiles, a, blocks, out, add);
+		(layout == TERN_T5 ? sums_one_row_TERN_T5 : sums_one_row_TERN_T2)(w, tiles, a, blocks, out, add);
 		return;
 	}
 	many_kernel *kernel = many_kernels[form_of(layout)][rows];
