@@ -46,7 +46,11 @@ def cpu_features() -> frozenset[str]:
 def cpu_maker() -> str:
     """Return for whose processors a kernel is, where there are several: ``"intel"``, or ``"amd"`` for all others."""
     try:
-        return "intel" if re.search(r"^vendor_id\s*:\s*GenuineIntel", _CPUINFO.read_text(), re.MULTILINE) else "amd"
+        return (
+            "intel"
+            if re.search(r"^vendor_id\s*:\s*GenuineIntel", _CPUINFO.read_text(), re.MULTILINE)
+            else "amd"
+        )
     except OSError:
         return "amd"
 

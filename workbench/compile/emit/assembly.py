@@ -149,7 +149,11 @@ def _for_one_row(loop: Loop) -> tuple[int, bool, int]:
     if name.startswith("one_row"):
         return 0, others, -loop.multiplies
     many = name.startswith("rows_")
-    return 1 + many, others, loop.multiplies if loop.multiplies >= _A_PANEL else _A_PANEL + 1000 - loop.multiplies
+    return (
+        1 + many,
+        others,
+        loop.multiplies if loop.multiplies >= _A_PANEL else _A_PANEL + 1000 - loop.multiplies,
+    )
 
 
 def _fits(loop: Loop, layout: str) -> bool:
