@@ -13,6 +13,8 @@ def test_the_wrapper_is_compiled_beside_the_kernels_and_linked_when_both_are_the
     kernels, order = threading.Event(), []
 
     def run(command, cwd):
+        if not cwd.startswith("/x"):
+            return  # torch asks meanwhile what the compiler can do, where nobody has asked on this machine
         if command.endswith("wrapper.o"):
             assert kernels.wait(30), "the kernels never began"
         order.append((command, cwd))
