@@ -11,18 +11,7 @@ enum form { T2_MASKED, T2_AFFINE, T5_LOOKED_UP, KEPT };
 /* Bits 2f and 2f + 1 as bits 0 and 1: row 7 - i of the matrix says what bit i of the result is made of. */
 #define AFFINE(f) (int64_t)(1ull << (2 * (f) + 56) | 1ull << (2 * (f) + 1 + 48))
 
-/* Field f of a tile as bytes 0..2; for T5, h and rest are byte >> 2 and the byte less what its upper digits are. */
-INLINE __m512i field_of(const enum form form, const int f, __m512i v, __m512i h, __m512i rest)
-{
-	if (form == T2_AFFINE && f)
-		return _mm512_gf2p8affine_epi64_epi8(v, _mm512_set1_epi64(AFFINE(f)), 0);
-	if (form != T5_LOOKED_UP)
-		return _mm512_and_si512(f ? _mm512_srli_epi16(v, 2 * f) : v, _mm512_set1_epi8(3));
-	return f == 0 ? LOOK(rest, digit0) : f == 1 ? LOOK(rest, digit1) : f == 2 ? LOOK(rest, digit2) :
-	       f == 3 ? LOOK(h, digit3) : LOOK(h, digit4);
-}
-
-/* The fields of a tile. */
+/* A tile's bytes; for T5 also byte >> 2, and the byte less what its upper digits are. */
 typedef struct decoder {
 	__m512i v, h, rest;
 } decoder;
@@ -35,9 +24,15 @@ INLINE decoder decode(const enum form form, const uint8_t *w)
 	return d;
 }
 
+/* Field f as bytes 0..2. */
 INLINE __m512i decoded(const enum form form, const int f, const decoder *d)
 {
-	return field_of(form, f, d->v, d->h, d->rest);
+	if (form == T2_AFFINE && f)
+		return _mm512_gf2p8affine_epi64_epi8(d->v, _mm512_set1_epi64(AFFINE(f)), 0);
+	if (form != T5_LOOKED_UP)
+		return _mm512_and_si512(f ? _mm512_srli_epi16(d->v, 2 * f) : d->v, _mm512_set1_epi8(3));
+	return f == 0 ? LOOK(d->rest, digit0) : f == 1 ? LOOK(d->rest, digit1) : f == 2 ? LOOK(d->rest, digit2) :
+	       f == 3 ? LOOK(d->h, digit3) : LOOK(d->h, digit4);
 }
 
 /* `stride`: bytes from block to block, of packed weights or of kept fields, four steps of these. What is decoded is stored at

@@ -53,6 +53,12 @@ static inline int panel_tiles(const tern_matrix *w, int64_t first)
 	return tiles < TILES ? (int)tiles : TILES;
 }
 
+/* Its outputs. */
+static inline int panel_lanes(const tern_matrix *w, int64_t first)
+{
+	return w->n - first < PANEL ? (int)(w->n - first) : PANEL;
+}
+
 /* Where block 0 of that panel lies in its matrix. */
 static inline size_t panel_offset(const tern_matrix *w, int64_t first)
 {

@@ -117,7 +117,7 @@ static inline void fetch_output(const float *y, int lanes)
 /* What becomes of the sums of some rows with one group of a panel. */
 static void finish_rows(const multiply *p, int64_t first, int64_t row, int64_t rows, int64_t g, const int32_t *sums)
 {
-	const int lanes = (int)(p->w->n - first < PANEL ? p->w->n - first : PANEL);
+	const int lanes = panel_lanes(p->w, first);
 	const int64_t groups = p->w->groups;
 	for (int64_t r = row; r < row + rows; r++, sums += PANEL) {
 		const int64_t at = r * p->ld + first;
@@ -135,7 +135,7 @@ static void finish_rows(const multiply *p, int64_t first, int64_t row, int64_t r
 
 static void panel_rows(const multiply *p, int64_t first, int64_t row, int rows)
 {
-	const int lanes = (int)(p->w->n - first < PANEL ? p->w->n - first : PANEL);
+	const int lanes = panel_lanes(p->w, first);
 	int32_t sums[ROWS * PANEL] __attribute__((aligned(64)));
 	for (int r = 0; r < rows && rows > 1 && p->y; r++)
 		fetch_output(p->y + (row + r) * p->ld + first, lanes);
@@ -176,7 +176,7 @@ static void kept_sums(const multiply *p, int64_t first, int64_t row, int64_t row
 	const int tiles = panel_tiles(p->w, first), step = block_weights(p->w->layout);
 	const uint8_t *data = p->data + panel_offset(p->w, first) + g * blocks * tiles * TILE_BYTES;
 	const int8_t *a = p->a.q + row * p->a.stride + g * blocks * step;
-	const int lanes = (int)(p->w->n - first < PANEL ? p->w->n - first : PANEL);
+	const int lanes = panel_lanes(p->w, first);
 	int64_t fetched = 0;
 	for (int64_t b = 0; b < blocks; b += KEPT_BLOCKS, data += KEPT_BLOCKS * tiles * TILE_BYTES, a += KEPT_BLOCKS * step) {
 		const int64_t now = blocks - b < KEPT_BLOCKS ? blocks - b : KEPT_BLOCKS;
