@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -178,3 +180,34 @@ def test_a_program_torch_cannot_use_is_a_clear_error(saved):
 
 def test_nothing_is_left_beside_the_file(saved):
     assert [p.name for p in saved.parent.iterdir()] == ["program.pt2"]
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from workbench import archive
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8)).eval()
+program = torch.export.export(net, (torch.zeros(1, 64),))
+path = Path(sys.argv[1]) / "program.pt2"
+archive.save(program, path)
+whole = path.stat().st_size
+path.unlink()
+for part in range(0, 40):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole * part // 40, resource.RLIM_INFINITY))
+    try:
+        archive.save(program, path)
+    except OSError:
+        continue
+    raise SystemExit(f"no error with {part} of 40 parts of the room")
+print(sorted(path.parent.iterdir()))
+"""
+
+
+def test_a_file_that_cannot_grow_is_an_error_wherever_it_ends(tmp_path):
+    """Torch's own writer aborts the process where its last records do not fit."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr[-2000:]

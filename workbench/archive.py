@@ -14,6 +14,7 @@ the archive holds nothing but raw tensors and a program text that :mod:`workbenc
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import tempfile
@@ -58,13 +59,40 @@ def save(program: ExportedProgram, path: Path) -> None:
 
     with disk_guard(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".pt2.") as scratch:
         raw = Path(scratch) / "raw.pt2"
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), raw.open("wb", buffering=0) as file:
             warnings.simplefilter("ignore")
-            torch.export.save(program, raw)
+            sink = _Sink(file)
+            torch.export.save(program, typing.cast("IO[bytes]", sink))
+            if sink.fault:
+                raise sink.fault
         canonical = Path(scratch) / path.name
         _rewrite(raw, canonical)
         _check(canonical)
         canonical.replace(path)
+
+
+class _Sink(io.RawIOBase):
+    """A file that keeps its fault: torch's writer throws in its destructor if a write fails, and the process aborts."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self.file = file
+        self.fault: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return 0  # what torch does at the end, for who reads on from there
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while len(rest) and not self.fault:
+            try:
+                rest = rest[self.file.write(rest) :]
+            except OSError as error:
+                self.fault = error
+        return size
 
 
 def load(path: Path) -> ExportedProgram:

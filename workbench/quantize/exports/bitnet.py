@@ -106,7 +106,11 @@ def _config(path: Path | None) -> dict[str, Any]:
     try:
         form = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"the config cannot be read: {error}", where=str(path)) from error
+        raise InputError(
+            f"the config cannot be read: {error}",
+            where=str(path),
+            fix="--config FILE, the config.json of the model's Hugging Face folder",
+        ) from error
     if not isinstance(form, dict):
         raise InputError("the config is no JSON object", where=str(path))
     return form
